@@ -69,7 +69,7 @@ format: .venv/development ## put the code in form
 	$(BIN)/snakefmt Snakefile $(RULES)
 
 schema: .venv/workflow ## config/config.schema.json, from the settings models and the comments of config.yaml
-	$(BIN)/python -m tessera.schema config/config.yaml > config/config.schema.json.new
+	$(BIN)/python -m tessera.configuration.schema config/config.yaml > config/config.schema.json.new
 	mv config/config.schema.json.new config/config.schema.json
 
 bench: .venv/development ## the figures that are promised, measured here

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tessera.core import job
+from tessera.core import log
 from tessera.core.provenance import write_checksums
 from tessera.learning.detection.offline import offline
 
@@ -76,5 +76,5 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """The messages for the terminal."""
     stream = io.StringIO()
-    monkeypatch.setattr(job, "_terminal", stream)
+    monkeypatch.setattr(log, "_terminal", stream)
     return stream

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from tessera.core import job
+from tessera.core import log
 from tessera.extras.active_learning.choose import choose, margins
 from tessera.extras.active_learning.settings import AskSettings
 from tessera.extras.classifiers.dataset import Samples
@@ -89,7 +89,7 @@ class Digits:
 def test_asking_reaches_with_240_labels_what_random_choice_reaches_with_400(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "_terminal", io.StringIO())
+    monkeypatch.setattr(log, "_terminal", io.StringIO())
     torch.set_num_threads(1)
     seeds = [Digits(tmp_path, seed) for seed in range(SEEDS)]
     asked = np.array([digits.ask() for digits in seeds])

@@ -13,7 +13,7 @@ import pytest
 import tag_loop
 from clock import seconds
 
-from tessera.core import job
+from tessera.core import log
 from tessera.extras.image_sets.arrange import arrange_set
 from tessera.extras.image_sets.arrangement_settings import ArrangementSettings
 from tessera.extras.image_sets.balance import multiplies, probabilities
@@ -157,7 +157,7 @@ def loop(paths: list[Path]) -> tuple[dict[str, str], dict[str, float]]:
 
 
 def test_captions_and_arrangement_of_many_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", io.StringIO())
+    monkeypatch.setattr(log, "_terminal", io.StringIO())
     large, small = tmp_path / "large", tmp_path / "small"
     make(large, PICTURES)
     make(small, LOOPED)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tessera.core import job
+from tessera.core import log
 from tessera.extras.classifiers.dataset import Samples
 from tessera.extras.classifiers.settings import ClassifierAugmentationSettings, ClassifierTrainingSettings
 from tessera.extras.classifiers.trainer import fit
@@ -64,7 +64,7 @@ def loop_of_city(samples: Samples, description: Description) -> None:
 
 
 def test_a_head_trains_three_times_as_fast_as_the_loop_of_city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", io.StringIO())
+    monkeypatch.setattr(log, "_terminal", io.StringIO())
     torch.set_num_threads(1)
     samples = make_samples(OURS)
     training = ClassifierTrainingSettings(epochs=2, patience=0)

@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from classification_dataset import write_pictures, write_vectors
-from tessera.core import job
+from tessera.core import log
 from tessera.extras.classifiers.folds import divide_into_folds, join_predictions
 from tessera.extras.classifiers.label_errors import find_label_errors
 from tessera.extras.classifiers.settings import ClassifierSettings, LabelErrorSettings
@@ -46,7 +46,7 @@ def flip(folder: Path, seed: int) -> dict[str, str]:
 
 
 def test_flipped_labels_of_digits_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", io.StringIO())
+    monkeypatch.setattr(log, "_terminal", io.StringIO())
     reached = []
     for seed in range(SEEDS):
         dataset = tmp_path / str(seed)

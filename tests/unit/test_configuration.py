@@ -17,9 +17,9 @@ from jsonschema.exceptions import best_match
 from tessera.catalogue import model_for, trained_models
 from tessera.configuration.confidences import CONFIDENCES, setting, targets_in
 from tessera.configuration.read import Configuration, load_configuration, read_settings
+from tessera.configuration.schema import Setting, make_schema, read_comments
 from tessera.core.errors import TesseraError
 from tessera.learning.weights.resolve import declared_weights
-from tessera.schema import Setting, make_schema, read_comments
 from tessera.stages.restoration.settings import STAGES, StageSettings
 
 FILE = Path(__file__).parents[2] / "config" / "config.yaml"

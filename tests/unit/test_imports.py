@@ -176,8 +176,8 @@ def test_text_is_drawn_without_importing_matplotlib() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_jobs_do_without_pandas_and_hide_it_from_nobody_else() -> None:
-    first = "import sys, tessera.core.job; from tessera.records.tables.mosaics import Mosaics, pl; schema = Mosaics.to_schema()"
+def test_tables_do_without_pandas_and_hide_it_from_nobody_else() -> None:
+    first = "import sys; from tessera.records.tables.mosaics import Mosaics, pl; schema = Mosaics.to_schema()"
     check = "schema.validate(pl.DataFrame(schema={name: each.dtype.type for name, each in schema.columns.items()}))"
     code = f"{first}; {check}; assert 'pandas' not in sys.modules; import pandas; {check}"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -211,7 +211,9 @@ def used_by(rule: str) -> list[str]:
     return [
         f"{node.module}:{alias.name}"
         for node in ast.walk(ast.parse(script(rule)))
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tessera.") and node.module != "tessera.core.job"
+        if isinstance(node, ast.ImportFrom)
+        and str(node.module).startswith("tessera.")
+        and node.module not in {"tessera.core.job", "tessera.core.log"}
         for alias in node.names
     ]
 

@@ -136,7 +136,7 @@ def a_moved_file(workshop: Workshop, stack: ExitStack) -> None:
 CHANGES: dict[str, Change] = {
     "nothing": lambda workshop, stack: None,
     "a comment or a docstring in the library": code("stages/datasets/splits.py", '"""', '"""In other words. '),
-    "a message in `job`": code("core/job.py", "loads the data alone", "loads the data itself"),
+    "a message of the library": code("core/pool.py", "loads the data alone", "loads the data itself"),
     "an error message of the splits": code("stages/datasets/splits.py", "fix it to one split only", "give it one"),
     "another function in a module of the library": code(
         "stages/datasets/splits.py", "\ndef ", "\ndef another() -> int:\n    return 1\n\n\ndef "

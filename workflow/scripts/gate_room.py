@@ -3,8 +3,9 @@
 import json
 from itertools import islice
 
-from tessera.core.job import job, tell
+from tessera.core.job import job
 from tessera.core.ledger import described, gate
+from tessera.core.log import tell
 
 with job(snakemake) as (inputs, outputs, params):
     ledgers = iter(inputs.ledgers)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Literal, TextIO
 
 from tessera.core.errors import Dropped, Failed, TesseraError
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.messages import counted, shortened, tallied
 
 log = logging.getLogger(__name__)

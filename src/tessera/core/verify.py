@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import progress, tell
+from tessera.core.log import tell
 from tessera.core.messages import counted, shortened
+from tessera.core.progress import progress
 from tessera.core.provenance import sha256_file
 
 SHOWN = 5  # faults of an output that a message lists

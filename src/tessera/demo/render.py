@@ -21,7 +21,7 @@ from PIL import Image
 from pycocotools import mask as run_lengths
 
 from tessera.core.files import file_name
-from tessera.core.job import progress
+from tessera.core.progress import progress
 from tessera.core.provenance import sha256_file
 from tessera.core.seeds import generator
 from tessera.demo.footage import (

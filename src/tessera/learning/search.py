@@ -31,8 +31,8 @@ from pydantic import (
 from typing_extensions import TypedDict  # of the standard library, pydantic takes only that of Python 3.12
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import tell
 from tessera.core.ledger import SYSTEMIC
+from tessera.core.log import tell
 from tessera.core.messages import counted, shortened
 from tessera.core.seeds import generator
 from tessera.core.settings import Settings, load

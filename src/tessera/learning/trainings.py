@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.messages import counted, shortened
 from tessera.core.provenance import digest, verify_checksums
 from tessera.core.settings import Settings

@@ -1,1 +1,1 @@
-"""The data that rooms exchange: tables, the manifest, decisions, annotations and clips."""
+"""The data that stages exchange: tables, the manifest, decisions, annotations and clips."""

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.settings import Settings
 
 if TYPE_CHECKING:

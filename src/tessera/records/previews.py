@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import tell
 from tessera.core.ledger import read_ledger, summarise
+from tessera.core.log import tell
 from tessera.core.messages import counted, shortened
 from tessera.records.manifest import Source
 

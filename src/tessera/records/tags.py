@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import open_file
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.learning.weights.resolve import verify_weights
 
 # The numbers that Danbooru gives to categories, and 9, by which WD14 marks ratings.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from tessera.core.errors import Failed
-from tessera.core.job import progress
 from tessera.core.messages import counted
+from tessera.core.progress import progress
 from tessera.core.store import Store
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.video import THREADS, parts, read_frames, read_packets

@@ -33,7 +33,8 @@ TREES = {
 }
 
 ERRORS = "class TesseraError(Exception): pass\n"
-JOB = "def tell(message): print(message)\ndef progress(items, total=None, unit='items'): yield from items\n"
+LOG = "def tell(message): print(message)\n"
+PROGRESS = "def progress(items, total=None, unit='items'): yield from items\n"
 LOW = """
 import numpy as np
 
@@ -55,7 +56,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import progress, tell
+from tessera.core.log import tell
+from tessera.core.progress import progress
 from tessera.low import Base, double
 
 if TYPE_CHECKING:
@@ -105,7 +107,7 @@ def work(settings: Settings, count: int) -> int:
 def neighbour(): return 1
 '''
 LAZY = "def late(x): return x + 1\n"
-FILES = {"core.errors": ERRORS, "core.job": JOB, "low": LOW, "high": HIGH, "lazy": LAZY}
+FILES = {"core.errors": ERRORS, "core.log": LOG, "core.progress": PROGRESS, "low": LOW, "high": HIGH, "lazy": LAZY}
 
 
 def definitions(folder: Path, files: dict[str, str]) -> Definitions:
@@ -161,8 +163,8 @@ def digest(tmp_path: Path) -> Callable[..., str]:
         ("low", "UNUSED = 4", "UNUSED = 5"),
         ("low", "return x\n", "return -x\n"),
         ("low", "np.asarray(x)", "numpy.asarray(x)"),
-        ("core.job", "print(message)", "print(message, flush=True)"),
-        ("core.job", "yield from items", "yield from list(items)"),
+        ("core.log", "print(message)", "print(message, flush=True)"),
+        ("core.progress", "yield from items", "yield from list(items)"),
     ],
 )
 def test_changes_that_are_not_logic_do_not_change_the_digest(
@@ -596,8 +598,8 @@ def test_files_that_move_change_no_digest(library: Definitions) -> None:
         "tessera.imaging.video",
         "tessera.stages.clips",
         "tessera.imaging.polygons",
-        "tessera.records.tables",
-        "tessera.core.job",
+        "tessera.records.annotation",
+        "tessera.core.progress",
         "tessera.stages.restoration",
     )
     names = [module for module in TREES if module.startswith(moved_too)]

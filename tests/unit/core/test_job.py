@@ -6,19 +6,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tessera.core.job import _explain, ahead
+from tessera.core.job import _explain
 
 CODE = """
 import os, sys, tempfile
 from pathlib import Path
 from types import SimpleNamespace
-from tessera.core.job import job, tell
+from tessera.core.job import job
+from tessera.core.log import tell
 
 snakemake = SimpleNamespace(rule="cut", wildcards=[sys.argv[1]], log=[sys.argv[2]], threads=1, input={{}}, params={{}})
 snakemake.output = {{"table": "out/table.txt"}}
@@ -165,22 +164,3 @@ def test_a_full_disk_is_reported_with_the_written_file(tmp_path: Path) -> None:
     assert "device: 'a.mp4'; no" in _explain(encoding, [])
     writing = OSError(errno.ENOSPC, "No space left on device")
     assert f" MB are free in '{tmp_path}'" in _explain(writing, [tmp_path / "images"])
-
-
-def test_items_are_processed_in_order() -> None:
-    with ThreadPoolExecutor(2) as pool:
-        done = [(item, future.result()) for item, future in ahead(pool, lambda item: -item, range(99), 4)]
-    assert done == [(item, -item) for item in range(99)]
-
-
-def test_only_the_given_number_of_items_is_taken_ahead() -> None:
-    taken: list[int] = []
-
-    def items() -> Iterator[int]:
-        for item in range(99):
-            taken.append(item)
-            yield item
-
-    with ThreadPoolExecutor(1) as pool:
-        next(ahead(pool, abs, items(), 4))
-    assert taken == [0, 1, 2, 3, 4]

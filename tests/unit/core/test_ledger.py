@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tessera.core import job
+from tessera.core import log
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.ledger import Ledger, described, gate, read_ledger, summarise
 
@@ -94,7 +94,7 @@ def test_a_summary_does_not_depend_on_the_order(rows: list[dict[str, str]], rand
 
 def test_a_gate_passes_an_allowed_fraction_of_failures_and_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = io.StringIO()
-    monkeypatch.setattr(job, "_terminal", terminal)
+    monkeypatch.setattr(log, "_terminal", terminal)
     ledgers = [write(tmp_path / "a", ["ok", "failed"]), write(tmp_path / "b", ["dropped", "ok"])]
     assert gate("frames", ledgers, 0.25) == {
         "in": 4,

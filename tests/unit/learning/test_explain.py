@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from classification_dataset import CLASSES, make_pictures
-from tessera.core import job
+from tessera.core import log
 from tessera.extras.classifiers.settings import ClassifierSettings
 from tessera.extras.classifiers.train import train_classifier
 from tessera.learning.classification.classifier import Classifier, read_classifier
@@ -74,7 +74,7 @@ def test_networks_without_places_have_no_map() -> None:
 
 
 def test_the_map_of_a_trained_classifier_lies_on_what_it_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", io.StringIO())
+    monkeypatch.setattr(log, "_terminal", io.StringIO())
     dataset = make_pictures(tmp_path / "dataset")
     settings = ClassifierSettings(
         labels=CLASSES,

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tessera.core import job
+from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.core.provenance import write_checksums
 from tessera.learning.trainings import RECORD, Trainings, TrainingsSettings, environment, read_record, read_state, state_file
@@ -64,7 +64,7 @@ def finished(trainings: Trainings) -> set[int]:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """The messages for the terminal."""
     stream = io.StringIO()
-    monkeypatch.setattr(job, "_terminal", stream)
+    monkeypatch.setattr(log, "_terminal", stream)
     return stream
 
 

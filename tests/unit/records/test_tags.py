@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tessera.core import job
+from tessera.core import log
 from tessera.records.tags import SHOWN, Tag, read_tags, readable, same_tag, unknown_tags
 
 KNOWN = [Tag("long_hair", "general"), Tag("", ""), Tag("hatsune_miku_(vocaloid)", "character"), Tag("^_^", "general")]
@@ -62,7 +62,7 @@ def test_unknown_tags_are_named_with_what_was_meant() -> None:
 
 
 def test_a_row_without_a_name_keeps_the_places_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     path = tmp_path / "tags.csv"
     path.write_text("tag_id,name,category\n1,a,0\n,,\n3,c,4\n", encoding="utf-8")
     assert read_tags(path) == [Tag("a", "general"), Tag("", ""), Tag("c", "character")]

@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted, tallied
+from tessera.core.progress import progress
 from tessera.extras.active_learning.choose import at_random, choose, margins
 from tessera.extras.active_learning.pool import read_pool, reasons_against, vectors_of
 from tessera.extras.active_learning.settings import AskSettings

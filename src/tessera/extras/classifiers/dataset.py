@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.job import progress, tell
+from tessera.core.log import tell
 from tessera.core.messages import counted, shortened
+from tessera.core.progress import progress
 from tessera.core.provenance import digest, verify_checksums
 from tessera.imaging.images import read_image
 from tessera.learning.classification.settings import Labels, ScoreRange

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tessera.core.job import loaders
+from tessera.core.pool import loaders
 from tessera.extras.classifiers.calibration import bins_of
 from tessera.extras.classifiers.dataset import read_samples, samples_digest
 from tessera.extras.classifiers.metrics import measure

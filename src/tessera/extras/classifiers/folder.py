@@ -12,9 +12,10 @@ import numpy as np
 
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, file_name, files_below, quoted
-from tessera.core.job import progress, tell
 from tessera.core.ledger import read_ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted, tallied
+from tessera.core.progress import progress
 from tessera.extras.classifiers.predict import Use, score_pictures
 from tessera.extras.classifiers.settings import ScoreSettings
 from tessera.imaging.images import read_image, shrink, write_image

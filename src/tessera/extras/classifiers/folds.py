@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.core.seeds import generator
 from tessera.extras.classifiers.dataset import TABLE, Samples, read_vectors

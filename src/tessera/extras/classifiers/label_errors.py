@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted, shortened, tallied
+from tessera.core.progress import progress
 from tessera.extras.classifiers.dataset import FAULTS_SHOWN, read_vectors
 from tessera.extras.classifiers.folds import held_out
 from tessera.extras.classifiers.settings import LabelErrorSettings

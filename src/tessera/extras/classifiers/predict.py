@@ -10,8 +10,9 @@ import polars as pl
 from pydantic import TypeAdapter
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import Store
 from tessera.imaging.images import read_image

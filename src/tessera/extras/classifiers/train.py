@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import loaders, tell
+from tessera.core.log import tell
+from tessera.core.pool import loaders
 from tessera.core.provenance import sha256_file
 from tessera.extras.classifiers.calibration import temperature_of
 from tessera.extras.classifiers.dataset import Samples, read_samples, samples_digest

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.seeds import generator
 from tessera.extras.classifiers.batches import Loader
 from tessera.extras.classifiers.dataset import Samples

@@ -14,8 +14,9 @@ import numpy as np
 
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import link_or_copy
-from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import Store
 from tessera.extras.crops.place import Rectangle, crop_key, holder, place

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from tessera.core.errors import Dropped
-from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.core.provenance import sha256_file
 from tessera.core.seeds import generator
 from tessera.extras.degraded_copies.settings import ConceptSettings

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.extras.harvest.addresses import CONTROL, Address, write_rows
 from tessera.extras.harvest.client import Client

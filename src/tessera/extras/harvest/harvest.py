@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import PICTURE_SUFFIXES, file_name, link_or_copy
-from tessera.core.job import progress, tell
 from tessera.core.ledger import SYSTEMIC, Ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted, shortened
+from tessera.core.progress import progress
 from tessera.core.store import Store
 from tessera.extras.harvest.addresses import Address, read_addresses, write_rows
 from tessera.extras.harvest.client import Client, CutShort, NoAnswer, Waits, check_tags, host_of

@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 
 from tessera.core.errors import Dropped
-from tessera.core.job import tell
 from tessera.core.ledger import Ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted, shortened
 from tessera.imaging.boxes import Box
 from tessera.records.frame_keys import for_frames

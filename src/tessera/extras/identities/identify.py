@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from tessera.core.errors import Dropped, Failed, TesseraError
-from tessera.core.job import tell
 from tessera.core.ledger import Ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.extras.identities.admit import admit
 from tessera.extras.identities.classify import Found, Group, classify

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from pydantic import BaseModel, ConfigDict, Field
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.tsv import read_sheet, refuse
 from tessera.extras.image_sets.arrangement_settings import ArrangementSettings
 

@@ -9,8 +9,8 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import tell
 from tessera.core.ledger import Ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted, tallied
 from tessera.core.names import Names
 from tessera.core.seeds import generator

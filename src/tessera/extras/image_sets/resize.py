@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import link_or_copy
-from tessera.core.job import ahead, progress
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file
 from tessera.core.store import Store
 from tessera.extras.image_sets.settings import PictureSettings

@@ -11,9 +11,11 @@ import numpy as np
 import polars as pl
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.job import ahead, progress, tell
 from tessera.core.ledger import Ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted, tallied
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.core.seeds import fraction
 from tessera.extras.image_sets.settings import FRAMES, SelectionSettings
 from tessera.imaging.images import read_image

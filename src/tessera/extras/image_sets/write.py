@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.extras.image_sets.layouts import everydream2, imagefolder, kohya, onetrainer, plain, webdataset
 from tessera.extras.image_sets.layouts.picture import TRAIN, Picture, times

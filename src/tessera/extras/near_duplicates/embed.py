@@ -13,9 +13,11 @@ import numpy as np
 
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import quoted
-from tessera.core.job import ahead, progress, tell
 from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.log import tell
 from tessera.core.messages import shortened
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import Store
 from tessera.imaging.images import read_image, read_known

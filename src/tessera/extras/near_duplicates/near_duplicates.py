@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import tell
 from tessera.core.ledger import Ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.extras.near_duplicates.settings import NearDuplicateSettings
 from tessera.learning.embedding.stars import find_stars, unit

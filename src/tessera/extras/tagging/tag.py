@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from tessera.core.errors import Failed
-from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import Store
 from tessera.extras.tagging.settings import FRAMES, TaggerSettings, TagThresholds

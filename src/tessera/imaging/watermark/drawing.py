@@ -11,7 +11,7 @@ import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, files_below, open_file
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.fonts import font_folder

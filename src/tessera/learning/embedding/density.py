@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tessera.core.job import progress
+from tessera.core.progress import progress
 from tessera.learning.embedding.stars import BLOCK, PAIRS, cosines, margin, scaled
 
 NONE = -1  # the label of a vector that is in no cluster

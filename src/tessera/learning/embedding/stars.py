@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tessera.core.job import progress
+from tessera.core.progress import progress
 
 BLOCK = 2048  # vectors that are compared with others at a time
 PAIRS = 8192  # pairs whose cosine is computed exactly at a time

@@ -7,8 +7,8 @@ from typing import IO
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import open_file
-from tessera.core.job import tell
 from tessera.core.ledger import SYSTEMIC
+from tessera.core.log import tell
 from tessera.core.web import copy_within, is_page, open_address
 from tessera.learning.weights.declare import WeightsSettings
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.pages.report.pages import table, write_page
 from tessera.pages.report.settings import ReportSettings

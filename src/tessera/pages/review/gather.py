@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.records.blurring import Blur, clear_keys
 from tessera.records.tables.review import QUEUES, ReviewItems

@@ -15,9 +15,11 @@ import numpy as np
 
 from tessera.core.errors import Failed
 from tessera.core.files import IMAGE_SUFFIXES
-from tessera.core.job import ahead, progress, tell
 from tessera.core.ledger import Ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.imaging.encode import VideoWriter
 from tessera.imaging.images import shrink, write_image
 from tessera.imaging.video import read_frames, read_packets

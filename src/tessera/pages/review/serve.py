@@ -16,8 +16,6 @@ from typing import Any
 
 import uvicorn
 
-# First, because it keeps pandera from importing pandas, which would take 100 MB.
-import tessera.core.job  # noqa: F401  # isort: skip
 from tessera.core.errors import TesseraError
 from tessera.pages.review.server import make_app
 from tessera.pages.review.state import Review

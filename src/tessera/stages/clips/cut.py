@@ -14,8 +14,8 @@ import numpy as np
 
 from tessera.core.errors import Failed
 from tessera.core.files import link_or_copy
-from tessera.core.job import progress
 from tessera.core.ledger import Ledger
+from tessera.core.progress import progress
 from tessera.core.provenance import digest
 from tessera.core.store import Store
 from tessera.imaging.containers import GUESSED_RATE

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tessera.core.errors import Dropped
-from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.core.seeds import generator
 from tessera.imaging.masks import Patch, encode_patch, growth_step
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import shrink
 from tessera.imaging.sharpness import luma, sharpness

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import link_or_copy
-from tessera.core.job import progress
+from tessera.core.progress import progress
 from tessera.records.lada.metadata import IMAGES, MASKS, METADATA, metadata
 
 

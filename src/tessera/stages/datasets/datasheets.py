@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tessera.core.job import tell
 from tessera.core.ledger import read_ledger, summarise
+from tessera.core.log import tell
 from tessera.core.markdown import FOR_ADULTS, front_matter, plain, table
 from tessera.core.messages import shortened
 from tessera.core.provenance import digest

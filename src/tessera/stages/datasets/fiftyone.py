@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tessera.core.job import progress
+from tessera.core.progress import progress
 from tessera.records.annotation.formats.fiftyone import image_sample, video_sample, write_frames, write_samples
 from tessera.records.annotation.hub import read_hub
 from tessera.records.lada.metadata import IMAGES

@@ -11,9 +11,9 @@ import yaml
 
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.files import link_or_copy
-from tessera.core.job import progress
 from tessera.core.ledger import Ledger
 from tessera.core.messages import counted
+from tessera.core.progress import progress
 from tessera.core.seeds import fraction
 from tessera.records.annotation.formats.coco import write_coco
 from tessera.records.annotation.formats.yolo import Task, unwritable, write_yolo

@@ -9,9 +9,10 @@ import polars as pl
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import link_or_copy
-from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger, Status, read_ledger
+from tessera.core.log import tell
 from tessera.core.messages import tallied
+from tessera.core.progress import progress
 from tessera.records.decisions import Decision, write_matches
 from tessera.records.frame_keys import for_frames
 from tessera.records.material import IMAGE_LABELS, SETS

@@ -14,8 +14,9 @@ import yaml
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES
-from tessera.core.job import progress, tell
+from tessera.core.log import tell
 from tessera.core.messages import counted, shortened
+from tessera.core.progress import progress
 from tessera.core.provenance import verify_checksums
 from tessera.records.annotation.formats.yolo import Task, parse_line
 

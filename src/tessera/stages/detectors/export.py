@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import progress
 from tessera.core.messages import counted
+from tessera.core.progress import progress
 from tessera.learning.detection.offline import offline
 from tessera.learning.onnx import open_model
 from tessera.stages.detectors.dataset import read_dataset

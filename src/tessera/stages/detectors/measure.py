@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.messages import did_you_mean
 from tessera.learning.detection.offline import offline
 from tessera.learning.weights.purpose import check_purpose

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import PositiveInt
 
 from tessera.core.errors import Failed
-from tessera.core.job import progress
 from tessera.core.ledger import Ledger
+from tessera.core.progress import progress
 from tessera.imaging.footage import Still, read_footage
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.settings import InferenceSettings

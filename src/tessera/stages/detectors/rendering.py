@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tessera.core.files import file_name
-from tessera.core.job import progress
 from tessera.core.messages import counted
+from tessera.core.progress import progress
 from tessera.core.seeds import fraction
 from tessera.imaging.boxes import Box
 from tessera.imaging.footage import read_footage

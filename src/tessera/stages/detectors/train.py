@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import loaders
+from tessera.core.pool import loaders
 from tessera.core.provenance import sha256_file
 from tessera.learning.detection.offline import offline
 from tessera.learning.trainings import RECORD, Trainings, environment, read_state

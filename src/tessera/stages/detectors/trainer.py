@@ -24,7 +24,7 @@ from ultralytics.models.yolo.segment import SegmentationTrainer
 from ultralytics.utils.torch_utils import unwrap_model
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.seeds import generator
 from tessera.learning.trainings import read_state, state_file, tell_curves
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import tell
 from tessera.core.ledger import Ledger, Status
+from tessera.core.log import tell
 from tessera.core.messages import tallied
 from tessera.records.decisions import Decision, Place, find_clips, mean_box, write_matches
 from tessera.records.limits import IGNORED, REASONS, FilterSettings, ignored_limits, values_of

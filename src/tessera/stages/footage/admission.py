@@ -15,9 +15,10 @@ from pydantic import Field
 
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, InputFile, Listing, list_folder, open_file, quoted
-from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger, gate, read_ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted, shortened, tallied
+from tessera.core.progress import progress
 from tessera.core.provenance import digest
 from tessera.core.settings import Settings
 from tessera.imaging.images import Decoded, is_image

@@ -9,8 +9,8 @@ import polars as pl
 
 from tessera.core.errors import Failed
 from tessera.core.files import files_of
-from tessera.core.job import progress
 from tessera.core.messages import counted, shortened
+from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_if_readable
 from tessera.imaging.hashing import scaled_hash
 from tessera.imaging.images import read_image, resize

@@ -13,8 +13,9 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import file_name, link_or_copy
-from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.core.provenance import digest
 from tessera.core.settings import Settings
 from tessera.core.store import Store

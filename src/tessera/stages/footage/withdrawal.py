@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from tessera.core.files import file_name
-from tessera.core.job import tell
 from tessera.core.ledger import read_ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.learning.trainings import RECORD, read_record
 from tessera.records.frame_keys import source_of

@@ -7,9 +7,10 @@ from typing import Any
 
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import file_name, quoted
-from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted, shortened
+from tessera.core.progress import progress
 from tessera.imaging.footage import read_footage
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import write_image

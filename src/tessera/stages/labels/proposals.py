@@ -13,8 +13,9 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from tessera.core.files import file_name
-from tessera.core.job import progress, tell
+from tessera.core.log import tell
 from tessera.core.messages import counted, shortened
+from tessera.core.progress import progress
 from tessera.core.provenance import sha256_file
 from tessera.core.settings import Settings
 from tessera.imaging.footage import read_footage

@@ -9,8 +9,8 @@ import numpy as np
 from tessera.core.archives import File, open_files
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES
-from tessera.core.job import tell
 from tessera.core.ledger import Ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.imaging.masks import rle_counts
 from tessera.imaging.polygons import parts_area

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.messages import counted, shortened, tallied
 
 SHOWN = 5  # files with unknown labels that a message lists

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
-from tessera.core.job import progress
 from tessera.core.ledger import Ledger
+from tessera.core.progress import progress
 from tessera.records.annotation.model import Loss, remark
 from tessera.records.material import key_in_set
 from tessera.stages.labels.layouts.item import Item, failed, several

@@ -11,8 +11,8 @@ import polars as pl
 
 from tessera.core.archives import File, open_files
 from tessera.core.errors import Dropped, Failed, TesseraError
-from tessera.core.job import tell
 from tessera.core.ledger import Ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.records.annotation.model import Loss
 from tessera.records.blocklist import read_blocklist

@@ -11,8 +11,9 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from tessera.core.errors import Dropped, Failed
-from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.log import tell
+from tessera.core.progress import progress
 from tessera.core.seeds import generator
 from tessera.core.settings import Settings
 from tessera.imaging.boxes import Box, mask_box

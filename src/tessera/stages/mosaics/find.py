@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tessera.core.errors import Failed
-from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import Store
 from tessera.imaging.images import read_image

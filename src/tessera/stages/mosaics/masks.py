@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tessera.core.errors import Failed
-from tessera.core.job import progress
 from tessera.core.ledger import Ledger
+from tessera.core.progress import progress
 from tessera.imaging.images import read_image
 from tessera.records.annotation.formats.mask_images import load_mask, read_mask
 from tessera.records.annotation.hub import Origin, write_hub

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from tessera.core.errors import Dropped, Failed
-from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.core.seeds import generator
 from tessera.imaging.boxes import mask_box
 from tessera.imaging.degradation.chain import Degraded

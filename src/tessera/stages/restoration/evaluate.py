@@ -14,9 +14,10 @@ import numpy as np
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
-from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger, read_ledger, summarise
 from tessera.core.messages import counted
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.core.seeds import generator as random_generator
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tessera.core.errors import Dropped, TesseraError
-from tessera.core.job import progress, tell
+from tessera.core.log import tell
 from tessera.core.messages import counted
+from tessera.core.progress import progress
 from tessera.learning.weights.tensors import safetensors_bytes
 from tessera.records.lada.clips import read_clips
 from tessera.stages.restoration.samples import fixed_sample

@@ -16,7 +16,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.learning.weights.tensors import read_tensors
 from tessera.stages.restoration.models import Generator, build_discriminator, build_generator
 from tessera.stages.restoration.settings import DiscriminatorSettings, GeneratorSettings, StageSettings, TrainingSettings

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tessera.core.errors import TesseraError
-from tessera.core.job import loaders
 from tessera.core.messages import counted
+from tessera.core.pool import loaders
 from tessera.core.provenance import digest, sha256_file
 from tessera.learning.trainings import RECORD, Trainings, environment, read_state
 from tessera.stages.restoration.settings import StageTraining, StartingWeights

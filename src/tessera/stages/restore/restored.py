@@ -17,9 +17,10 @@ from pydantic import Field, model_validator
 
 from tessera.core.errors import Failed
 from tessera.core.files import file_name, link_or_copy
-from tessera.core.job import progress, tell
 from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.log import tell
 from tessera.core.messages import counted
+from tessera.core.progress import progress
 from tessera.core.provenance import digest
 from tessera.core.settings import Settings
 from tessera.core.store import Store

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tessera.core.errors import Dropped
-from tessera.core.job import ahead, progress
 from tessera.core.ledger import Ledger
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.core.seeds import generator
 from tessera.imaging.images import read_image, shrink, write_image
 from tessera.imaging.watermark.drawing import LEAST_FRAME, Mark, draw_marks, load_materials

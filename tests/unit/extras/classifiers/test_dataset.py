@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from classification_dataset import CLASSES, checksum, make_pictures, write_pictures, write_vectors
-from tessera.core import job
+from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.core.settings import load
 from tessera.extras.classifiers.dataset import check_pictures, read_samples, read_vectors
@@ -23,7 +23,7 @@ from tessera.learning.classification.settings import ScoreRange
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """The messages for the terminal."""
     stream = io.StringIO()
-    monkeypatch.setattr(job, "_terminal", stream)
+    monkeypatch.setattr(log, "_terminal", stream)
     return stream
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from classification_dataset import CLASSES, make_digits, make_pictures
-from tessera.core import job
+from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.extras.classifiers.evaluate import evaluate_classifier, evaluate_folds
 from tessera.extras.classifiers.export import export_classifier, export_for_city, verify_classifier_export
@@ -227,4 +227,4 @@ def test_an_evaluation_writes_metrics_predictions_and_figures(exported: Exported
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", io.StringIO())
+    monkeypatch.setattr(log, "_terminal", io.StringIO())

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from image_set_readers import KOHYA_DATASET, KOHYA_SUBSET, READERS, SPLITS, Found, digest, epoch
-from tessera.core import job
+from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.core.provenance import sha256_file
 from tessera.extras.image_sets.layouts.kohya import KohyaDataset, KohyaSettings, KohyaSubset
@@ -234,7 +234,7 @@ def test_an_epoch_of_onetrainer_has_half_a_picture_more_or_less_of_each_folder(t
 def test_captions_that_everydream2_takes_from_names_of_files_are_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "_terminal", sys.stdout)
+    monkeypatch.setattr(log, "_terminal", sys.stdout)
     (first, second, *_) = pictures_of(tmp_path / "files")
     folder = write("everydream2", [first._replace(captions=("",)), second], tmp_path / "set")
     assert [each.captions for each in READERS["everydream2"](folder, "train")] == [(first.key,), second.captions]

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from guessing import write_chance
 
-from tessera.core import job
+from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.extras.image_sets.select import select_set
@@ -200,7 +200,7 @@ def test_scores_tags_and_decisions_decide(footage: Footage) -> None:
 def test_a_tag_with_spaces_or_underscores_is_the_same_tag(
     footage: Footage, monkeypatch: pytest.MonkeyPatch, written: str, known: str
 ) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     first = "film-0"
     row = {"key": first, "number": 0, "tag": known, "category": "general", "score": 0.9}
     tags = [save(footage.folder / "tags.parquet", Tags, [row])]

@@ -13,7 +13,7 @@ from huggingface_hub import DatasetCard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tessera.core import job
+from tessera.core import log
 from tessera.imaging.masks import encode_rle
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import Pictures
@@ -267,7 +267,7 @@ def test_classes_and_negatives_that_a_split_lacks_are_named_with_the_fix() -> No
 def test_a_class_that_a_split_of_pictures_lacks_is_in_the_log_and_in_the_datasheet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     known = {"group": "x", "score": None, "weight": 1.0}
     rows = [("a", "film", "train", "soft"), ("b", "film", "train", "sharp"), ("c", "show", "val", "soft")]
     pictures = [{"key": key, "source": name, "split": split, "label": label, **known} for key, name, split, label in rows]

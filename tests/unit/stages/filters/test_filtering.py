@@ -13,7 +13,7 @@ from guessing import write_chance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tessera.core import job
+from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.settings import Settings
@@ -146,7 +146,7 @@ def test_a_classifier_no_better_than_chance_filters_nothing_unless_told_to(
     clips = [clip("a-0-1"), clip("b-0-1")]
     scores = [score(row["key"], apart(number)) for number, row in enumerate(clips)]
     tables = [classified(tmp_path / "1", {"a-0-1": 0.25, "b-0-1": 0.75})]
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     limit = ScoreLimit(label="compressed", max=0.5, even_if_chance=even_if_chance)
     settings = OFF.model_copy(update={"classifiers": {"quality": limit}})
     metrics = [write_chance(tmp_path / "quality.json", is_better)]

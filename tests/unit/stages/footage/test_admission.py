@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from tessera.core import job
+from tessera.core import log
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.provenance import sha256_file
@@ -218,7 +218,7 @@ def test_a_folder_has_the_properties_that_its_images_have_in_common(tmp_path: Pa
 
 
 def test_every_file_of_a_folder_has_a_row_or_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     folder = tmp_path / "images"
     (folder / "album").mkdir(parents=True)
     for number, name in enumerate(("a.png", "b.gif", "album/c.png")):
@@ -394,7 +394,7 @@ def test_a_shard_whose_sources_are_in_other_shards_now_is_not_called_withdrawn(
         table, _ = shard(tmp_path, name, *(row(source, tmp_path / f"{source}.png") for source in sources))
         (shards / name).mkdir(parents=True)
         table.rename(shards / name / "sources.parquet")
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     withdrawn = tmp_path / "withdrawn.tsv"
     remove_withdrawn([tmp_path / "frames", shards], ["a", "b", "c"], tmp_path, ["a", "b", "c"], {}, {}, {}, withdrawn=withdrawn)
     removed = dict(line.split("\t") for line in withdrawn.read_text().splitlines()[1:])

@@ -12,7 +12,7 @@ from label_sets import HEIGHT, WIDTH, Imported, picture, write_folder
 from PIL import Image, ImageDraw
 from strategies import images
 
-from tessera.core import job
+from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.imaging.polygons import Part
 from tessera.records.annotation.formats.yolo import write_yolo
@@ -188,7 +188,7 @@ def test_a_key_of_classes_that_is_no_label_is_an_error_with_what_was_meant(tmp_p
 
 
 def test_a_key_may_be_that_of_labels_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     shape = {"label": "nsfw", "points": [[1, 1], [20, 20]], "shape_type": "rectangle"}
     files: Files = {f"{name}.png": picture(number) for number, name in enumerate("ab")}
     files |= {"a.json": json.dumps({"imagePath": "a.png", "shapes": [shape]}), "b.json": "{"}
@@ -197,7 +197,7 @@ def test_a_key_may_be_that_of_labels_that_cannot_be_read(tmp_path: Path, monkeyp
 
 
 def test_the_log_shows_what_each_label_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     files = of_numbers(0, 1, 2) | {"images/e.png": picture(9), "labels/e.txt": "", "images/n.png": picture(8)}
     files["data.yaml"] = "names: [person, dog, cat, car]"
     read = Imported(

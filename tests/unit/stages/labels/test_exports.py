@@ -12,7 +12,7 @@ import pytest
 from label_sets import HEIGHT, WIDTH, ImportedForTwo, picture, write_folder, write_zip
 from PIL import Image
 
-from tessera.core import job
+from tessera.core import log
 from tessera.core.errors import TesseraError
 
 W, H = 320, 240
@@ -75,7 +75,7 @@ def test_masks_marked_as_crowds_mean_what_the_set_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crowd: str, objects: dict[str, int]
 ) -> None:
     """CVAT writes brush masks as run lengths with iscrowd 1."""
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     mask = np.zeros((H, W), int)
     mask[60:180, 80:240] = 1
     region = {"segmentation": run_lengths(mask), "area": 19200.0, "bbox": [80.0, 60.0, 160.0, 120.0], "iscrowd": 1}

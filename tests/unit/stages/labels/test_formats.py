@@ -14,7 +14,7 @@ from label_sets import HEIGHT, WIDTH, ImportedForTwo, picture, write_folder, wri
 from PIL import Image
 from strategies import LABELS, masks
 
-from tessera.core import job
+from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.records.annotation.formats.brushes import encode_brush
 from tessera.records.annotation.formats.coco import write_coco
@@ -154,7 +154,7 @@ def test_images_without_labels_and_with_empty_ones_mean_what_the_settings_say(tm
 
 
 def test_labels_mean_what_the_settings_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     shapes = [brush(square(), label) for label in ("NSFW ", "body", "dog", "cat", "logo")]
     folder = write_folder(tmp_path / "set", {"a.png": picture(0), "all.json": studio(shapes)})
     classes = {"body": "nsfw", "dog": None, "logo": "watermark"}

@@ -12,7 +12,7 @@ import pytest
 from stills import write_stills
 
 from film_copies import ffmpeg
-from tessera.core import job
+from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.imaging.encode import write_video
@@ -236,7 +236,7 @@ def test_a_label_of_a_refused_source_says_so(tmp_path: Path) -> None:
 def test_an_accepted_proposal_without_regions_is_told_to_need_the_flag_sfw(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     label = tmp_path / "labels" / "film" / "film-0000003.json"
     write_label(label)
     label.write_text(json.dumps({**json.loads(label.read_text()), "shapes": [], "flags": {"sfw": False, "accept": True}}))
@@ -248,7 +248,7 @@ def test_an_accepted_proposal_without_regions_is_told_to_need_the_flag_sfw(
 
 
 def test_unknown_labels_are_counted_and_named_with_the_known_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     for index, label in enumerate(("Nsfw ", "nfsw", "nfsw", "cat")):
         write_label(tmp_path / "labels" / "film" / f"film-{index:07d}.json", label)
     reasons, _ = import_labels(tmp_path, "film")

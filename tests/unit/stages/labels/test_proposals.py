@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stills import write_stills
 
-from tessera.core import job
+from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger
 from tessera.core.provenance import sha256_file
@@ -344,7 +344,7 @@ def test_a_shard_becomes_a_folder_per_source_and_a_report(tmp_path: Path) -> Non
 def test_a_failed_source_stops_the_run_and_a_refused_one_only_if_it_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     with Ledger(tmp_path / "ledger.jsonl") as ledger:
         ledger.row("bad", "dropped", "source refused", "no rights")
         ledger.row("plain", "dropped", "no mosaic found")

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from label_sets import picture, write_folder, write_zip
 
-from tessera.core import job
+from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.records.material import key_in_set, name_in_set
@@ -176,7 +176,7 @@ def test_only_the_answers_to_the_question_of_the_task_count(tmp_path: Path) -> N
 
 
 def test_labels_mean_what_the_settings_say_and_others_are_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     files = {f"{folder}/{number}.png": picture(number) for number, folder in enumerate(("soft", "Sharp", "shrap", "other"))}
     meanings = {"soft": "blurred", "sharp": "sharp", "other": None}
     imported = Imported(write_folder(tmp_path / "set", files), "folders", classes=meanings)
@@ -193,7 +193,7 @@ def test_a_key_that_is_no_label_is_an_error_with_what_was_meant(tmp_path: Path) 
 
 
 def test_a_class_with_one_picture_and_a_single_class_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     files = {"soft/a.png": picture(0), "sharp/b.png": picture(1), "sharp/c.png": picture(2)}
     Imported(write_folder(tmp_path / "set", files), "folders")
     assert "annotations.image_labels: 's': one image alone has the label 'soft'" in terminal.getvalue()
@@ -202,7 +202,7 @@ def test_a_class_with_one_picture_and_a_single_class_are_named(tmp_path: Path, m
 
 
 def test_folders_of_splits_hold_the_folders_of_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     files = {"train/soft/deep/a.png": picture(0), "val/sharp/b.png": picture(1), "c.png": picture(2), "test1/d.png": picture(3)}
     imported = Imported(write_folder(tmp_path / "set", files), "folders", split_by="image")
     found = {key: (row["label"], row["source"], row["split"]) for key, row in imported.rows.items()}
@@ -215,7 +215,7 @@ def test_folders_of_splits_hold_the_folders_of_classes(tmp_path: Path, monkeypat
 
 
 def test_a_class_may_have_the_name_of_a_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "_terminal", terminal := io.StringIO())
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     files = {"train/a.png": picture(0), "cat/val/b.png": picture(1), "dog/c.png": picture(2), "train/red/d.png": picture(3)}
     files |= {"round-001/val/train/e.png": picture(4), "round-001/val/f.png": picture(5)}
     imported = Imported(write_folder(tmp_path / "set", files), "folders")

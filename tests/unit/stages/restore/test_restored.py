@@ -467,7 +467,7 @@ def test_the_masks_of_a_long_video_are_no_python_objects_all_at_once(tmp_path: P
 
 def test_without_any_mosaic_nothing_but_the_reason_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room, terminal = Room(tmp_path), io.StringIO()
-    monkeypatch.setattr("tessera.core.job._terminal", terminal)
+    monkeypatch.setattr("tessera.core.log._terminal", terminal)
     room.source("plain", film(tmp_path / "plain.mp4", pictures(12, 96, 128)))
     room.write()
     rows = restore_room(tmp_path, refuse, found=[("plain", "ok"), ("film", "failed", "no frames", "the stream has no packet")])

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.core.settings import Settings
 from tessera.extras.image_sets.layouts.picture import TRAIN, Picture, folders, put, repeats_of

@@ -10,7 +10,7 @@ import yaml
 
 from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.messages import did_you_mean, shortened
 from tessera.records.material import ANY, LabelledSet, PictureSet, class_of
 

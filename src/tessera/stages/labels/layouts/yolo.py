@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.job import tell
+from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.core.names import folded, pair_names
 from tessera.records.annotation.formats.yolo import Shape, lines_of, parse_yolo

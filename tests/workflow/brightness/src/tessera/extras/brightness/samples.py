@@ -9,8 +9,8 @@ import polars as pl
 
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.files import link_or_copy
-from tessera.core.job import progress
 from tessera.core.ledger import Ledger
+from tessera.core.progress import progress
 from tessera.imaging.images import read_image
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.splits import Samples, Splits

@@ -1,4 +1,4 @@
-"""Print the JSON schema of the configuration: `python -m tessera.schema config/config.yaml`.
+"""Print the JSON schema of the configuration: `python -m tessera.configuration.schema config/config.yaml`.
 
 Editors complete and check settings with it. It is made from the settings models. The description of each setting is its comment
 in config/config.yaml.

@@ -1,0 +1,43 @@
+"""The threads and processes of a job."""
+
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from tessera.core.log import tell
+
+T = TypeVar("T")
+R = TypeVar("R")
+SHARED_MEMORY = 1 << 30  # bytes; the minimum for processes that load data
+
+
+def limit_threads(threads: int) -> None:
+    """Limit libraries to the threads of the rule. By default, they use all cores."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+        os.environ[variable] = str(threads)
+    # By default, waiting threads keep a core busy. If there are more processes than cores, most of the processor time would go
+    # into waiting.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def loaders(threads: int) -> int:
+    """Return the number of additional processes that load data; 0 if the shared memory that they need is too small."""
+    shared = Path("/dev/shm")
+    if shared.is_dir() and shutil.disk_usage(shared).free < SHARED_MEMORY:
+        tell(f"less than 1 GiB is free in {shared}: this process loads the data alone; give the container more shared memory")
+        return 0
+    return max(threads - 1, 0)
+
+
+def ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[tuple[T, "Future[R]"]]:
+    """Yield each of `items` with the future of `work(item)`, in order, while `pool` works on the next `count` items."""
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(work, item)))
+        if len(waiting) > count:
+            yield waiting.popleft()
+    yield from waiting
