@@ -13,7 +13,7 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 from pydantic import AfterValidator, BaseModel, ValidationError
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import Message, counted, shortened
 from tessera.core.settings import complaint, without_passwords
 
 M = TypeVar("M", bound=BaseModel)
@@ -64,7 +64,7 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str, columns: Sequenc
     lines = io.StringIO(text, newline="").readlines()  # not str.splitlines, which also splits at rarer separators
     skipped = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
     reader = csv.reader(lines[skipped:], delimiter="," if columns else "\t", strict=True)
-    faults: list[Fault] = []
+    faults: list[tuple[int, Message]] = []
     rows: list[tuple[int, dict[str, str]]] = []
     has_header = False
     line = skipped + 1
