@@ -13,7 +13,7 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 from pydantic import AfterValidator, BaseModel, ValidationError
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import Message, counted, shortened
 from tessera.core.settings import complaint, without_passwords
 
 M = TypeVar("M", bound=BaseModel)
@@ -67,7 +67,7 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str, columns: Sequenc
         return Sheet([], [], [(conflict, "a conflict that git left; keep the rows of both sides, and remove the three marks")])
     skipped = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
     reader = csv.reader(lines[skipped:], delimiter="," if columns else "\t", strict=True)
-    faults: list[Fault] = []
+    faults: list[tuple[int, Message]] = []
     rows: list[tuple[int, dict[str, str]]] = []
     has_header = False
     line = skipped + 1

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, SPECIAL, files_below, quoted
-from tessera.core.messages import shortened
+from tessera.core.messages import Message, shortened
 from tessera.core.names import folded
 from tessera.core.tsv import Day, Fault, read_shipped_sheet, refuse
 from tessera.imaging.boxes import Box
@@ -179,7 +179,7 @@ def contradictions(found: Sequence[tuple[int, IdentityDecision]], known: Iterabl
 
     These are two targets that are renamed to one name, names that look alike, also as one of `known`, and circles.
     """
-    faults: list[Fault] = []
+    faults: list[tuple[int, Message]] = []
     to = {decision.to: line for line, decision in reversed(found) if decision.to}
     for one, other in twins([*known, *reversed(to)]):
         where = f"on line {to[one]}" if one in to else "among the references"
