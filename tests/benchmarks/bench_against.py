@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 RATE, SECONDS, REPEATS = 30, 10, 3
+RESTORED_SECONDS = 60  # of the film that is restored
 HEIGHT, WIDTH = 1080, 1920
 IMAGE_SIZE = 160  # of the detector of the demo
 STRIDE = 2  # as in the demo
@@ -75,7 +76,7 @@ def prepare(folder: Path) -> None:
     for side, count in SHAPES:
         write_footage(folder / "samples", side, count)
     (folder / "restoring").mkdir()
-    write_case(folder / "restoring", WIDTH, HEIGHT, 2 * SECONDS)
+    write_case(folder / "restoring", WIDTH, HEIGHT, RESTORED_SECONDS)
 
 
 def clips(folder: Path, out: Path) -> None:

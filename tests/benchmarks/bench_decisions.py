@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,15 +95,14 @@ def read_truth(folder: Path) -> Truth:
     return found
 
 
-def object_at(truth: Truth, source: str, frames: Iterable[int], box: Box) -> str:
-    """Return the true region of which most lies in `box`, in most of `frames`; empty if it is less than half of one."""
+def objects_at(truth: Truth, source: str, frames: Sequence[int], box: Box) -> set[str]:
+    """Return the true regions of which half or more lies in `box`, in half of `frames` or more: one box may hold several."""
     votes: Counter[str] = Counter()
     x0, y0, x1, y1 = (max(0, round(edge)) for edge in box)
     for index in frames:
-        parts = [(mask[y0:y1, x0:x1].sum() / mask.sum(), f"{kind} {n}") for n, kind, mask in truth.get((source, index), ())]
-        part, name = max(parts, default=(0, ""))
-        votes[name if part >= 0.5 else ""] += 1
-    return max(votes, key=lambda name: votes[name], default="")
+        for number, kind, mask in truth.get((source, index), ()):
+            votes[f"{kind} {number}"] += mask[y0:y1, x0:x1].sum() >= mask.sum() / 2
+    return {name for name, count in votes.items() if count >= max(1, len(frames) / 2)}
 
 
 def follow(project: Path, known: dict[str, str]) -> tuple[Counter[str], list[str], list[str]]:
@@ -137,18 +136,18 @@ def follow(project: Path, known: dict[str, str]) -> tuple[Counter[str], list[str
             one, two = place_of(key), place_of(now.get(found, found))
             spans = [(each.first, each.first + each.frames, each.box) for each in (one, two)]
             objects = [
-                object_at(truth, one.source.replace("%20", " "), range(first, last, 4), box) for first, last, box in spans
+                objects_at(truth, one.source.replace("%20", " "), range(first, last, 4), box) for first, last, box in spans
             ]
         elif queue == REGIONS:
             frame, box = region_of(key)
             source, _, index = frame.rpartition("-")
             objects = [
-                object_at(truth, source.replace("%20", " "), [int(index)] if index.isdecimal() else [], each)
+                objects_at(truth, source.replace("%20", " "), [int(index)] if index.isdecimal() else [], each)
                 for each in (box, names[found][1])
             ]
         else:
             continue
-        if objects[0] != objects[1]:
+        if not objects[0] & objects[1] and any(objects):
             other.append(f"{key} → {found}: {objects}")
     return matched, other, lost
 
@@ -172,7 +171,4 @@ def test_decisions_are_on_the_same_objects_after_another_training(tmp_path: Path
     print("\n".join([f"{len(other)} are on another object:", *other, f"{len(lost)} match nothing:", *lost]))
     assert len(known) == COUNT
     assert not other
-    # A detector of a minute's training no longer sees everything that another one saw: there is nothing to decide on.
-    there = COUNT - sum("fits that better" not in line for line in lost)
-    print(f"{matched.total() / COUNT:.1%} match, and {matched.total() / there:.1%} of those about what is still seen")
-    assert matched.total() >= MATCHED * there
+    assert matched.total() >= MATCHED * COUNT

@@ -128,7 +128,7 @@ def test_a_keyboard_of_another_script_decides_with_the_keys_at_the_same_places(p
     assert decisions(tmp_path) == []
 
 
-def test_a_digit_that_needs_shift_overrules_nobody(page: Page, tmp_path: Path) -> None:
+def test_a_digit_that_needs_shift_overrules_nobody_before_the_page_has_shown_the_conflict(page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="labels 0/2").click()
     expect(page.locator("section.one")).to_have_attribute("aria-label", "set+1")
     row = {"key": "set+1", "decision": "keep", "who": "Bo", "when": "2026-01-31", "classifier": "blur"}
@@ -136,6 +136,17 @@ def test_a_digit_that_needs_shift_overrules_nobody(page: Page, tmp_path: Path) -
     pressed(page, key="2", code="Digit2", shiftKey=True)
     expect(page.locator("#banner")).to_contain_text("Bo, 2026-01-31: keep")
     assert decisions(tmp_path) == [("set+1", "keep", "")]
+    # Without Shift, the key at that place is the same digit, and overrules nobody either.
+    pressed(page, key="é", code="Digit2")
+    expect(page.locator("#banner")).to_contain_text("Bo, 2026-01-31: keep")
+    assert decisions(tmp_path) == [("set+1", "keep", "")]
+    # Also after the page has looked at what others did.
+    with page.expect_response(re.compile("api/ids")):
+        page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+        append_row(tmp_path / "config" / "decisions.tsv", {**row, "key": "set+9"}, list(Decision.model_fields))
+    pressed(page, key="2", code="Digit2", shiftKey=True)
+    expect(page.locator("section.one")).not_to_have_attribute("aria-label", "set+1")
+    assert sorted(decisions(tmp_path)) == [("set+1", "relabel", "soft"), ("set+9", "keep", "")]
 
 
 def test_a_key_that_types_a_control_with_shift_is_that_control(page: Page, tmp_path: Path) -> None:
@@ -325,6 +336,19 @@ def test_results_of_another_run_are_loaded_before_anything_is_decided(page: Page
     expect(page.locator("section.one")).to_have_attribute("aria-label", "other-0000000-1")
     expect(page.locator("#banner")).to_contain_text("the workflow ran again")
     assert not (tmp_path / "config").exists()
+
+
+def test_a_decision_about_an_item_of_another_run_with_the_same_number_is_saved(page: Page, tmp_path: Path) -> None:
+    after(page, SECOND, "d")
+    key = "other-0000000-1"
+    row = {"key": key, "decision": "keep", "who": "Ada", "when": "2026-01-31"}
+    append_row(tmp_path / "config" / "decisions.tsv", row, list(Decision.model_fields))
+    write_room(tmp_path, [item(CLIPS, key, clip=write_media(tmp_path)["clip"])])
+    expect(page.locator("section.one")).to_have_attribute("aria-label", key)
+    expect(page.locator(".decided")).to_contain_text("keep")
+    page.keyboard.press("d")
+    expect(page.locator(".decided")).to_contain_text("drop")
+    assert decisions(tmp_path)[-1] == (key, "drop", "")
 
 
 def test_pictures_that_vanished_or_are_damaged_are_said_and_can_still_be_decided(tmp_path: Path, browser: Browser) -> None:

@@ -13,8 +13,8 @@ What does not count:
 
 - Comments, layout, docstrings, `if TYPE_CHECKING:` and other annotations. A function keeps them if its decorator may read them.
 - Messages: the arguments of the exception in `raise`, and of `TesseraError` anywhere; the text of `assert`; what is appended to
-  a list named `faults`; statements that call a logger or one of our functions named `tell` or `tell_…`; and `description=` of
-  a `Field`. `progress(items, …)` counts as `items`.
+  a variable with `Message` in its annotation, such as `faults: list[Message] = []`; statements that call a logger or `tell`;
+  and `description=` of a `Field`. `progress(items, …)` counts as `items`.
 - Modules: a reference counts as the definition that it leads to, in any module and under any imported name.
 """
 

@@ -35,8 +35,13 @@ def open_log(title: str, path: Path) -> int:
     return _terminal.fileno()
 
 
-def tell(message: str) -> None:
-    """Print `message` to the terminal and to the log."""
+def tell(message: str, *, once: bool = False) -> None:
+    """Print `message` to the terminal and to the log.
+
+    A call counts in no digest of code. `once`: of processes that train together, only the first prints it.
+    """
+    if once and os.environ.get("RANK", "0") != "0":  # which torch's launcher sets
+        return
     line = f"{_title}: {message}" if _title else message
     with suppress(OSError, ValueError):
         print(line, file=_terminal)

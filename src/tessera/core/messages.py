@@ -5,6 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+# Words for people. What is appended to a variable of which the annotation has this type counts in no digest of code.
+Message = str
+
 
 def counted(count: int, things: str) -> str:
     """Return `count` and `things`, which are given in the plural, such as "frames" or "frames of 'meadow'".

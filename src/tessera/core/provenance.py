@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tessera.core.errors import TesseraError
+from tessera.core.messages import Message
 
 
 def sha256_file(path: Path) -> str:
@@ -105,7 +106,7 @@ def verify_checksums(path: Path) -> list[str]:
     that is not listed itself.
     """
     path = Path(path)
-    faults: list[str] = []
+    faults: list[Message] = []
     listed = set()
     for number, entry in _entries(path):
         if entry is None:

@@ -2,15 +2,20 @@
 
 import json
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.core.provenance import sha256_file
 
 WHOLE = "sha256.json"  # of an item: the sha256 of each of its files, written last
+LEDGER = "ledger.jsonl"
+
+
+Make = Callable[[Path, Ledger], None]  # writes an item of a store to a folder, and its rows to a ledger
 
 
 class Store:
@@ -67,6 +72,33 @@ class Store:
                 f"reused {reused:,} of {counted(len(names), self._unit)} from {self.folder};"
                 " delete this folder to make all again"
             )
+
+
+@contextmanager
+def stored_items(folder: Path, unit: str, ledger: Path) -> Iterator[tuple[Ledger, Callable[[str, Make], Path]]]:
+    """Yield the `ledger` of a job, and a function that returns the item `name` of the store in `folder`.
+
+    If the item is not there, `make` writes it: its files to a folder, and its rows to a ledger of its own. All rows go into
+    the ledger of the job. At the end, the store keeps the items without a failed row; the next run makes the others
+    again. `unit`: see `Store`.
+    """
+    store = Store(folder, unit)
+    complete: set[str] = set()
+    with Ledger(ledger) as rows:
+
+        def item(name: str, make: Make) -> Path:
+            if not store.holds(name):
+                with store.make(name) as made, Ledger(made / LEDGER) as own:
+                    make(made, own)
+            outcomes = read_ledger(store.item(name) / LEDGER)
+            for outcome in outcomes:
+                rows.row(**outcome)
+            if all(outcome["status"] != "failed" for outcome in outcomes):
+                complete.add(name)
+            return store.item(name)
+
+        yield rows, item
+    store.keep(complete)
 
 
 def _checksums(item: Path) -> dict[str, str]:

@@ -9,10 +9,8 @@ from typing import Any, NamedTuple
 IGNORED = {"ctx", "kind", "type_comment", "type_params"}  # fields of syntax trees that are redundant, or only concern types
 HARMLESS = {"abc", "contextlib", "dataclasses", "enum", "functools", "typing"}  # modules whose decorators register nothing
 PLAIN = {"classmethod", "property", "staticmethod", "torch.inference_mode", "torch.no_grad"}  # other such decorators
-REPORTING = re.compile(r"tell(_\w+)?")  # names of functions whose calls are messages
-ERROR = "errors.TesseraError"  # ends of the dotted paths of functions
-PROGRESS = "progress.progress"
-FAULTS = "faults"  # the name of lists of messages
+ERROR, PROGRESS, TELL = "errors.TesseraError", "progress.progress", "log.tell"  # ends of the dotted paths of functions
+MESSAGE = "messages.Message"  # end of the path of the type that marks what holds messages
 LOGGERS = {"log", "logger", "logging"}
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 DYNAMIC = {"globals", "eval", "exec"}  # their references are known only at run time
@@ -121,6 +119,7 @@ class _Reader:
         self.takes: list[str] = []
         self.imports: list[str] = []
         self.scopes: list[Names] = [module.names]
+        self.messages: list[set[str]] = []  # by function: names of its variables that hold messages
 
     def refer(self, path: str) -> None:
         """Record a reference to the dotted `path`, in our package or in a library."""
@@ -198,8 +197,18 @@ class _Reader:
         match call.func:
             case ast.Attribute(value=ast.Name(id=name), attr=level) if name in LOGGERS and level in LEVELS:
                 return True
-        path = _dotted(call.func, self.lookup) or ""
-        return self.module.is_ours(path) and bool(REPORTING.fullmatch(path.rpartition(".")[2]))
+        return self.calls(call, TELL)
+
+    def adds_message(self, call: ast.Call) -> bool:
+        """Return whether `call` appends to a variable whose annotation says that it holds messages."""
+        match call.func:
+            case ast.Attribute(value=ast.Name(id=name), attr="append"):
+                return any(name in names for names in self.messages)
+        return False
+
+    def holds_messages(self, annotation: ast.expr | None) -> bool:
+        nodes = ast.walk(annotation) if annotation else ()
+        return any((_dotted(node, self.lookup) or "").endswith(MESSAGE) for node in nodes)
 
     def calls(self, call: ast.Call, end: str) -> bool:
         """Return whether `call` calls a function of our package whose dotted path ends with `end`."""
@@ -210,7 +219,7 @@ class _Reader:
         if node.args and self.calls(node, PROGRESS):
             self.read(node.args[0])
             return
-        if self.calls(node, ERROR) or _adds_fault(node):
+        if self.calls(node, ERROR) or self.adds_message(node):
             self.read_fields(node, args=[], keywords=[])
             return
         is_field = (_dotted(node.func, self.lookup) or "").endswith("Field")
@@ -264,15 +273,19 @@ class _Reader:
         self.read_arguments(node.args, is_typed)
         if is_typed:
             self.read(node.returns)
-        names: Names = dict.fromkeys(_arguments(node.args))
+        names: Names = dict.fromkeys(each.arg for each in _arguments(node.args))
         for name, path in _bound(node.body):
             names[name] = self.module.names.get(name) if path == GLOBAL else path or names.get(name)
+        declared = [(each.arg, each.annotation) for each in _arguments(node.args)]
+        declared += [(ast.unparse(each.target), each.annotation) for each in ast.walk(node) if isinstance(each, ast.AnnAssign)]
+        self.messages.append({name for name, annotation in declared if self.holds_messages(annotation)})
         self.read_inside(names, node.body)
+        self.messages.pop()
 
     def read_lambda(self, node: ast.Lambda) -> None:
         self.tokens.append("Lambda")
         self.read_arguments(node.args, is_typed=False)
-        self.read_inside(dict.fromkeys(_arguments(node.args)), node.body)
+        self.read_inside(dict.fromkeys(each.arg for each in _arguments(node.args)), node.body)
 
     def read_arguments(self, arguments: ast.arguments, is_typed: bool) -> None:
         for group in (arguments.posonlyargs, arguments.args, [arguments.vararg], arguments.kwonlyargs, [arguments.kwarg]):
@@ -324,14 +337,6 @@ def _run(statements: Iterable[Any]) -> Iterator[Any]:
             yield from each.orelse
         else:
             yield each
-
-
-def _adds_fault(call: ast.Call) -> bool:
-    """Return whether `call` appends a message to a list named `FAULTS`."""
-    match call.func:
-        case ast.Attribute(value=ast.Name(id=name), attr="append") if name == FAULTS:
-            return True
-    return False
 
 
 def _dotted(node: ast.AST, lookup: Callable[[str], str | None]) -> str | None:
@@ -396,9 +401,9 @@ def _stored(target: ast.AST | None) -> Iterator[str]:
             yield node.rest
 
 
-def _arguments(arguments: ast.arguments) -> list[str]:
+def _arguments(arguments: ast.arguments) -> list[ast.arg]:
     given = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
-    return [each.arg for each in given if each]
+    return [each for each in given if each]
 
 
 def _sets_inside(node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> bool:

@@ -13,7 +13,7 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 from pydantic import AfterValidator, BaseModel, ValidationError
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import Message, counted, shortened
 from tessera.core.settings import complaint, without_passwords
 
 M = TypeVar("M", bound=BaseModel)
@@ -48,7 +48,8 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str, columns: Sequenc
     """Return the content of the file `path`, whose rows are instances of `model`, with all faults of the file.
 
     Fields that contain a tab, a quote or a newline are quoted as in CSV. Lines before the header that start with `#` are
-    comments. The order of the columns does not matter. `columns`: those of a CSV without a header.
+    comments. The order of the columns does not matter, and spreadsheets may have saved empty ones after the last. `columns`:
+    those of a CSV without a header.
     Raises `FileNotFoundError` if the file does not exist, and `TesseraError` if it cannot be read. The message calls the file
     `name`, and ends with `fix`, which says how to fix it.
     """
@@ -62,21 +63,25 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str, columns: Sequenc
     except UnicodeDecodeError as error:
         raise TesseraError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
     lines = io.StringIO(text, newline="").readlines()  # not str.splitlines, which also splits at rarer separators
+    if conflict := next((number for number, line in enumerate(lines, 1) if line.startswith("<<<<<<< ")), 0):
+        return Sheet([], [], [(conflict, "a conflict that git left; keep the rows of both sides, and remove the three marks")])
     skipped = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
     reader = csv.reader(lines[skipped:], delimiter="," if columns else "\t", strict=True)
-    faults: list[Fault] = []
+    faults: list[tuple[int, Message]] = []
     rows: list[tuple[int, dict[str, str]]] = []
     has_header = False
     line = skipped + 1
     csv.field_size_limit(FIELD_CHARACTERS)
     try:
         header = list(columns) if columns else [name.strip() for name in next(reader, [])]
+        while header and not header[-1]:
+            header.pop()
         faults += [(line, fault) for fault in _header_faults(header, model)]
         has_header = not faults
         line = skipped + reader.line_num + 1
         for fields in reader:
             if any(fields):
-                if len(fields) > len(header):
+                if any(fields[len(header) :]):
                     faults.append((line, f"{counted(len(fields), 'fields')}, the header has {len(header)}"))
                 rows.append((line, dict(zip(header, fields, strict=False))))
             line = skipped + reader.line_num + 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tessera.core.errors import TesseraError
 from tessera.core.log import tell
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import Message, counted, shortened
 from tessera.core.progress import progress
 from tessera.core.provenance import sha256_file
 
@@ -43,7 +43,7 @@ def _read(file: Path) -> dict[str, dict[str, str]]:
 
 
 def _faults(output: Path, names: dict[str, str]) -> list[str]:
-    faults = []
+    faults: list[Message] = []
     for name, expected in names.items():
         file = output / name
         if not file.is_file():

@@ -4,7 +4,7 @@ The pictures are encoded in parts, which are files of their own, so that a long 
 encoded alike are joined without encoding them again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -279,7 +279,8 @@ def _assemble(
             made.metadata.update(kept(shown.metadata))
             made.disposition = shown.disposition
         copy = TrackCopy(original, output, tracks, moves)
-        output.metadata.update(kept(source.metadata))
+        tags = kept(source.metadata)
+        output.metadata.update(tags)
         output.set_chapters(_chapters(source.chapters(), moves))
         output.start_encoding()
         others = copy.packets()
@@ -294,23 +295,21 @@ def _assemble(
         while coming is not None:
             copy.mux(coming[1])
             coming = next(others, None)
-    return [*copy.remarks(), *_lost_tags(original, path), *_lost_by_encoding(form, path)]
+    return [*copy.remarks(), *_lost(tags, form, path)]
 
 
-def _lost_tags(original: Path, path: Path) -> list[str]:
-    """Return in words which tags of the film `original` its copy `path` does not have."""
-    with open_container(original) as before, open_container(path) as after:
-        lost = sorted({key.lower() for key in kept(before.metadata)} - {key.lower() for key in after.metadata})
-    return [f"the tags {', '.join(lost)} are left out: {path.suffix} cannot hold them"] if lost else []
+def _lost(tags: Iterable[str], form: Form, path: Path) -> list[str]:
+    """Return in words which of the `tags` of a film its copy `path` does not have, and what its pictures lack of `form`.
 
-
-def _lost_by_encoding(form: Form, path: Path) -> list[str]:
-    """Return in words what the pictures of the copy `path` lack of `form`. PyAV cannot write the aspect of AV1 to Matroska."""
+    PyAV cannot write the aspect of AV1 to Matroska.
+    """
     with open_video(path) as (container, stream):
+        missing = sorted({tag.lower() for tag in tags} - {tag.lower() for tag in container.metadata})
         aspect, lost = pixel_aspect(stream), form.attached
         if lost:
             lost -= _attached(next(container.decode(stream)))
-    remarks = [f"{words} in the pictures: left out, because the encoder does not write this" for words in sorted(lost)]
+    remarks = [f"the tags {', '.join(missing)} are left out: {path.suffix} cannot hold them"] if missing else []
+    remarks += [f"{words} in the pictures: left out, because the encoder does not write this" for words in sorted(lost)]
     if abs(aspect / form.aspect - 1) >= 0.01:
         remarks.append(f"the pixel aspect {form.aspect} is left out: it cannot be written to {path.suffix} with this codec")
     return remarks

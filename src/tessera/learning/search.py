@@ -33,7 +33,7 @@ from typing_extensions import TypedDict  # of the standard library, pydantic tak
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import SYSTEMIC
 from tessera.core.log import tell
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import Message, counted, shortened
 from tessera.core.seeds import generator
 from tessera.core.settings import Settings, load
 from tessera.learning.trainings import RECORD, Trainings, listening
@@ -140,7 +140,7 @@ def changed(settings: Mapping[str, Any], values: Mapping[str, Value]) -> dict[st
 
 def search_faults(place: str, search: SearchSettings, model: Settings, searched: Searched) -> list[str]:
     """Return what is wrong with a search of `model`, whose path is `place`: paths, values and the metric."""
-    faults = []
+    faults: list[Message] = []
     if search.metric is not None and search.metric not in searched.metrics:
         faults.append(f"{place}.metric: should be one of {', '.join(searched.metrics)}; given: {search.metric!r}")
     metric = metric_of(search, searched)

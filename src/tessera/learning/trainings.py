@@ -187,7 +187,7 @@ def flushing_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def tell_curves(curves: str) -> None:
+def report_curves(curves: str) -> None:
     """Report `curves`, the table of the epochs of a training so far, as CSV, after its state was saved; see `listening`."""
     for listener in _listeners:
         listener(curves)

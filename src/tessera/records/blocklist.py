@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tessera.core.errors import Dropped, TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import Message, counted
 from tessera.imaging.hashing import has_structure, hashes_of
 
 
@@ -58,7 +58,7 @@ def read_blocklist(path: Path) -> Blocklist:
     """
     files: dict[str, str] = {}
     hashes: dict[int, str] = {}
-    faults: list[str] = []
+    faults: list[Message] = []
     header: list[str] | None = None
     try:
         text = Path(path).read_text(encoding="utf-8-sig")

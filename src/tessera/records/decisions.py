@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,7 +22,10 @@ REGION = re.compile(r"([^+]+)\+(\d+)-(\d+)-(\d+)-(\d+)", re.DOTALL)  # frame, an
 # The key of a clip, the number of its frames, and its box; see `clip_key`.
 SEEN_CLIP = re.compile(r"((.+)-(\d+)-\d+)\+(\d+)\+(\d+)-(\d+)-(\d+)-(\d+)", re.DOTALL)
 SAME_CLIP = 1 / 3  # intersection over union of what two clips cover, in pixels times frames, from which on they are the same
-SAME = 0.5  # intersection over union from which on two boxes are those of one region
+# Intersection over union from which on two boxes are those of one region. Those of two objects side by side share less:
+# from a third on, the middle of each is inside the other, if they have one size.
+SAME = 0.4
+ALMOST = 0.8  # fraction of the best intersection over union from which on another region covers a box almost as well
 KEY = re.compile(r"[\w.%~+-]*", re.ASCII)  # results of `file_name`, joined by +, and numbers
 
 
@@ -170,40 +173,50 @@ def find_regions(
 
     `boxes`: the key of the frame and the box of each detection, by its key. `frames`: the keys of all frames; a picture
     that was renamed since keeps its decisions. A detector that was trained again sees other boxes.
-    So a decision goes to the detection in its frame that covers its box best, if the intersection over union is `SAME` or more.
-    Each detection gets one decision, the best pairs first.
+    So a decision goes to the detection in its frame that covers its box best, see `pair_off`.
     """
-    of_frame: dict[str, list[tuple[str, Box]]] = {}
-    for key, (frame, box) in boxes.items():
-        of_frame.setdefault(frame, []).append((key, box))
     decided = {key: region_of(key) for key in decisions}
     now = meant_frames({frame for frame, _ in decided.values()}, frames).now
-    pairs = []
-    for key, (frame, wanted) in decided.items():
-        pairs += [(-overlap(box, wanted), key, other) for other, box in of_frame.get(now.get(frame, ""), ())]
-    found, lost = pair_off(pairs, decisions)
+    found, lost = pair_off({key: (now.get(frame), box) for key, (frame, box) in decided.items()}, boxes)
     return {other: decisions[key] for key, other in found.items()}, lost
 
 
-def pair_off(pairs: Iterable[tuple[float, str, str]], keys: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what each of the `keys` of decisions is on, and why others are on nothing, by key.
+def pair_off(
+    decided: Mapping[str, tuple[Hashable, Box]], seen: Mapping[str, tuple[Hashable, Box]]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return which of the regions that are `seen` each of those `decided` on is now, and why others are none, by their keys.
 
-    `pairs`: the intersection over union of the boxes, negative, the key of the decision, and that of what may be meant. The
-    best pairs come first, from `SAME` on; each thing is in one of them.
+    Both are the frame and the box of each region, by its key. Two boxes are those of one region if their intersection over
+    union is `SAME` or more. A decision goes to the region that covers its box best or, if a decision that fits better has that,
+    to another that is one region with it; each gets one decision, the best pairs first. What was one region and is two now has
+    none: two that are not one region cover its box almost alike.
     """
-    ordered = sorted(pairs)
+    in_frame: dict[Hashable, list[str]] = {}
+    for other, (frame, _) in seen.items():
+        in_frame.setdefault(frame, []).append(other)
+    pairs, bests, lost = [], {}, {}
+    for key, (frame, box) in decided.items():
+        near = sorted((-overlap(box, seen[other][1]), other) for other in in_frame.get(frame, ()))
+        value, best = near[0] if near else (0.0, "")
+        one = {other for _, other in near if overlap(seen[best][1], seen[other][1]) >= SAME}
+        second = next((other for part, other in near if other not in one and part <= ALMOST * value), None)
+        if value > -SAME:
+            lost[key] = (
+                f"{best} has {-value:.0%} of it in common, less than {SAME:.0%}" if value else "nothing is seen there now"
+            )
+        elif second:
+            lost[key] = f"it is two regions now, {best} and {second}"
+        else:
+            bests[key] = best
+            pairs += [(part, key, other) for part, other in near if part <= -SAME and other in one]
     found: dict[str, str] = {}
     taken: dict[str, str] = {}
-    for value, key, other in ordered:
-        if -value >= SAME and key not in found and other not in taken:
+    for _, key, other in sorted(pairs):
+        if key not in found and other not in taken:
             found[key], taken[other] = other, key
-    lost = dict.fromkeys(sorted(set(keys) - found.keys()), "nothing is seen there now")
-    for value, key, other in reversed(ordered):  # so that the best pair of each comes last
-        if key in lost and value < 0:
-            lost[key] = f"{other} has {-value:.0%} of it in common, less than {SAME:.0%}"
-            if -value >= SAME:
-                lost[key] = f"{other} is there, and the decision on {taken[other]!r} fits that better"
-    return found, lost
+    for key in bests.keys() - found.keys():
+        lost[key] = f"{bests[key]} is there, and the decision on {taken[bests[key]]!r} fits that better"
+    return found, dict(sorted(lost.items()))
 
 
 def mean_box(crops: Sequence[Sequence[int]]) -> Box:

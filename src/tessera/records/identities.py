@@ -1,7 +1,7 @@
 """Names of identities, folders of reference pictures, and the decisions of people about identities."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, SPECIAL, files_below, quoted
-from tessera.core.messages import shortened
+from tessera.core.messages import Message, shortened
 from tessera.core.names import folded
 from tessera.core.tsv import Day, Fault, read_shipped_sheet, refuse
-from tessera.imaging.boxes import Box, overlap
+from tessera.imaging.boxes import Box
 from tessera.records.decisions import REGION, pair_off, region_of
 from tessera.records.frame_keys import content_key, parse_key
 from tessera.records.log import UNDO, Entry, in_force
@@ -179,7 +179,7 @@ def contradictions(found: Sequence[tuple[int, IdentityDecision]], known: Iterabl
 
     These are two targets that are renamed to one name, names that look alike, also as one of `known`, and circles.
     """
-    faults: list[Fault] = []
+    faults: list[tuple[int, Message]] = []
     to = {decision.to: line for line, decision in reversed(found) if decision.to}
     for one, other in twins([*known, *reversed(to)]):
         where = f"on line {to[one]}" if one in to else "among the references"
@@ -203,23 +203,17 @@ def find_crops(targets: Iterable[str], boxes: Mapping[str, Box]) -> tuple[dict[s
     """Return the crops that `targets` are on which say where their crop was, and why others are on none, both by the target.
 
     Such a target is the key of the crop and its box in the frame, as `records.decisions.region_key` writes them: a detector
-    that was trained again finds crops in another order. `boxes`: of all crops of today. It goes to the crop of the same frame
-    which covers its box best, if the intersection over union is `SAME` or more. Each crop gets one target, the best pairs
-    first.
+    that was trained again finds crops in another order. `boxes`: of all crops of today. `records.decisions.pair_off` finds the
+    same crop.
     """
-    of_frame: dict[object, list[str]] = {}
-    for key in boxes:
-        of_frame.setdefault(_frame_of(key), []).append(key)
     placed = {target: region_of(target) for target in targets if REGION.fullmatch(target)}
-    pairs = [
-        (-overlap(boxes[crop], box), target, crop)
-        for target, (key, box) in placed.items()
-        for crop in of_frame.get(_frame_of(key), ())
-    ]
-    return pair_off(pairs, placed)
+    return pair_off(
+        {target: (_frame_of(key), box) for target, (key, box) in placed.items()},
+        {crop: (_frame_of(crop), box) for crop, box in boxes.items()},
+    )
 
 
-def _frame_of(crop: str) -> object:
+def _frame_of(crop: str) -> Hashable:
     own = parse_key(crop)
     return (own.source, own.digest or own.name) if own else crop
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from tessera.core.errors import TesseraError
+from tessera.core.messages import Message
 from tessera.core.tsv import Fault
 
 T = TypeVar("T")
@@ -94,7 +95,8 @@ def in_force(rows: Iterable[tuple[int, T]], entry: Callable[[T], Entry]) -> tupl
 
     See `Standing`. Of several people who agree, the first counts. If they disagree, one of them has to overrule the other.
     """
-    found, faults = [], []
+    found = []
+    faults: list[tuple[int, Message]] = []
     for about, people in Standing(rows, entry).people.items():
         first, *others = people.values()
         found.append(first)

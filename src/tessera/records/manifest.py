@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, files_of, not_an_address, or_folder, size_of
+from tessera.core.messages import Message
 from tessera.core.provenance import digest
 from tessera.core.tsv import Fault, read_sheet, refuse
 from tessera.records.material import SETS
@@ -99,7 +100,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _clashes(ids: list[tuple[int, str]]) -> list[Fault]:
     """Return the faults of the rows whose ids clash with that of an earlier row. `ids`: the line and the id of each row."""
-    faults = []
+    faults: list[tuple[int, Message]] = []
     lines: dict[str, int] = {}
     names: dict[str, str] = {}
     for line, source in ids:

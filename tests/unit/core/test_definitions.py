@@ -41,6 +41,7 @@ TREES = {
 
 ERRORS = "class TesseraError(Exception): pass\n"
 LOG = "def tell(message): print(message)\n"
+MESSAGES = "Message = str\n"
 PROGRESS = "def progress(items, total=None, unit='items'): yield from items\n"
 LOW = """
 import numpy as np
@@ -64,6 +65,7 @@ from pydantic import BaseModel, Field
 
 from tessera.core.errors import TesseraError
 from tessera.core.log import tell
+from tessera.core.messages import Message
 from tessera.core.progress import progress
 from tessera.low import Base, double
 
@@ -92,16 +94,17 @@ class Thing(Base):
             tell(f"at {item}")
             log.info("at %s", item)
             items.append(item)
-        faults = []
+        reasons = ["small"]
+        reasons.append("large")
+        tell_all(items.append, "the curves")
+        faults: list[tuple[int, Message]] = []
         if by > 9:
-            tell_twice("too many")
             faults.append((by, f"{by} are too many"))
         if faults:
             return TesseraError(f"{faults} are wrong")
         return double(by) * factor
 
-def tell_twice(message):
-    for _ in range(2): tell(message)
+def tell_all(listener, text): listener(text)
 
 def work(settings: Settings, count: int) -> int:
     """Work."""
@@ -114,7 +117,8 @@ def work(settings: Settings, count: int) -> int:
 def neighbour(): return 1
 '''
 LAZY = "def late(x): return x + 1\n"
-FILES = {"core.errors": ERRORS, "core.log": LOG, "core.progress": PROGRESS, "low": LOW, "high": HIGH, "lazy": LAZY}
+CORE = {"core.errors": ERRORS, "core.log": LOG, "core.messages": MESSAGES, "core.progress": PROGRESS}
+FILES = {**CORE, "low": LOW, "high": HIGH, "lazy": LAZY}
 
 
 def definitions(folder: Path, files: dict[str, str]) -> Definitions:
@@ -156,7 +160,6 @@ def digest(tmp_path: Path) -> Callable[..., str]:
         ("high", 'tell(f"at {item}")', 'tell("here")'),
         ("high", 'tell(f"at {item}")', ""),
         ("high", 'log.info("at %s", item)', 'log.warning("here")'),
-        ("high", 'tell_twice("too many")', 'tell_twice(f"{by} are many")'),
         ("high", '(by, f"{by} are too many")', '"too many"'),
         ("high", 'TesseraError(f"{faults} are wrong")', 'TesseraError("wrong")'),
         ("high", "getLogger(__name__)", 'getLogger("tessera")'),
@@ -194,6 +197,10 @@ def test_changes_that_are_not_logic_do_not_change_the_digest(
         ("high", "raise ValueError", "raise TypeError"),
         ("high", "return TesseraError(", "return ValueError("),
         ("high", "faults.append(", "faults.extend("),
+        ("high", 'reasons.append("large")', 'reasons.append("huge")'),
+        ("high", "tuple[int, Message]", "tuple[int, str]"),
+        # A name that begins like that of the function for messages.
+        ("high", 'tell_all(items.append, "the curves")', ""),
         ("high", "assert by,", "assert not by,"),
         ("high", "range(by), by", "range(by + 1), by"),
         ("high", "    @wrap\n", ""),
@@ -399,7 +406,7 @@ def logic(node: ast.AST) -> Iterator[ast.AST]:
     match node:
         case ast.Expr(value=ast.Constant()):
             return
-        case ast.Expr(value=ast.Call(func=ast.Name(id="tell" | "tell_once") | ast.Attribute(value=ast.Name(id="log")))):
+        case ast.Expr(value=ast.Call(func=ast.Name(id="tell") | ast.Attribute(value=ast.Name(id="log")))):
             return
         case ast.Call(func=ast.Name(id="TesseraError") | ast.Attribute(value=ast.Name(id="faults"), attr="append") as kind):
             children = [kind]
@@ -532,7 +539,13 @@ def test_a_definition_that_no_rule_reaches_changes_no_digest(
 class Reworded(ast.NodeTransformer):
     """Changes every message, docstring and annotation of a module."""
 
+    messages: frozenset[str] = frozenset()  # names of the variables of this function that hold messages
+
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        declared = [each for each in ast.walk(node) if isinstance(each, ast.AnnAssign)]
+        self.messages = frozenset(
+            ast.unparse(each.target) for each in declared if re.search(r"\bMessage\b", ast.unparse(each.annotation))
+        )
         if not node.decorator_list:
             node.returns = None
             for each in ast.walk(node.args):
@@ -550,13 +563,15 @@ class Reworded(ast.NodeTransformer):
         match node.value:
             case ast.Constant(value=str()):
                 node.value = ast.Constant("In other words.")
-            case ast.Call(func=ast.Name(id="tell" | "tell_once")):
+            case ast.Call(func=ast.Name(id="tell")):
                 node.value.args = [ast.Constant("in other words")]
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         match node.func:
-            case ast.Name(id="TesseraError") | ast.Attribute(value=ast.Name(id="faults"), attr="append"):
+            case ast.Name(id="TesseraError"):
+                node.args = [ast.Constant("in other words")]
+            case ast.Attribute(value=ast.Name(id=name), attr="append") if name in self.messages:
                 node.args = [ast.Constant("in other words")]
             case ast.Name(id="Field") | ast.Attribute(attr="Field"):
                 for keyword in node.keywords:

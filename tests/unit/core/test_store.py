@@ -1,10 +1,12 @@
 """An item of a store is complete or absent, and is reused by the next job."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tessera.core.store import WHOLE, Store
+from tessera.core.ledger import Ledger, Status, read_ledger
+from tessera.core.store import WHOLE, Store, stored_items
 
 
 def make(store: Store, name: str, **files: str) -> Path:
@@ -72,3 +74,22 @@ def test_only_used_items_are_kept_and_reused_ones_are_counted(tmp_path: Path, mo
     store.keep({"a", "d"})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "d"]
     assert told == [f"reused 1 of 2 items from {tmp_path}; delete this folder to make all again"]
+
+
+def test_only_items_with_a_failed_row_are_made_again_and_the_ledger_is_the_same(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def make(name: str, status: Status, folder: Path, rows: Ledger) -> None:
+        made.append(name)
+        (folder / "text").write_text(name)
+        rows.row(name, status)
+
+    ledgers = []
+    for run in range(2):
+        with stored_items(tmp_path / "kept", "sources", tmp_path / f"{run}.jsonl") as (rows, item):
+            rows.row("refused", "dropped")
+            for name, status in {"a": "ok", "b": "failed", "c": "dropped"}.items():
+                assert (item(name, partial(make, name, status)) / "text").read_text() == name
+        ledgers.append(read_ledger(tmp_path / f"{run}.jsonl"))
+    assert made == ["a", "b", "c", "b"]
+    assert ledgers[0] == ledgers[1] and [row["key"] for row in ledgers[0]] == ["refused", "a", "b", "c"]

@@ -12,7 +12,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.provenance import write_checksums
 from tessera.core.settings import load
 from tessera.learning.search import Plan, Search, Searched, SearchSettings, Training, changed, run_search
-from tessera.learning.trainings import RECORD, listening, read_record, tell_curves
+from tessera.learning.trainings import RECORD, listening, read_record, report_curves
 
 EPOCHS = 4
 SEARCHED = Searched(("rate", "kind", "steps", "other"), {"loss": False, "gain": True})
@@ -64,7 +64,7 @@ class Trainer:
                 self.epochs += 1
                 before.append(repr(loss_of(settings, epoch)))
                 state.write_text("\n".join(before))
-                tell_curves(state.read_text())
+                report_curves(state.read_text())
 
         return Training({"settings": settings}, fit)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tessera.catalogue import MODELS
 from tessera.configuration.sections import DETECTORS, Sections
+from tessera.core.messages import Message
 
 
 def faults_in_asking(settings: Sections) -> list[str]:
@@ -18,7 +19,7 @@ def faults_in_asking(settings: Sections) -> list[str]:
     sets = {each.name: each for each in settings.annotations.image_labels}
     if settings.ask.answers not in sets:
         return [f"`ask.answers` should name a set in `annotations.image_labels`: {', '.join(sets) or 'there is none'}"]
-    faults = []
+    faults: list[Message] = []
     answers, pictures, place = sets[settings.ask.answers], classifier.pictures, f"classifiers.{settings.ask.model}.pictures"
     if answers.name not in pictures.sets:
         faults.append(f"`{place}.sets` should have {answers.name!r}, the set that `ask.answers` names")

@@ -2,13 +2,14 @@
 
 from tessera.catalogue import DATASETS, IMAGES, MODELS, made_datasets
 from tessera.configuration.sections import Classifier, Sections
+from tessera.core.messages import Message
 from tessera.learning.classification.settings import HEAD
 from tessera.records.limits import label_fault
 
 
 def faults_in_classifiers(settings: Sections) -> list[str]:
     """Return why classifiers have no pictures to learn from, or some that mean nothing."""
-    faults = []
+    faults: list[Message] = []
     taken = {entry.name for entry in (*DATASETS, *MODELS)}
     made = made_datasets(settings.model_dump(mode="json"))
     for name, classifier in settings.classifiers.items():

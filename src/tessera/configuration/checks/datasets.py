@@ -7,7 +7,7 @@ from itertools import pairwise
 from tessera.catalogue import DATASETS, IMAGES, labelled_sets, model_for
 from tessera.configuration.sections import Sections
 from tessera.core.files import file_name
-from tessera.core.messages import did_you_mean
+from tessera.core.messages import Message, did_you_mean
 
 
 def faults_in_sets(settings: Sections) -> list[str]:
@@ -15,7 +15,7 @@ def faults_in_sets(settings: Sections) -> list[str]:
     config = settings.model_dump(mode="json")
     allowed = [dataset.name for dataset in DATASETS if dataset.layout is IMAGES]
     places: dict[str, str] = {}
-    faults = []
+    faults: list[Message] = []
     for each in labelled_sets(config):
         name = each.values["name"]
         if each.dataset not in allowed:

@@ -6,6 +6,7 @@ from typing import Any
 from tessera.catalogue import made_datasets, model_for, trained_models
 from tessera.configuration.confidences import CONFIDENCES, setting
 from tessera.configuration.sections import DETECTORS, Sections
+from tessera.core.messages import Message
 from tessera.records.confidence import ConfidenceTarget
 
 
@@ -18,7 +19,7 @@ def faults_in_mosaics(settings: Sections) -> list[str]:
     detectors = settings.regions.detectors
     off = ", ".join(f"`models.{model.name}: null`" for model in trained_models(config).values() if model.dataset in covered)
     places = {f"regions.detectors.{name}": (name, detector.weights) for name, detector in detectors}
-    faults = _untrained(settings, places, f"{off} needs none of the detectors in `regions`")
+    faults: list[Message] = _untrained(settings, places, f"{off} needs none of the detectors in `regions`")
     if not (detectors.nsfw.weights or detectors.face.weights or detectors.head.weights):
         faults.append(
             "one of `regions.detectors.nsfw`, `.face` and `.head` needs `weights`, or there is nothing to cover"
@@ -46,7 +47,7 @@ def faults_in_clips(settings: Sections) -> list[str]:
 def faults_in_targets(settings: Sections) -> list[str]:
     """Return the confidences that are targets of detectors whose precision and recall nothing here measures."""
     config = settings.model_dump(mode="json")
-    faults = []
+    faults: list[Message] = []
     for place, (finds, detector, _) in CONFIDENCES.items():
         wanted = setting(config, place)
         model = model_for(finds) if finds else settings.preview.model

@@ -2,6 +2,7 @@
 
 from tessera.catalogue import DATASETS, MODELS
 from tessera.configuration.sections import Sections
+from tessera.core.messages import Message
 from tessera.extras.image_sets.arrangement_settings import OF_IDENTITIES
 from tessera.extras.image_sets.settings import FRAMES, ImageSetSettings
 from tessera.records.limits import label_fault
@@ -9,7 +10,7 @@ from tessera.records.limits import label_fault
 
 def faults_in_image_sets(settings: Sections) -> list[str]:
     """Return which image sets have the name of another dataset, and which rules have nothing to go by."""
-    faults = []
+    faults: list[Message] = []
     taken = {*(entry.name for entry in (*DATASETS, *MODELS)), *settings.classifiers}
     steps = [FRAMES, *(step.name for step in settings.crops.steps)]
     classifiers = [*settings.classifiers, *settings.declared_classifiers]

@@ -3,6 +3,7 @@
 from tessera.catalogue import DATASETS, MODELS, trained_models
 from tessera.configuration.checks.datasets import class_faults
 from tessera.configuration.sections import DETECTORS, Sections
+from tessera.core.messages import Message
 from tessera.extras.classifiers.settings import ClassifierSettings
 from tessera.extras.near_duplicates.settings import embedding_faults
 from tessera.learning.search import search_faults
@@ -29,7 +30,7 @@ def faults_in_searches(settings: Sections) -> list[str]:
     """Return the searches of models that are not trained here, and their values that no training can have."""
     detectors = {name: model for name in DETECTORS if (model := getattr(settings.models, name))}
     models: dict[str, ClassifierSettings | DetectorSettings] = {**detectors, **settings.classifiers}
-    faults = []
+    faults: list[Message] = []
     for name, search in settings.search.items():
         place, model = f"search.{name}", models.get(search.model)
         if model is None:
@@ -48,7 +49,7 @@ def faults_in_comparisons(settings: Sections) -> list[str]:
     """Return what is wrong with the weights of others that models are compared with."""
     config = settings.model_dump(mode="json")
     models = {model.name: model for model in MODELS}
-    faults = []
+    faults: list[Message] = []
     for name, compared in settings.comparisons:
         faults += compared_faults(name, compared, models[name].kind.reserved)
         known = next((dataset.classes(config) for dataset in DATASETS if dataset.name == models[name].dataset), [])

@@ -14,7 +14,7 @@ import polars as pl
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.log import tell
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import Message, counted, shortened
 from tessera.core.progress import progress
 from tessera.core.provenance import digest, verify_checksums
 from tessera.imaging.images import read_image
@@ -78,7 +78,7 @@ def read_samples(dataset: Path, labels: Labels, vectors: Path | None = None) -> 
 
 
 def _label_faults(pictures: pl.DataFrame, labels: Labels) -> list[str]:
-    faults = []
+    faults: list[Message] = []
     rows = pictures.select("key", "label", "score").iter_rows()
     if isinstance(labels, ScoreRange):
         allowed = f"a number from {labels.least:g} to {labels.most:g} is expected"
@@ -150,7 +150,7 @@ def check_pictures(dataset: Path, labels: Labels, report: Path, *, vectors: Path
     from its checksum, too few pictures to learn from. A class that the training or validation split lacks is reported only.
     """
     samples = read_samples(dataset, labels, vectors)
-    faults = verify_checksums(dataset / "SHA256SUMS")
+    faults: list[Message] = verify_checksums(dataset / "SHA256SUMS")
     with ThreadPoolExecutor(threads) as pool:
         faults += filter(None, pool.map(_picture_fault, progress(samples.files, unit="pictures")))
     trained = samples.targets[samples.places("train")]

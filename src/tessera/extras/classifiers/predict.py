@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,11 +11,11 @@ import polars as pl
 from pydantic import TypeAdapter
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.ledger import Ledger
 from tessera.core.pool import ahead
 from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
-from tessera.core.store import Store
+from tessera.core.store import stored_items
 from tessera.imaging.images import read_image
 from tessera.learning.classification.classifier import read_classifier
 from tessera.learning.classification.pictures import combine, cut_tiles, tile_side
@@ -29,7 +30,7 @@ from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import read_table, types, write_table
 
 Settings = Mapping[str, Any]
-TABLE, LEDGER = "scored.parquet", "ledger.jsonl"  # files in the store, of each source
+TABLE = "scored.parquet"  # file in the store, of each source
 Item = Mapping[str, Any]  # a row of what is scored, with `key`, `source` and `path`
 
 
@@ -210,29 +211,19 @@ def _score_sources(
     unit: str,
 ) -> None:
     """Score `items`, whose pictures `look` returns, source by source. Those of a source in the store are taken from it."""
-    store = Store(kept, "sources")
-    whole: set[str] = set()
     parts = [pl.DataFrame(schema=types(Scored))]
     made_by = [*use.identity(), code]
-    scorer = None
-    with Ledger(ledger) as book:
-        for (_,), own in items.group_by("source", maintain_order=True):
+    scorer = cache(use.load)
+
+    def score(rows: Sequence[Item], folder: Path, processed: Ledger) -> None:
+        write_table(_score(rows, look, scorer(), threads, processed, unit), Scored, folder / TABLE)
+
+    with stored_items(kept, "sources", ledger) as (_, stored):
+        for _, own in items.group_by("source", maintain_order=True):
             rows = own.to_dicts()
             name = digest([*made_by, [{**row, "path": sha256_if_readable(Path(row["path"]))} for row in rows]])
-            if not store.holds(name):
-                scorer = scorer or use.load()
-                with store.make(name) as folder, Ledger(folder / LEDGER) as looked:
-                    write_table(_score(rows, look, scorer, threads, looked, unit), Scored, folder / TABLE)
-            item = store.item(name)
-            parts.append(read_table(item / TABLE, Scored))
-            outcomes = read_ledger(item / LEDGER)
-            for outcome in outcomes:
-                book.row(**outcome)
-            # What failed is tried again.
-            if all(outcome["status"] == "ok" for outcome in outcomes):
-                whole.add(name)
+            parts.append(read_table(stored(name, partial(score, rows)) / TABLE, Scored))
     write_table(pl.concat(parts), Scored, scored)
-    store.keep(whole)
 
 
 def _score(

@@ -25,7 +25,7 @@ from tessera.extras.classifiers.dataset import Samples
 from tessera.extras.classifiers.settings import ClassifierAugmentationSettings, ClassifierTrainingSettings
 from tessera.learning.classification.network import as_input, build_network, load_start
 from tessera.learning.classification.settings import Description
-from tessera.learning.trainings import flushing_denormals, read_state, state_file, tell_curves
+from tessera.learning.trainings import flushing_denormals, read_state, report_curves, state_file
 from tessera.learning.weights.tensors import write_tensors
 
 HEADER = "epoch,learning_rate,train_loss,val_loss,val_accuracy\n"
@@ -116,7 +116,7 @@ def fit(
             f"epoch {progress.epoch}/{training.epochs}: loss {loss:.4g}, val loss {val_loss:.4g} (best at"
             f" {progress.best_at}); at most {left} left"
         )
-        tell_curves(progress.curves)
+        report_curves(progress.curves)
 
 
 def _make_repeatable(threads: int) -> None:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,11 +14,11 @@ import numpy as np
 
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import link_or_copy
-from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.ledger import Ledger
 from tessera.core.pool import ahead
 from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
-from tessera.core.store import Store
+from tessera.core.store import stored_items
 from tessera.extras.crops.place import Rectangle, crop_key, holder, place
 from tessera.extras.crops.settings import CropSettings, CropStepSettings
 from tessera.imaging.boxes import Box
@@ -30,7 +30,7 @@ from tessera.learning.detection.detector import Detector
 if TYPE_CHECKING:
     import polars as pl
 
-ROWS, LEDGER = "rows.json", "ledger.jsonl"  # files in the store, beside the crops of a source
+ROWS = "rows.json"  # file in the store, beside the crops of a source
 DIGITS = 6  # decimals of the sharpness
 
 
@@ -172,33 +172,26 @@ def crop_frames(
 
     drawn = _regions(read_tables(list(labels), Annotations))
     finders = [Finder(*each) for each in zip(settings.steps, weights, expected, strict=True)]
-    store = Store(kept, "sources")
-    whole: set[str] = set()
     rows: list[dict[str, Any]] = []
     pictures.mkdir()
-    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
-        for (source,), own in read_table(frames, Frames).group_by("source", maintain_order=True):
+
+    def cut(sampled: Sequence[dict[str, Any]], folder: Path, made: Ledger) -> None:
+        reading = ahead(pool, lambda row: _read(images, row), sampled, 2 * threads)
+        read = progress(_readable(reading, drawn, made), len(sampled), f"frames of {sampled[0]['source']!r}")
+        found = list(_cut(read, finders, folder, suffix, quality, pool, made))
+        (folder / ROWS).write_text(json.dumps(found), encoding="utf-8")
+
+    with stored_items(kept, "sources", ledger) as (_, stored), ThreadPoolExecutor(threads) as pool:
+        for _, own in read_table(frames, Frames).group_by("source", maintain_order=True):
             sampled = own.to_dicts()
             known = [[row, drawn.get(row["key"], {}), sha256_if_readable(images / row["file"])] for row in sampled]
             name = digest([[finder.made_by for finder in finders], suffix, quality, code, known])
-            if not store.holds(name):
-                with store.make(name) as folder, Ledger(folder / LEDGER) as made:
-                    reading = ahead(pool, lambda row: _read(images, row), sampled, 2 * threads)
-                    read = progress(_readable(reading, drawn, made), len(sampled), f"frames of {source!r}")
-                    found = list(_cut(read, finders, folder, suffix, quality, pool, made))
-                    (folder / ROWS).write_text(json.dumps(found), encoding="utf-8")
-            item = store.item(name)
+            item = stored(name, partial(cut, sampled))
             found = json.loads((item / ROWS).read_text(encoding="utf-8"))
             for row in found:
                 link_or_copy(item / row["file"], pictures / row["file"])
             rows += found
-            outcomes = read_ledger(item / LEDGER)
-            for outcome in outcomes:
-                book.row(**outcome)
-            if all(outcome["status"] != "failed" for outcome in outcomes):
-                whole.add(name)
     write_table(pl.DataFrame(rows, schema=types(Crops)), Crops, table)
-    store.keep(whole)
 
 
 def _regions(annotations: "pl.DataFrame") -> dict[str, dict[str, list[Box]]]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
+from tessera.core.messages import Message
 from tessera.core.settings import Settings
 from tessera.learning.detection.settings import InferenceSettings
 from tessera.learning.weights.declare import TrainedOrDeclaredWeights
@@ -35,7 +36,7 @@ class CropStepSettings(InferenceSettings):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        faults = []
+        faults: list[Message] = []
         if self.name in RESERVED:
             faults.append(f"`name: {self.name}` stands for whole frames; give the step another name")
         if self.annotations == bool(self.weights):
@@ -69,7 +70,7 @@ def crop_faults(steps: Sequence[CropStepSettings], trained: Collection[str], cla
 
     `trained`: the detectors that are trained here. `classes`: those of the labels of frames; empty if there are no labels.
     """
-    faults = []
+    faults: list[Message] = []
     for number, step in enumerate(steps):
         place = f"crops.steps.{number}"
         if step.weights == "trained" and step.detector not in trained:

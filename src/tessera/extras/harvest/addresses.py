@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import file_name
-from tessera.core.tsv import Fault, read_sheet, refuse
+from tessera.core.messages import Message
+from tessera.core.tsv import read_sheet, refuse
 from tessera.records.manifest import SourceId
 
 FIX = "set `harvest.table` to a table of addresses (see config/README.md)"
@@ -58,7 +59,7 @@ def read_addresses(tables: Sequence[Path]) -> dict[str, Address | Failed]:
             sheet = read_sheet(table, Address, "table of addresses", FIX)
         except FileNotFoundError:
             raise TesseraError(f"{table}: no such table; {FIX}") from None
-        faults: list[Fault] = []
+        faults: list[tuple[int, Message]] = []
         for line, address in sheet.rows:
             place = f"line {line} of {table}"
             other, where = first.setdefault(file_name(address.source).casefold(), (address, place))

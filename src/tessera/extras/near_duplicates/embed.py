@@ -4,7 +4,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
@@ -13,13 +13,13 @@ import numpy as np
 
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import quoted
-from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.ledger import Ledger
 from tessera.core.log import tell
 from tessera.core.messages import shortened
 from tessera.core.pool import ahead
 from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
-from tessera.core.store import Store
+from tessera.core.store import stored_items
 from tessera.imaging.images import read_image, read_known
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.learning.embedding.embedder import Embedder, normalised
@@ -33,7 +33,7 @@ from tessera.records.rights import check_identifiable
 if TYPE_CHECKING:
     import polars as pl
 
-VECTORS, ROWS, LEDGER = "vectors.npy", "rows.json", "ledger.jsonl"  # files in the store, of each source
+VECTORS, ROWS = "vectors.npy", "rows.json"  # files in the store, of each source
 DIGITS = 6  # decimals of the sharpness
 NOTHING: Mapping[str, Dropped] = MappingProxyType({})
 Item = Mapping[str, Any]  # a row of what is embedded, with `key`, `source` and `path`
@@ -44,13 +44,6 @@ class Looked(NamedTuple):
 
     pictures: list[np.ndarray]
     values: dict[str, Any]
-
-
-class Vectors(NamedTuple):
-    """The rows of the items of a source that were embedded, and their vectors, float16 (N, D)."""
-
-    rows: list[dict[str, Any]]
-    vectors: np.ndarray
 
 
 class How(TypedDict):
@@ -230,57 +223,44 @@ def _embed(
 
     from tessera.records.tables.table import types, write_table
 
-    store = Store(kept, "sources")
-    whole: set[str] = set()
     found: list[pl.DataFrame] = [pl.DataFrame(schema=types(schema))]
     # Where the weights come from does not matter, but how they are used does.
     used = settings.model_dump(mode="json", include=set(EmbedderSettings.model_fields) - {"weights"})
     made_by = [sha256_file(weights), used, pictures, code] if items.height else []
-    embedder = None
-    with Ledger(ledger) as book:
+    embedder = cache(partial(Embedder, weights, expected, settings))
+    with stored_items(kept, "sources", ledger) as (book, stored):
         for key, fault in left_out.items():
             book.row(key, "failed" if isinstance(fault, Failed) else "dropped", fault.reason, fault.detail)
         for (source,), own in items.group_by("source", maintain_order=True):
             rows = own.to_dicts()
             name = digest([*made_by, [{**row, "path": sha256_if_readable(Path(row["path"]))} for row in rows]])
-            if not store.holds(name):
-                embedder = embedder or Embedder(weights, expected, settings)
-                with store.make(name) as folder, Ledger(folder / LEDGER) as looked:
-                    made = _vectors(rows, look, embedder, pictures, settings, threads, looked, str(source))
-                    _write_vectors(made.vectors, folder / VECTORS)
-                    (folder / ROWS).write_text(json.dumps(made.rows), encoding="utf-8")
-            item = store.item(name)
+            item = stored(name, partial(_embed_source, rows, look, embedder, pictures, settings, threads, str(source)))
             vectors = np.load(item / VECTORS, allow_pickle=False)
             values = json.loads((item / ROWS).read_text(encoding="utf-8"))
             if values:
                 stated = own.join(pl.DataFrame(values), on="key", how="inner", maintain_order="left")
                 stated = stated.with_columns(vector=pl.Series(vectors).cast(pl.List(pl.Float16)))
                 found.append(stated.select(pl.col(column).cast(kind) for column, kind in types(schema).items()))
-            outcomes = read_ledger(item / LEDGER)
-            for outcome in outcomes:
-                book.row(**outcome)
-            if all(outcome["status"] == "ok" for outcome in outcomes):
-                whole.add(name)
     write_table(pl.concat(found), schema, table)
-    store.keep(whole)
 
 
-def _vectors(
+def _embed_source(
     rows: Sequence[Item],
     look: Callable[[Item], Looked],
-    embedder: Embedder,
+    embedder: Callable[[], Embedder],
     pictures: int,
     settings: EmbedderSettings,
     threads: int,
-    book: Ledger,
     source: str,
-) -> Vectors:
-    """Return the values and the vectors of those of `rows` that can be embedded. `book` gets a row of each."""
+    folder: Path,
+    book: Ledger,
+) -> None:
+    """Write the values and the vectors of those of `rows` that can be embedded to `folder`. `book` gets a row of each."""
 
     def work(batch: Sequence[Item]) -> list[tuple[dict[str, Any], np.ndarray] | Exception]:
         looked = [_try(look, row) for row in batch]
         usable = [picture for each in looked if isinstance(each, Looked) for picture in each.pictures]
-        vectors = iter(embedder.embed(usable) if usable else ())
+        vectors = iter(embedder().embed(usable) if usable else ())
         results: list[tuple[dict[str, Any], np.ndarray] | Exception] = []
         for row, each in zip(batch, looked, strict=True):
             if isinstance(each, Exception):
@@ -299,7 +279,7 @@ def _vectors(
     values, vectors = [], []
     size = max(1, settings.batch // pictures)
     batches = [rows[place : place + size] for place in range(0, len(rows), size)]
-    with embedder.workers(threads) as pool:
+    with embedder().workers(threads) as pool:
         # Each batch is read and embedded by one thread.
         results = (
             each for batch in ahead(pool, work, batches, threads) for each in zip(batch[0], batch[1].result(), strict=True)
@@ -310,7 +290,8 @@ def _vectors(
                     raise result
                 values.append(result[0])
                 vectors.append(result[1])
-    return Vectors(values, np.stack(vectors) if vectors else np.empty((0, 0), np.float16))
+    (folder / ROWS).write_text(json.dumps(values), encoding="utf-8")
+    _write_vectors(np.stack(vectors) if vectors else np.empty((0, 0), np.float16), folder / VECTORS)
 
 
 def _write_vectors(vectors: np.ndarray, path: Path) -> None:

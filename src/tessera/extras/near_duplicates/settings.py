@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, NonNegativeInt
 
+from tessera.core.messages import Message
 from tessera.core.settings import Settings
 from tessera.learning.embedding.settings import EmbedderSettings
 
@@ -43,7 +44,7 @@ def embedding_faults(
     `removing`: the embeddings whose near-duplicates are left out of datasets. `trained`: the detectors that are trained here.
     `steps`: the names of the steps of crops.
     """
-    faults = []
+    faults: list[Message] = []
     for name, embedding in embeddings.items():
         if embedding.weights == "trained" and embedding.detector not in trained:
             faults.append(

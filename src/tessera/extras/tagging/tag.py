@@ -1,7 +1,8 @@
 """Tag sampled frames and crops, and choose the tags that count."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import numpy as np
 import polars as pl
 
 from tessera.core.errors import Failed
-from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.ledger import Ledger
 from tessera.core.pool import ahead
 from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
-from tessera.core.store import Store
+from tessera.core.store import stored_items
 from tessera.extras.tagging.settings import FRAMES, TaggerSettings, TagThresholds
 from tessera.extras.tagging.tagger import Tagger
 from tessera.imaging.images import read_image
@@ -23,7 +24,7 @@ from tessera.records.tables.table import read_table, read_tables, types, write_t
 from tessera.records.tables.tags import Tags
 from tessera.records.tags import Tag, read_tags
 
-SCORES, LEDGER = "scores.parquet", "ledger.jsonl"  # files in the store, of each source
+SCORES = "scores.parquet"  # file in the store, of each source
 DIGITS = 4  # decimals of a score; further ones depend on the machine
 
 
@@ -59,27 +60,15 @@ def tag_pictures(
     items = pl.concat([pl.DataFrame(schema=dict.fromkeys(("key", "source", "path"), pl.String)), *parts])
     tags = read_tags(tag_list, settings.tags.sha256)
     made_by = [sha256_file(weights), tags, settings.batch, settings.floor, code]
-    tagger = None
-    store = Store(kept, "sources")
-    whole: set[str] = set()
+    tagger = cache(partial(Tagger, weights, settings.weights.sha256, tags))
     found = [pl.DataFrame(schema=types(Tags))]
-    with Ledger(ledger) as book:
+    with stored_items(kept, "sources", ledger) as (_, stored):
         for (source,), own in items.group_by("source", maintain_order=True):
             rows = own.to_dicts()
             name = digest([*made_by, [[row["key"], sha256_if_readable(Path(row["path"]))] for row in rows]])
-            if not store.holds(name):
-                tagger = tagger or Tagger(weights, settings.weights.sha256, tags)
-                with store.make(name) as folder, Ledger(folder / LEDGER) as looked:
-                    made = _tags(rows, tagger, tags, settings, threads, looked, str(source))
-                    write_table(made, Tags, folder / SCORES)
-            found.append(read_table(store.item(name) / SCORES, Tags))
-            outcomes = read_ledger(store.item(name) / LEDGER)
-            for outcome in outcomes:
-                book.row(**outcome)
-            if all(outcome["status"] == "ok" for outcome in outcomes):
-                whole.add(name)
+            tag = partial(_tag, rows, tagger, tags, settings, threads, str(source))
+            found.append(read_table(stored(name, tag) / SCORES, Tags))
     write_table(pl.concat(found).sort("key", "number"), Tags, table)
-    store.keep(whole)
 
 
 def choose_tags(tables: Sequence[Path], thresholds: TagThresholds, table: Path) -> None:
@@ -94,21 +83,22 @@ def _pictures(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
     return rows.select("key", "source", path=pl.lit(f"{folder}/") + pl.col("file"))
 
 
-def _tags(
+def _tag(
     rows: Sequence[Mapping[str, Any]],
-    tagger: Tagger,
+    tagger: Callable[[], Tagger],
     tags: Sequence[Tag],
     settings: TaggerSettings,
     threads: int,
-    book: Ledger,
     source: str,
-) -> pl.DataFrame:
-    """Return the tags of the pictures in `rows`. `book` gets a row of each picture."""
+    folder: Path,
+    book: Ledger,
+) -> None:
+    """Write the tags of the pictures in `rows` to `folder`. `book` gets a row of each picture."""
 
     def work(batch: Sequence[Mapping[str, Any]]) -> list[np.ndarray | Failed]:
         looked = [_try(Path(row["path"])) for row in batch]
         usable = [each for each in looked if not isinstance(each, Failed)]
-        scores = iter(tagger.scores(usable) if usable else ())
+        scores = iter(tagger().scores(usable) if usable else ())
         return [each if isinstance(each, Failed) else next(scores) for each in looked]
 
     is_named = np.array([bool(tag.name) for tag in tags])
@@ -139,7 +129,7 @@ def _tags(
         "category": [tags[place].category for place in number],
         "score": np.concatenate([np.empty(0), *values]),
     }
-    return pl.DataFrame(columns, schema=types(Tags))
+    write_table(pl.DataFrame(columns, schema=types(Tags)), Tags, folder / SCORES)
 
 
 def _try(path: Path) -> np.ndarray | Failed:

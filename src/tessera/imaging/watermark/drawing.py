@@ -12,7 +12,7 @@ import numpy as np
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, files_below, open_file
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import Message, counted
 from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.fonts import font_folder
 from tessera.imaging.images import decode_image, read_file
@@ -67,7 +67,7 @@ def load_materials(settings: DrawSettings) -> Materials:
     A logo without an alpha channel is drawn as a rectangle, and reported in the log.
     Raises `TesseraError` that lists every file that is not a font or a usable logo, and every folder without any.
     """
-    faults: list[str] = []
+    faults: list[Message] = []
     logos: list[tuple[str, np.ndarray]] = []
     fonts = _dejavu() if settings.fonts is None else files_below(settings.fonts, FONTS)
     if not fonts:

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from tessera.core.messages import Message
 from tessera.core.settings import Settings
 from tessera.learning.architectures import architecture_fault
 from tessera.learning.preprocessing import Preprocessing
@@ -23,7 +24,7 @@ class EmbedderSettings(Settings):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        faults = []
+        faults: list[Message] = []
         if self.weights is None:
             faults.append("an embedding needs `weights`")
         if self.weights == "trained" and self.kind != "detector":

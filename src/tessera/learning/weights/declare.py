@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from tessera.core.messages import Message
 from tessera.core.settings import Settings
 
 
@@ -73,7 +74,9 @@ def compared_faults(model: str, compared: Sequence[ComparedWeights], reserved: C
     """
     names = Counter([model, *reserved, *(each.name for each in compared)])
     files = Counter(each.sha256 for each in compared)
-    faults = [f"{count} models are called {name!r}; give each a name of its own" for name, count in names.items() if count > 1]
+    faults: list[Message] = [
+        f"{count} models are called {name!r}; give each a name of its own" for name, count in names.items() if count > 1
+    ]
     for file in (file for file, count in files.items() if count > 1):
         same = ", ".join(repr(each.name) for each in compared if each.sha256 == file)
         faults.append(f"{same} are the same file, with the sha256 {file}; keep one of them")

@@ -60,7 +60,9 @@ def actions_of(
         else:
             numbered = zip(labels, [*DIGITS, *[""] * len(labels)], strict=False)
             found += [Action("relabel", digit, label, label) for label, digit in numbered]
-    return found
+    # No button shows a key that another one has.
+    first = {each.key: each for each in reversed(found)}
+    return [each if first[each.key] is each else each._replace(key="") for each in found]
 
 
 def applies(action: str, item: Mapping[str, Any]) -> bool:

@@ -56,14 +56,22 @@ def serve(table: Path, port: int, who: str) -> None:
         os.truncate(lock, 0)
         os.write(lock, f"process {os.getpid()}, port {number}\n".encode())
         app = make_app(Review(folder, who), token, lambda: {f"{HOST}:{number}", f"localhost:{number}"})
-        print(f"Review as {who!r}: {address}\nCtrl-C ends it.", flush=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
-        Server(config).run(sockets=[listener])
+        Server(config, f"Review as {who!r}: {address}\nCtrl-C ends it.").run(sockets=[listener])
     print("The review page has ended; all decisions are saved.", flush=True)
 
 
 class Server(uvicorn.Server):
-    """A server that ends with Ctrl-C as if nothing had happened."""
+    """A server that prints `message` as soon as it serves, and ends with Ctrl-C as if nothing had happened."""
+
+    def __init__(self, config: uvicorn.Config, message: str) -> None:
+        super().__init__(config)
+        self._message = message
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to serve `sockets`. From before that on, the server takes Ctrl-C."""
+        await super().startup(sockets)
+        print(self._message, flush=True)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """End at once: what is not answered yet is not saved, and the page says so."""

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import Message, counted, shortened
 from tessera.core.settings import complaint
 from tessera.records.lada.metadata import METADATA
 
@@ -79,7 +79,8 @@ def read_clips(folder: Path) -> list[Clip]:
     folder = Path(folder)
     if not folder.is_dir():
         raise TesseraError(f"{folder}: there is no such folder; run `snakemake datasets`, or fix the path")
-    clips, faults = [], []
+    clips = []
+    faults: list[Message] = []
     for path in sorted((folder / METADATA).glob("*.json")):
         try:
             clips.append(_read_clip(path, folder))

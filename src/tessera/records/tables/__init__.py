@@ -8,6 +8,8 @@ class _WithoutPandas(MetaPathFinder):
     """Hides pandas from pandera, and from nobody else.
 
     pandera imports it wherever it is installed, which takes each job a third of a second. Our tables are of polars.
+    dataframely 3.1 needs no pandas, but imports SQLAlchemy wherever it is installed, as here by Optuna. That takes three times
+    as long as pandera without pandas, and it has no Float16, which vectors are.
     """
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:

@@ -15,7 +15,7 @@ import yaml
 from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES
 from tessera.core.log import tell
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import Message, counted, shortened
 from tessera.core.progress import progress
 from tessera.core.provenance import verify_checksums
 from tessera.records.annotation.formats.yolo import Task, parse_line
@@ -81,7 +81,7 @@ def check_dataset(folder: Path, task: Task, remedy: str, report: Path, threads: 
 
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     dataset = read_dataset(folder)
-    faults = verify_checksums(folder / "SHA256SUMS")
+    faults: list[Message] = verify_checksums(folder / "SHA256SUMS")
     counts: dict[str, dict[str, Any]] = {}
     for split in SPLITS:
         images = dataset.images.get(split, [])
@@ -148,7 +148,7 @@ def _read_label(path: Path, classes: int, task: Task) -> tuple[list[int], list[s
     except UnicodeDecodeError:
         return [], [f"{path}: not text"]
     found = []
-    faults = []
+    faults: list[Message] = []
     for number, line in enumerate(lines, 1):
         fields = line.split()
         if fields and (fault := _line_fault(fields, classes, task)):

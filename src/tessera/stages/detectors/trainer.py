@@ -26,7 +26,7 @@ from ultralytics.utils.torch_utils import unwrap_model
 from tessera.core.errors import TesseraError
 from tessera.core.log import tell
 from tessera.core.seeds import generator
-from tessera.learning.trainings import read_state, state_file, tell_curves
+from tessera.learning.trainings import read_state, report_curves, state_file
 
 TELL_EVERY = 30.0  # seconds between progress lines within an epoch
 
@@ -178,7 +178,7 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         )
         found = found.replace("B ", "box ").replace("M ", "mask ")
         tell(f"epoch {self.epoch + 1}/{self.epochs}: loss {losses}; mAP50 {found}; {left} left")
-        tell_curves(self.csv.read_text(encoding="utf-8"))
+        report_curves(self.csv.read_text(encoding="utf-8"))
 
     def open_board(self) -> None:
         """Open the log for TensorBoard, and drop its entries about epochs that will be repeated."""

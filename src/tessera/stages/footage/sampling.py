@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -13,12 +14,12 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import file_name, link_or_copy
-from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.ledger import Ledger
 from tessera.core.pool import ahead
 from tessera.core.progress import progress
 from tessera.core.provenance import digest
 from tessera.core.settings import Settings
-from tessera.core.store import Store
+from tessera.core.store import stored_items
 from tessera.imaging.footage import Still
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.hashing import scaled_hash
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import av
 
 MPDECIMATE = "mpdecimate=hi=64*200:lo=64*50:frac=0.33"
-ROWS, LEDGER = "rows.json", "ledger.jsonl"  # files in the store, beside the images of a source
+ROWS = "rows.json"  # file in the store, beside the images of a source
 
 
 class FrameSettings(Settings):
@@ -75,31 +76,20 @@ def sample_frames(
     from tessera.records.tables.footage import Frames, Sources
     from tessera.records.tables.table import read_table, types, write_table
 
-    store = Store(kept, "sources")
-    whole: set[str] = set()
     rows: list[dict[str, Any]] = []
     images.mkdir()
     held = read_stills(files)
     admitted = read_table(sources, Sources).filter(status="admitted").select("source", "path", "kind", "sha256")
-    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+    with stored_items(kept, "sources", ledger) as (_, stored), ThreadPoolExecutor(threads) as pool:
         for source, path, kind, sha256 in admitted.rows():
             own_files = held.get(source, [])
             name = digest([source, kind, sha256, own_files, settings.model_dump(mode="json"), code])
-            if not store.holds(name):
-                with store.make(name) as folder:
-                    _sample(source, Path(path), kind, own_files, settings, folder, pool, 2 * threads)
-            item = store.item(name)
+            item = stored(name, partial(_sample, source, Path(path), kind, own_files, settings, pool, 2 * threads))
             own = json.loads((item / ROWS).read_text(encoding="utf-8"))
             for row in own:
                 link_or_copy(item / row["file"], images / row["file"])
             rows += own
-            outcomes = read_ledger(item / LEDGER)
-            for outcome in outcomes:
-                book.row(**outcome)
-            if all(outcome["status"] != "failed" for outcome in outcomes):
-                whole.add(name)
     write_table(pl.DataFrame(rows, schema=types(Frames)), Frames, table)
-    store.keep(whole)
 
 
 def _sample(
@@ -108,13 +98,14 @@ def _sample(
     kind: str,
     files: list[dict[str, Any]],
     settings: FrameSettings,
-    folder: Path,
     pool: ThreadPoolExecutor,
     count: int,
+    folder: Path,
+    book: Ledger,
 ) -> None:
-    """Write the frames of `source`, their rows of `tables.Frames` and their ledger to `folder`; decode `count` frames ahead.
+    """Write the frames of `source` and their rows of `tables.Frames` to `folder`, and a row for each to `book`.
 
-    `files`: its rows of `tables.SourceFiles`.
+    `files`: its rows of `tables.SourceFiles`. `count` frames are decoded ahead.
     """
     remarks = {row["index"]: row for row in files if row["status"] == "ok" and row["reason"]}
 
@@ -132,15 +123,14 @@ def _sample(
         return _store(frame, source, key, folder, settings)
 
     rows: list[dict[str, Any]] = []
-    with Ledger(folder / LEDGER) as book:
-        for (key, frame), stored in ahead(pool, store, chosen(), count):
-            with book.item(key) as note:
-                rows.append(stored.result())
-                if not isinstance(frame, Dropped) and frame.index in remarks:
-                    note |= {name: remarks[frame.index][name] for name in ("reason", "detail")}
-        for row in files:
-            if row["status"] != "ok":
-                book.row(f"{file_name(source)}/{row['path']}", row["status"], row["reason"], row["detail"])
+    for (key, frame), stored in ahead(pool, store, chosen(), count):
+        with book.item(key) as note:
+            rows.append(stored.result())
+            if not isinstance(frame, Dropped) and frame.index in remarks:
+                note |= {name: remarks[frame.index][name] for name in ("reason", "detail")}
+    for row in files:
+        if row["status"] != "ok":
+            book.row(f"{file_name(source)}/{row['path']}", row["status"], row["reason"], row["detail"])
     (folder / ROWS).write_text(json.dumps(rows), encoding="utf-8")
 
 

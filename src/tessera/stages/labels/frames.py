@@ -25,7 +25,7 @@ from tessera.records.stills import read_stills, stills_of
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table
 from tessera.stages.labels.sets import usable_regions
-from tessera.stages.labels.unknown import SHOWN, tell_unknown
+from tessera.stages.labels.unknown import SHOWN, describe_unknown
 
 NO_FRAME = "no such frame"
 FIX = "rename the shapes, or add the label to annotations.classes"
@@ -115,7 +115,8 @@ def import_frame_labels(
                     own_frames.claim(frame["key"], f"the decision on {key!r}")
                     found.append((ImageAnnotations(frame["key"], frame["width"], frame["height"]), _origin(frame, source)))
                     note |= {"reason": "negative by decision", "detail": str(own[key])}
-    tell_unknown(unknown, "shapes", "label files", classes, FIX)
+    if any(unknown.values()):
+        tell(describe_unknown(unknown, "shapes", "label files", classes, FIX))
     if lost := [row["detail"] for row in read_ledger(ledger) if row["reason"] == NO_FRAME]:
         tell("\n  ".join([f"{counted(len(lost), 'labels')} left out, of frames that are not there:", *shortened(lost, SHOWN)]))
     if empty:

@@ -24,7 +24,7 @@ from tessera.stages.labels.layouts.item import Item, Items, Regions
 from tessera.stages.labels.layouts.names import check_keys_occur
 from tessera.stages.labels.pictures import Picture, Store, is_picture, origin
 from tessera.stages.labels.splits import OwnSplits
-from tessera.stages.labels.unknown import tell_unknown
+from tessera.stages.labels.unknown import describe_unknown
 from tessera.stages.labels.walk import take_all, usable_files
 
 READERS = {  # by format: each returns the items in the files of a set; `Items` if these name labels
@@ -113,7 +113,8 @@ def import_labels(
             raise TesseraError(f"{setting}: {error}") from None
         labels = Counts(items.stated if isinstance(items, Items) else {})
         take_all([*items, *splits.faults], usable, label_set.name, store, rows, use, splits.is_held_out)
-    tell_unknown(unknown, "shapes", "images", classes, FIX)
+    if any(unknown.values()):
+        tell(describe_unknown(unknown, "shapes", "images", classes, FIX))
     if lost := sum(crowds.values()):
         tell(f"{setting}: {label_set.name!r}: {counted(lost, 'images')} left out, with regions marked as a crowd: {CROWD_FIX}")
     stated = labels.rows(source, label_set.classes, classes, ledger)

@@ -25,7 +25,7 @@ from tessera.stages.labels.layouts.item import Item, given
 from tessera.stages.labels.layouts.names import check_keys_occur
 from tessera.stages.labels.pictures import ClassFolders, Picture, Store, is_picture, origin, split_of
 from tessera.stages.labels.settings import ImageLabelSet
-from tessera.stages.labels.unknown import tell_unknown
+from tessera.stages.labels.unknown import describe_unknown
 from tessera.stages.labels.walk import take_all, usable_files
 
 READERS = {
@@ -98,7 +98,8 @@ def import_image_labels(
             raise TesseraError(f"{place_of_set}: {str(label_set.path)!r} contains no labels; correct its path or its `format`")
         conflicts = _conflicts(items)
         take_all(items, usable, label_set.name, store, rows, use, lambda path: split(path) in {"val", "test"})
-    tell_unknown(unknown, "labels", "images", known, FIX)
+    if any(unknown.values()):
+        tell(describe_unknown(unknown, "labels", "images", known, FIX))
     check_keys_occur(label_set, set().union(*seen), is_complete=len(seen) == len(items), setting="annotations.image_labels")
     if label_set.values == "label":
         for line in class_warnings(Counter(row["label"] for row in found)):

@@ -169,7 +169,7 @@ def choose_regions(
                 detail = str(decided.get(detection.key, ""))
                 details.row(detection.key, "dropped" if reason else "ok", reason or remark, detail)
     for key, why in lost.items():
-        tell(f"decision on {key!r}: {why}; remove the decision, or correct its key")
+        tell(f"decision on {key!r}: {why}; it counts again once a detector finds that region")
     write_matches(matched, decisions, {each.key: key for key, each in decided.items()}, lost)
     write_table(pl.DataFrame(chosen, schema=types(Annotations)), Annotations, regions)
     write_table(sampled.filter(pl.col("key").is_in(empty)), Frames, backgrounds)

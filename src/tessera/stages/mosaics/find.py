@@ -3,17 +3,18 @@
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tessera.core.errors import Failed
-from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.ledger import Ledger
 from tessera.core.pool import ahead
 from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
-from tessera.core.store import Store
+from tessera.core.store import stored_items
 from tessera.imaging.images import read_image
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.settings import InferenceSettings, settings_of
@@ -22,7 +23,7 @@ from tessera.records.annotation.predictions import look
 if TYPE_CHECKING:
     import polars as pl
 
-SEEN, LEDGER = "seen.json", "ledger.jsonl"  # files in the store: the detections in the frames of a source, and their ledger
+DETECTIONS = "detections.json"  # file in the store: the detections in the frames of a source
 
 
 def find_regions(
@@ -62,11 +63,15 @@ def find_regions(
     sampled = read_table(frames, Frames)
     is_needed = any(refused[source] == ("", "") for source in sampled["source"].unique())
     made_by = [sha256_file(weights), settings_of(settings), code] if is_needed else []
-    detector = None
-    store = Store(kept, "sources")
-    whole: set[str] = set()
-    seen: list[dict[str, Any]] = []
-    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+    detector = cache(partial(Detector, weights, expected, settings))
+    detections: list[dict[str, Any]] = []
+
+    def find(own: pl.DataFrame, folder: Path, processed: Ledger) -> None:
+        pictures = progress(_stored(own, images, pool, threads, processed), own.height, f"frames of {own['source'][0]!r}")
+        found = [row for _, rows in look(detector(), pictures, processed) for row in rows]
+        (folder / DETECTIONS).write_text(json.dumps(found), encoding="utf-8")
+
+    with stored_items(kept, "sources", ledger) as (book, stored), ThreadPoolExecutor(threads) as pool:
         for (source,), own in sampled.group_by("source", maintain_order=True):
             reason, detail = refused[str(source)]
             if reason:
@@ -75,20 +80,8 @@ def find_regions(
                 continue
             known = own.select("key", "width", "height").rows()
             name = digest([*made_by, known, [sha256_if_readable(images / file) for file in own["file"]]])
-            if not store.holds(name):
-                detector = detector or Detector(weights, expected, settings)
-                with store.make(name) as folder, Ledger(folder / LEDGER) as looked:
-                    pictures = progress(_stored(own, images, pool, threads, looked), own.height, f"frames of {source!r}")
-                    found = [row for _, rows in look(detector, pictures, looked) for row in rows]
-                    (folder / SEEN).write_text(json.dumps(found), encoding="utf-8")
-            seen += json.loads((store.item(name) / SEEN).read_text(encoding="utf-8"))
-            outcomes = read_ledger(store.item(name) / LEDGER)
-            for outcome in outcomes:
-                book.row(**outcome)
-            if all(outcome["status"] == "ok" for outcome in outcomes):
-                whole.add(name)
-    write_table(pl.DataFrame(seen, schema=types(Annotations)), Annotations, table)
-    store.keep(whole)
+            detections += json.loads((stored(name, partial(find, own)) / DETECTIONS).read_text(encoding="utf-8"))
+    write_table(pl.DataFrame(detections, schema=types(Annotations)), Annotations, table)
 
 
 def _stored(

@@ -232,16 +232,10 @@ def compile_parts(generator: nn.Module) -> None:
     import torch._dynamo
 
     if not shutil.which("cc"):
-        tell_once("there is no C compiler: the model runs uncompiled, which is slower; install one, such as gcc")
+        tell("there is no C compiler: the model runs uncompiled, which is slower; install one, such as gcc", once=True)
         return
     torch._dynamo.config.suppress_errors = True
     for part in (*generator.backbone.values(), *(each.conv_offset for each in generator.deform_align.values())):  # type: ignore[operator]
         part.compile(dynamic=False)
     for part in (generator.feat_extract, generator.reconstruction, *generator.spynet.basic_module):  # type: ignore[union-attr, misc]
         part.compile(dynamic=False)
-
-
-def tell_once(message: str) -> None:
-    """Report `message` from only one of the processes that train together."""
-    if dist.is_main_process():
-        tell(message)

@@ -30,7 +30,7 @@ from tessera.learning.trainings import flushing_denormals, read_state, state_fil
 from tessera.learning.weights.tensors import write_tensors
 from tessera.records.lada.clips import Clip, read_clips
 from tessera.stages.restoration.loading import FixedSamples, Order, TrainingSamples, training_loader, validation_loader
-from tessera.stages.restoration.restorer import Restorer, begin, compile_parts, tell_once
+from tessera.stages.restoration.restorer import Restorer, begin, compile_parts
 from tessera.stages.restoration.samples import Sample
 from tessera.stages.restoration.settings import StageSettings, StageTraining, StartingWeights, TrainingSettings
 
@@ -128,7 +128,7 @@ class Watch(Hook):  # type: ignore[misc]
             each = (now - self.begun) / (iteration - self.first)
             left = timedelta(seconds=round(each * (last - iteration)))
             said = ", ".join(f"{name} {loss:.4g}" for name, loss in losses.items())
-            tell_once(f"iteration {iteration}/{last}: {said}; {each:.2f} s each, {left} left")
+            tell(f"iteration {iteration}/{last}: {said}; {each:.2f} s each, {left} left", once=True)
 
     def _measure(self, restorer: Restorer) -> tuple[float, float]:
         """Return the PSNR over the region of the restored and of the mosaicked clips, NaN if there is nothing to measure.
@@ -145,9 +145,10 @@ class Watch(Hook):  # type: ignore[misc]
             write_tensors(restorer.weights(), self.run / "best.pth")
         if not math.isnan(psnr):
             best = "the best" if is_better else f"best {progress.best:.2f} at {progress.best_at}"
-            tell_once(
+            tell(
                 f"iteration {progress.iteration}/{self.stage.iterations}: PSNR of the region {psnr:.2f} dB ({best}, "
-                f"mosaicked {mosaicked:.2f})"
+                f"mosaicked {mosaicked:.2f})",
+                once=True,
             )
         return psnr, mosaicked
 
@@ -211,11 +212,16 @@ def fit(
     restorer = Restorer(settings.generator, settings.discriminator, stage, training, precision(training), weights.vgg19)
     knows_flow = begin(restorer, weights.base or weights.load_from, weights.spynet)
     if not knows_flow and stage.freeze_flow == "always":
-        tell_once("there are no weights of SPyNet, and `freeze_flow` is always: frames are aligned without an optical flow")
+        tell(
+            "there are no weights of SPyNet, and `freeze_flow` is always: frames are aligned without an optical flow", once=True
+        )
     elif not knows_flow and stage.freeze_flow:
-        tell_once("there are no weights of SPyNet: the optical flow is trained from the first iteration")
+        tell("there are no weights of SPyNet: the optical flow is trained from the first iteration", once=True)
     if stage.losses.perceptual and not weights.vgg19:
-        tell_once("there are no weights of VGG19: the perceptual loss is left out; declare `restoration.weights.vgg19` for it")
+        tell(
+            "there are no weights of VGG19: the perceptual loss is left out; declare `restoration.weights.vgg19` for it",
+            once=True,
+        )
     restorer.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=_order(training))
     optimizers = restorer.optimizers()
     progress = Progress()
@@ -224,7 +230,7 @@ def fit(
         restorer.load_state_dict(state["networks"], strict=False)
         for name, each in optimizers.items():
             each.load_state_dict(state["optimizers"][name])
-        tell_once(f"resuming after iteration {progress.iteration} of {stage.iterations}")
+        tell(f"resuming after iteration {progress.iteration} of {stage.iterations}", once=True)
     if training.compile and torch.cuda.is_available():
         compile_parts(restorer.generator)
     order = Order(len(clips["train"]), seed, progress.iteration * stage.batch + rank, ranks)
@@ -261,9 +267,10 @@ def fit(
 def _long_enough(clips: list[Clip], frames: int, split: str) -> list[Clip]:
     kept = [clip for clip in clips if clip.frames >= frames]
     if len(kept) < len(clips):
-        tell_once(
+        tell(
             f"{len(clips) - len(kept):,} of {counted(len(clips), 'clips')} of {split} left out:"
-            f" fewer than {counted(frames, 'frames')}"
+            f" fewer than {counted(frames, 'frames')}",
+            once=True,
         )
     return kept
 

@@ -21,8 +21,10 @@ from starlette.testclient import TestClient
 from tessera.core.ledger import read_ledger
 from tessera.imaging.video import read_frames, read_packets
 from tessera.pages.review import media
+from tessera.pages.review.actions import actions_of
 from tessera.pages.review.guard import LONGEST
 from tessera.pages.review.server import STATIC, make_app
+from tessera.pages.review.settings import OwnKey
 from tessera.pages.review.state import Review
 from tessera.records.annotation.formats.labelme import read_labelme
 from tessera.records.annotation.label_files import read_label_file
@@ -113,6 +115,13 @@ def test_keys_of_the_user_decide_with_a_reason(page: Page) -> None:
     assert (own["name"], own["text"], own["reason"]) == ("drop", "drop: watermark", "watermark")
     (labels,) = (each for each in page.get("api/state")["queues"] if each["name"] == IDENTITIES)
     assert "w" not in {each["key"] for each in labels["actions"][""]}, "crops are not dropped"
+
+
+def test_a_key_of_the_user_is_shown_once(tmp_path: Path) -> None:
+    keys = {"d": OwnKey(decision="drop", reason="blurred"), "1": OwnKey(decision="keep", reason="sharp")}
+    shown = [(each.key, each.text) for each in actions_of(LABELS, CLASSES, keys, may_label=True)]
+    expected = [("d", "drop: blurred"), ("1", "keep: sharp"), ("k", "the label is right"), ("", "drop")]
+    assert shown == [*expected, ("", CLASSES[0]), ("2", CLASSES[1])]
 
 
 def test_decisions_follow_clips_and_regions_that_were_made_anew(room: Path) -> None:

@@ -3,8 +3,10 @@
 export const page = {
   state: null, queue: null, filters: {}, ids: [], places: new Map(), items: new Map(), decided: new Set(), at: 0,
   selected: new Set(), anchor: 0, isGrid: false, isOutlined: true, speed: 0, noticed: 0,
+  version: null, // of the items that the ids are of
   mine: [], // batches that this tab decided and can take back, the latest last
   said: new Map(), // what this tab decided about an item, by its id
+  refused: new Set(), // items on which the page said that others disagree
   times: [], // when this tab decided, and how much: seconds and items
 };
 
@@ -129,6 +131,8 @@ export async function restart() {
   const ids = page.queue ? await ask(`api/ids?${new URLSearchParams({ queue: page.queue.name, ...page.filters })}`) : { ids: [], decided: [] };
   asked = new Map();
   Object.assign(page, { ids: ids.ids, decided: new Set(ids.decided), items: new Map(), at: 0, selected: new Set(), anchor: 0 });
+  // After another run, the ids are those of other items.
+  if (ids.version !== page.version) Object.assign(page, { version: ids.version, said: new Map(), refused: new Set() });
   page.places = new Map(page.ids.map((id, place) => [id, place]));
 }
 

@@ -96,7 +96,10 @@ async function decide(action, overrule, value = action.label) {
 }
 
 async function partly(all, { saved, failed }) {
-  for (const { id } of failed) page.said.delete(id);
+  for (const { id, others } of failed) {
+    page.said.delete(id);
+    if (others) page.refused.add(id);
+  }
   await Promise.all(failed.slice(0, LISTED).map(({ id }) => need(page.places.get(id), page.places.get(id) + 1)));
   const lines = failed.slice(0, LISTED).map(({ id, error, others = [] }) => {
     const item = page.items.get(id);
@@ -145,6 +148,7 @@ async function saving(request) {
 // Keys that are pressed while one is worked on wait for it: one thing at a time, and none is lost.
 let line = Promise.resolve();
 let waiting = 0;
+let isBusy = false; // what is shown may be about to change
 let round = 0;
 
 function queue(work) {
@@ -153,6 +157,7 @@ function queue(work) {
   line = line.then(async () => {
     waiting -= 1;
     if (own !== round) return;
+    isBusy = true;
     try {
       await work();
     } catch (error) {
@@ -160,6 +165,7 @@ function queue(work) {
       round += 1;
       await failed(error, waiting).catch((another) => tell(another.message));
     }
+    isBusy = false;
   });
 }
 
@@ -169,7 +175,11 @@ async function failed(error, left) {
     if (error.status === 410) await start(page.queue?.name);
     apply(error.content);
     const others = error.content.others?.map((row) => told(row, shown())) ?? [];
-    lines.push(error.message, ...others, ...(others.length ? ["Press the key with Shift to overrule, or go on."] : []));
+    lines.push(error.message, ...others);
+    if (others.length) {
+      page.refused.add(shown().id);
+      lines.push("Press the key with Shift to overrule, or go on.");
+    }
   } else {
     console.error(error);
     lines.push(`The page failed: ${error.message}. Load it again; earlier decisions are saved.`);
@@ -281,8 +291,9 @@ function workOf(event, key) {
   // With Shift, the key of a digit types something else, which may be a control.
   const digit = control ? null : /^Digit([1-9])$/.exec(event.code)?.[1];
   const action = item && (actions(item).find((each) => each.key === key) ?? actions(item).find((each) => digit && each.key === digit));
-  // Where digits need Shift, as on French keyboards, it overrules nobody.
-  if (action) return () => decide(action, event.shiftKey && !/^\d$/.test(event.key));
+  // Where digits need Shift, as on French keyboards, it overrules nobody whose decision the page has not shown as the obstacle.
+  const isMeant = () => !/^\d$/.test(event.key) || chosen().every((id) => page.refused.has(id));
+  if (action) return () => decide(action, event.shiftKey && isMeant());
   if (digit && item && hasMarks(item) && !page.isGrid) return () => mark(digit - 1);
   return control && (() => control(event));
 }
@@ -304,7 +315,7 @@ document.addEventListener("keydown", (event) => {
   if ((event.key === " " || event.key === "Enter") && event.target.matches("button:not(.tile)")) return;
   const key = meant(typed(event));
   if (event.repeat && (!HELD.includes(key) || waiting > LONGEST_WAIT)) return;
-  if (!waiting && !workOf(event, key)) return;
+  if (!waiting && !isBusy && !workOf(event, key)) return;
   event.preventDefault();
   queue(() => workOf(event, key)?.());
 });
