@@ -8,7 +8,7 @@ from tessera.core.errors import TesseraError
 
 SCRIPTS = ROOT.parents[1] / "workflow" / "scripts"
 # What runs every job: the log, the progress and the outputs that appear whole. It changes no content.
-OF_ALL_JOBS = "tessera.core.job"
+OF_ALL_JOBS = "tessera.core.job", "tessera.core.log"
 
 
 def digest_of_script(name: str) -> str:
@@ -36,6 +36,6 @@ def imported_by(script: str) -> list[str]:
     return [
         f"{node.module}:{alias.name}"
         for node in ast.walk(ast.parse(script))
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tessera.") and node.module != OF_ALL_JOBS
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tessera.") and node.module not in OF_ALL_JOBS
         for alias in node.names
     ]

@@ -8,7 +8,7 @@ from tessera.catalogue import RESTORER, Model, all_models, model_for
 from tessera.configuration.confidences import targets_in
 from tessera.core.errors import TesseraError
 from tessera.learning.weights.resolve import weights_checksums, weights_file
-from tessera.stages.detectors.rendering import previewed_sources
+from tessera.records.previews import previewed_sources
 from tessera.workflow.detectors import Targets, evaluations
 from tessera.workflow.labels import classes_of
 from tessera.workflow.project import Given, Paths, Project, Wildcards, literal_param
