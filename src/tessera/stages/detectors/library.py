@@ -1,6 +1,6 @@
 """What ultralytics accepts: its architectures, and its training arguments with their types and limits.
 
-All of it is read from the files of ultralytics. An import takes seconds, and settings are checked whenever a run is planned.
+It is read from the files of ultralytics: an import takes seconds, and settings are checked whenever a run is planned.
 """
 
 import ast
@@ -12,6 +12,8 @@ from functools import cache
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 # Training arguments that the workflow sets, and the reason why the configuration must not.
 OWNED = {
@@ -48,14 +50,20 @@ OWNED = {
     ),
 }
 HEADS = {"Detect": "detect", "v10Detect": "detect", "Segment": "segment", "Segment26": "segment"}
+SEVERAL_TYPES = {
+    **dict.fromkeys(("cache", "amp", "compile"), ("bool", "str")),
+    "batch": ("int", "float"),
+    "fraction": ("int", "float", "list"),
+    "freeze": ("int", "list"),
+    "imgsz": ("int", "list"),
+    "scale": ("float", "list"),
+}
 TYPES = {
     "int": (int,),
     "float": (int, float),
     "bool": (bool,),
     "str": (str,),
     "list": (list,),
-    "list[int]": (list,),
-    "tuple": (list,),
 }
 
 
@@ -135,50 +143,70 @@ def _fitting(name: str, value: Any, types: tuple[str, ...]) -> str:
 
 @cache
 def arguments() -> dict[str, tuple[str, ...]]:
-    """Return the arguments of ultralytics and the types of each, from the comments in its default.yaml.
+    """Return the arguments of ultralytics, and the types of those that a training may set.
 
     An argument that may be null also has the type `optional`.
     """
-    text = (_ultralytics() / "cfg/default.yaml").read_text(encoding="utf-8")
-    stated = re.findall(r"^(\w+):.*?# \(([^)]*)\)", text, flags=re.MULTILINE)
-    return {name: tuple(kind.strip() for kind in re.split(r"[|,]", kinds)) for name, kinds in stated}
+    defaults = yaml.safe_load((_ultralytics() / "cfg/default.yaml").read_text(encoding="utf-8"))
+    checked = _checked()
+    kinds = {
+        **dict.fromkeys((*checked["CFG_FLOAT_KEYS"], *checked["CFG_FRACTION_KEYS"]), ("float",)),
+        **dict.fromkeys(checked["CFG_INT_KEYS"], ("int",)),
+        **dict.fromkeys(checked["CFG_BOOL_KEYS"], ("bool",)),
+        **dict.fromkeys(checked["CFG_STR_KEYS"], ("str",)),
+        **SEVERAL_TYPES,
+    }
+    return {name: (*kinds.get(name, ()), *(["optional"] if value is None else [])) for name, value in defaults.items()}
 
 
 @cache
 def limits() -> dict[str, tuple[float, float]]:
-    """Return the smallest and the largest value of each argument that ultralytics limits, from the code that checks them.
+    """Return the smallest and the largest value of each argument that ultralytics limits.
 
     No argument of training has a meaning below 0, so 0 is the limit of the others.
     """
-    text = (_ultralytics() / "cfg/__init__.py").read_text(encoding="utf-8")
-
-    def constant(name: str) -> Any:
-        found = re.search(rf"^{name} = [^{{]*({{.*?}})", text, re.MULTILINE | re.DOTALL)
-        assert found is not None, name
-        return ast.literal_eval(found[1])
-
+    checked = _checked()
     return {
-        **dict.fromkeys(constant("CFG_FRACTION_KEYS"), (0, 1)),
-        **{name: (least, inf) for name, least in constant("CFG_INT_MIN").items()},
+        **dict.fromkeys(checked["CFG_FRACTION_KEYS"], (0, 1)),
+        **{name: (least, inf) for name, least in checked["CFG_INT_MIN"].items()},
     }
 
 
 @cache
-def architectures() -> dict[str, str]:
-    """Return the task of each architecture of ultralytics that can be trained here, by file name, without the scale letter."""
-    known = {}
-    for file in sorted((_ultralytics() / "cfg/models").rglob("yolo*.yaml")):
-        modules = re.findall(r"^ +- \[\[.*\], \d+, (\w+), \[", file.read_text(encoding="utf-8"), re.MULTILINE)
-        if modules and modules[-1] in HEADS:
-            known[file.name] = HEADS[modules[-1]]
-    return known
+def _checked() -> dict[str, Any]:
+    """Return the constants by which ultralytics checks arguments: sets of their names, or numbers by name."""
+    module = ast.parse((_ultralytics() / "cfg/__init__.py").read_text(encoding="utf-8"))
+    found = {}
+    for statement in module.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(args=[value]) | value) if name.startswith("CFG_"):
+                found[name] = ast.literal_eval(value)
+    return found
+
+
+def architectures() -> list[str]:
+    """Return the names of the architectures of ultralytics that can be trained here, without the scale letter."""
+    return [name for name, file in _architectures().items() if _head(file) in HEADS]
+
+
+@cache
+def _architectures() -> dict[str, Path]:
+    return {file.name: file for file in sorted((_ultralytics() / "cfg/models").rglob("yolo*.yaml"))}
+
+
+@cache
+def _head(architecture: Path) -> str:
+    """Return the name of the last module of the `architecture`, which is what it finds."""
+    *_, last = yaml.safe_load(architecture.read_text(encoding="utf-8"))["head"]
+    return str(last[2])
 
 
 def task_of(architecture: str) -> str:
     """Return `detect` if `architecture` finds boxes, `segment` if it finds masks. Raises `KeyError` for others."""
     # The letter after the number is the scale. One file defines all scales: yolo11m-seg.yaml is in yolo11-seg.yaml.
     unscaled = re.sub(r"(\d+)[nslmx](.*)$", r"\1\2", architecture)
-    return architectures()[architecture if architecture in architectures() else unscaled]
+    known = _architectures()
+    return HEADS[_head(known[architecture if architecture in known else unscaled])]
 
 
 def _ultralytics() -> Path:

@@ -49,8 +49,8 @@ def test_tasks_are_those_of_ultralytics() -> None:
     from ultralytics.nn.tasks import guess_model_task, yaml_model_load
 
     assert {"yolo11-seg.yaml", "yolo11.yaml", "yolov8.yaml"} <= set(architectures())
-    for name, task in architectures().items():
-        assert guess_model_task(yaml_model_load(name)) == task
+    for name in architectures():
+        assert guess_model_task(yaml_model_load(name)) == task_of(name)
     assert task_of("yolo11m-seg.yaml") == "segment"
     assert task_of("yolo11s.yaml") == "detect"
 
