@@ -364,8 +364,10 @@ def test_the_delay_of_robots_txt_is_kept_between_all_requests(site: Server, tmp_
         "/a.png": Page(picture(0)),
         "/b.png": Page(picture(1)),
     }
+    start = time.monotonic()
     Harvested(tmp_path, *({"url": f"{site.address}/{name}.png"} for name in "ab"))
-    assert len(site.requests) == 3 and min(gaps(site)) > 0.1
+    # Not the time between two requests: on a busy machine, the first one may arrive late.
+    assert len(site.requests) == 3 and site.requests[-1].time - start > 2 * 0.3
 
 
 def gaps(site: Server) -> list[float]:
