@@ -15,8 +15,8 @@ import polars as pl
 import pytest
 import timm
 import torch
-from clock import seconds
 from safetensors.torch import save_file
+from timing import seconds
 
 from tessera.core.provenance import sha256_file
 from tessera.demo.photographs import photograph
