@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.files import check_there, open_file
+from tessera.core.files import check_exists, open_file
 from tessera.core.provenance import sha256_file
 from tessera.learning.weights.declare import ComparedWeights, WeightsSettings
 
@@ -57,7 +57,7 @@ def check_declared(setting: str, weights: WeightsSettings) -> None:
     if "://" in weights.source:
         return
     path = Path(weights.source)
-    check_there(setting, path)
+    check_exists(setting, path)
     try:
         with open_file(path) as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()

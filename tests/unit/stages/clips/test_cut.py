@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from clip_shards import LOSSLESS, ClipShard, ellipse, film, moving, pictures, run
 from tessera.core.errors import TesseraError
-from tessera.core.store import WHOLE
+from tessera.core.store import CHECKSUMS
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.mosaic.drawing import block_sizes
 from tessera.imaging.video import read_frames, read_packets
@@ -349,7 +349,7 @@ def test_a_cached_clip_is_reused_only_if_it_is_complete(shard: ClipShard, tmp_pa
         mask.unlink()
         mask.write_bytes(b"x" * 100)
     elif fault == "lost":
-        (image.parent / WHOLE).write_bytes(b"")
+        (image.parent / CHECKSUMS).write_bytes(b"")
     else:
         moved = image if fault == "linked" else image.parent
         moved.symlink_to(moved.rename(tmp_path / "elsewhere"))
