@@ -81,7 +81,7 @@ def prepare(folder: Path) -> None:
 
 def clips(folder: Path, out: Path) -> None:
     """Cut clips out of the film in `folder`, as the rule `cut_clips` does."""
-    from clip_room import Room
+    from clip_shards import ClipShard
     from tessera.core.provenance import sha256_file
     from tessera.imaging.mosaic.drawing import block_sizes
     from tessera.learning.detection.tracking import TrackSettings, track
@@ -91,11 +91,11 @@ def clips(folder: Path, out: Path) -> None:
     from tessera.stages.clips.settings import ClipSettings
     from tessera.stages.clips.tracks import SceneSettings
 
-    room = Room(out / "room")  # by the library that reads it
-    room.folder.mkdir()
-    room.source("film", folder / "film.mp4", average_rate=float(RATE), frames=RATE * SECONDS)
-    room.write()
-    weights, sources = folder.with_name("detector.pt"), room.folder / "sources.parquet"
+    shard = ClipShard(out / "clips")  # by the library that reads it
+    shard.folder.mkdir()
+    shard.source("film", folder / "film.mp4", average_rate=float(RATE), frames=RATE * SECONDS)
+    shard.write()
+    weights, sources = folder.with_name("detector.pt"), shard.folder / "sources.parquet"
     of = SimpleNamespace(**{name: out / f"{name}.parquet" for name in ("frames", "detections", "scenes", "scene_frames")})
     settings = VideoDetectionSettings(stride=STRIDE, image_size=IMAGE_SIZE)
     detected = {"frames": of.frames, "detections": of.detections, "ledger": out / "detections.jsonl"}

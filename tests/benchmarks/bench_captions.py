@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-import tag_loop
-from clock import seconds
+import slow_captions
+from timing import seconds
 
 from tessera.core import log
 from tessera.extras.image_sets.arrange import arrange_set
@@ -128,14 +128,14 @@ def loop(paths: list[Path]) -> tuple[dict[str, str], dict[str, float]]:
     seen = []
     for path in paths:
         record = read(path)
-        record["clean"] = tag_loop.clean(record["tags"], settings, ())
+        record["clean"] = slow_captions.clean(record["tags"], settings, ())
         seen.append((record["clean"], record["characters"]))
         write(path, record)
-    cores = tag_loop.core(seen, settings)
+    cores = slow_captions.core(seen, settings)
     captions = {}
     for path in paths:
         record = read(path)
-        record["processed"] = tag_loop.finish(record["clean"], record["characters"], cores, settings)
+        record["processed"] = slow_captions.finish(record["clean"], record["characters"], cores, settings)
         series = [tag for group, tag in record["processed"] if group == "copyright"]
         general = [tag for group, tag in record["processed"] if group == "general"]
         parts = [", ".join(record["characters"]), "from " + ", ".join(series) if series else "", ", ".join(general)]

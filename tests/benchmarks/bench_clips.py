@@ -12,9 +12,9 @@ import av
 import cv2
 import numpy as np
 import pytest
-from clock import seconds
+from timing import seconds
 
-from clip_room import Room, ellipse, film
+from clip_shards import ClipShard, ellipse, film
 from tessera.learning.detection.detector import Region
 from tessera.records.video_detections import detect_video
 from tessera.stages.clips.detect import every
@@ -24,7 +24,7 @@ RATE = 30
 CUT = """
 import sys
 from pathlib import Path
-from clip_room import run
+from clip_shards import run
 from tessera.stages.clips.settings import ClipSettings
 run(Path(sys.argv[1]), ClipSettings())
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
@@ -67,17 +67,17 @@ def see_nothing(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
 
 def test_footage_of_1080p_becomes_clips_in_a_fraction_of_real_time(tmp_path: Path) -> None:
     height, width, count = 1080, 1920, 32 * RATE
-    room = Room(tmp_path)
-    room.source("a", path := footage(tmp_path / "a.mp4", height, width, count), average_rate=float(RATE))
+    shard = ClipShard(tmp_path)
+    shard.source("a", path := footage(tmp_path / "a.mp4", height, width, count), average_rate=float(RATE))
     masks = [ellipse(height, width, (width // 3 + n, height // 2), (150, 130)) for n in range(count // 4 - 2)]
     for number in range(4):
-        room.scene("a", 7 + number * len(masks), masks)  # never at a keyframe
+        shard.scene("a", 7 + number * len(masks), masks)  # never at a keyframe
     folders = itertools.count()
 
     def cut() -> None:
-        if (tmp_path / "kept").exists():
-            (tmp_path / "kept").rename(tmp_path / f"kept {next(folders)}")
-        room.cut(ClipSettings(), out=str(next(folders)))
+        if (tmp_path / "cache").exists():
+            (tmp_path / "cache").rename(tmp_path / f"cache {next(folders)}")
+        shard.cut(ClipSettings(), out=str(next(folders)))
 
     looked, cutting, bare = seconds(
         lambda: detect_video("a", path, count, see_nothing, partial(every, stride=1), 8, threads=2), cut, lambda: decode(path)
@@ -105,17 +105,17 @@ def test_4k_needs_the_same_memory_whatever_the_length(
     path = footage(tmp_path / "a.mp4", height, width, max(lengths))
     peaks = []
     for count in lengths:
-        room = Room(tmp_path / str(count))
-        room.folder.mkdir()
-        room.source("a", path, average_rate=float(RATE))
+        shard = ClipShard(tmp_path / str(count))
+        shard.folder.mkdir()
+        shard.source("a", path, average_rate=float(RATE))
         for track in range(regions):
             centre = (width // 2, height // 2) if regions == 2 else (400 + 400 * track, 300 + 180 * track)
             for first in range(0, count, 2 * RATE):
-                room.scene("a", first, [ellipse(height, width, centre, axes)] * min(count, 2 * RATE), track)
-        room.write()
+                shard.scene("a", first, [ellipse(height, width, centre, axes)] * min(count, 2 * RATE), track)
+        shard.write()
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         ran = subprocess.run(
-            [sys.executable, "-c", CUT, room.folder], env=environment, capture_output=True, text=True, check=True
+            [sys.executable, "-c", CUT, shard.folder], env=environment, capture_output=True, text=True, check=True
         )
         peaks.append(int(ran.stdout.split()[-1]) / 2**20)
     print(

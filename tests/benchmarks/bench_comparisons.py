@@ -4,9 +4,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from clock import seconds
+from timing import seconds
 
-from free_detector import write_detector
+from fixed_detector import write_detector
 from tessera.stages.detectors.measure import Contender, measure_detectors
 from tessera.stages.detectors.settings import DetectorSettings
 from yolo_dataset import checksum

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import torch
 from bench_restoration_data import write_footage
-from clock import seconds
+from timing import seconds
 
 from tessera.records.lada.clips import read_clips
 from tessera.stages.restoration.evaluate import evaluate

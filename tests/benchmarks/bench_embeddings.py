@@ -15,8 +15,8 @@ import polars as pl
 import pytest
 import timm
 import torch
-from clock import seconds
 from safetensors.torch import save_file
+from timing import seconds
 
 from tessera.core.provenance import sha256_file
 from tessera.demo.photographs import photograph
@@ -122,24 +122,24 @@ import json
 from time import process_time
 import numpy as np
 from memory import largest_memory
-from tessera.learning.embedding import stars
+from tessera.learning.embedding import representatives
 
 count, dimensions = 200_000, 512
 draw = np.random.default_rng(0)
 vectors = np.empty((count, dimensions), np.float16)
 for start in range(0, count, 10_000):
-    vectors[start : start + 10_000] = stars.unit(draw.standard_normal((10_000, dimensions), np.float32))
+    vectors[start : start + 10_000] = representatives.l2_normalise(draw.standard_normal((10_000, dimensions), np.float32))
 # A tenth are copies of others, with noise.
 copies = draw.choice(count, count // 10, replace=False)
 for part in np.array_split(copies, 20):
     noise = draw.standard_normal((len(part), dimensions), np.float32) * 0.01
-    vectors[part] = stars.unit(vectors[draw.integers(0, count, len(part))] + noise)
+    vectors[part] = representatives.l2_normalise(vectors[draw.integers(0, count, len(part))] + noise)
 
 spent, products = 0.0, 0
 def bare():
     "Multiply the blocks that the search multiplies, one pair of blocks of many; count all of them."
     global spent, products
-    block = stars.scaled(vectors[: stars.BLOCK])
+    block = representatives.scaled(vectors[: representatives.BLOCK])
     for _ in range(8):
         start = process_time()
         block @ block.T
@@ -148,12 +148,12 @@ def bare():
 
 bare()
 start = process_time()
-found = stars.find_stars(vectors, 0.9, lambda one, other: np.full(len(one), 0.9))
+found = representatives.find_representatives(vectors, 0.9, lambda one, other: np.full(len(one), 0.9))
 search = process_time() - start
 bare()
-blocks = -(-count // stars.BLOCK)
+blocks = -(-count // representatives.BLOCK)
 print(json.dumps({
-    "search": search, "bare": spent / products * (count / stars.BLOCK) * (count / stars.BLOCK + 1) / 2,
+    "search": search, "bare": spent / products * (count / representatives.BLOCK) * (count / representatives.BLOCK + 1) / 2,
     "found": int((found.stays != np.arange(count)).sum()), "memory": largest_memory(),
 }))
 """

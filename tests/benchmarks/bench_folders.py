@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from folders import NAME, Album, change, wanted
+from album import NAME, Album, change, expected_labels
 from projects import Project
 
 
@@ -13,13 +13,13 @@ def test_nothing_moves_in_a_folder_of_1000_pictures_and_what_vanished_is_named(t
     labelled, negative, dropped = list(before)[0:800:5], list(before)[1:200:5], list(before)[2:1000:5]
     album.say(labelled, negative, dropped)
     album.run()
-    assert dict(album.labels()) == wanted(album, labelled, negative, before)
+    assert dict(album.labels()) == expected_labels(album, labelled, negative, before)
     keys = album.frames()
     removed = [*labelled[:4], *negative[:3], *dropped[:3]]
     renamed = [*labelled[10:14], *negative[10:13], *dropped[10:13]]
     change(album, 50, removed, renamed, [])
     album.run()
-    found, right = dict(album.labels()), wanted(album, labelled, negative, before)
+    found, right = dict(album.labels()), expected_labels(album, labelled, negative, before)
     moved = sum(found.get(name) != value for name, value in right.items()) + len(found.keys() - right.keys())
     lost = album.lost_labels()
     decided = {key: status for key, (status, _) in album.decisions().items()}

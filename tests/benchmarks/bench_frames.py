@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
-from clock import seconds
-from stills import write_stills
+from source_files import write_source_files
+from timing import seconds
 
 from tessera.imaging.near_hashes import find_duplicates
 from tessera.imaging.video import read_frames, read_packets
@@ -55,7 +55,7 @@ def test_all_frames_are_stored_at_70_percent_of_the_speed_of_a_bare_loop(tmp_pat
         folder.mkdir()
         sample_frames(
             tmp_path / "sources.parquet",
-            write_stills(tmp_path / "stills.parquet"),
+            write_source_files(tmp_path / "stills.parquet"),
             folder / "kept",
             FrameSettings(mode="all"),
             code="code",

@@ -13,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 from tessera.extras.identities.classify import Group, classify
 from tessera.extras.identities.clusters import find_clusters
 from tessera.extras.identities.settings import ClusterSettings
-from tessera.learning.embedding import stars
+from tessera.learning.embedding import representatives
 
 DIMENSIONS = 768
 NOISE = 0.1  # fraction of the vectors that show no identity
@@ -33,13 +33,13 @@ def planted(count: int, identities: int) -> tuple[np.ndarray, np.ndarray]:
         own = truth[start : start + 5_000]
         numbers = draw.standard_normal((len(own), DIMENSIONS), np.float32)
         around = centres[own] + SPREAD * numbers
-        vectors[start : start + 5_000] = stars.unit(np.where(own[:, None] < 0, numbers, around))
+        vectors[start : start + 5_000] = representatives.l2_normalise(np.where(own[:, None] < 0, numbers, around))
     return vectors, truth
 
 
 def bare(blocks: int) -> float:
     """Return the seconds of processor time of one of `blocks` products of two blocks of vectors."""
-    block = np.full((stars.BLOCK, DIMENSIONS), 0.03, np.float32)
+    block = np.full((representatives.BLOCK, DIMENSIONS), 0.03, np.float32)
     start = process_time()
     for _ in range(blocks):
         block @ block.T
@@ -48,7 +48,7 @@ def bare(blocks: int) -> float:
 
 def measure(count: int, identities: int) -> dict[str, float]:
     vectors, truth = planted(count, identities)
-    pairs = count / stars.BLOCK * (count / stars.BLOCK + 1) / 2
+    pairs = count / representatives.BLOCK * (count / representatives.BLOCK + 1) / 2
     before = bare(16)
     start = process_time()
     found = find_clusters(vectors, SETTINGS)

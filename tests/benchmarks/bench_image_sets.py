@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import skimage.data
-from clock import seconds
 from PIL import Image
+from timing import seconds
 
 from tessera.extras.image_sets.resize import resize_set
 from tessera.extras.image_sets.settings import PictureSettings

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from clip_room import Room, ellipse, film, pictures
+from clip_shards import ClipShard, ellipse, film, pictures
 
 KILLS = 50
 FRAMES = 520
@@ -31,7 +31,7 @@ with Ledger(folder / "found.jsonl") as book:
 restored.WINDOWS = 1
 restored.restore_previews(
     *(folder / name for name in ("sources.parquet", "scenes.parquet", "scene_frames.parquet", "found.jsonl")), shade,
-    folder / "kept", made_by="", settings=restored.RestoreSettings(window=12, overlap=4), crops=CropSettings(), size=64,
+    folder / "cache", made_by="", settings=restored.RestoreSettings(window=12, overlap=4), crops=CropSettings(), size=64,
     keep_aspect=False, render=RenderSettings(), videos=out / "videos", comparisons=out / "comparisons", sheets=out / "sheets",
     ledger=out / "ledger.jsonl",
 )
@@ -41,10 +41,10 @@ restored.restore_previews(
 def test_fifty_kills_change_no_byte(tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     killed.mkdir()
-    room = Room(killed)
-    room.source("film", film(tmp_path / "film.mp4", pictures(FRAMES, 192, 256)))
-    room.scene("film", 5, [ellipse(192, 256, (60 + number % 120, 96), (14, 12)) for number in range(FRAMES - 10)])
-    room.write()
+    shard = ClipShard(killed)
+    shard.source("film", film(tmp_path / "film.mp4", pictures(FRAMES, 192, 256)))
+    shard.scene("film", 5, [ellipse(192, 256, (60 + number % 120, 96), (14, 12)) for number in range(FRAMES - 10)])
+    shard.write()
     shutil.copytree(killed, whole)
     wait = random.Random(0)
     parts = []

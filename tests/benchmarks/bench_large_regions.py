@@ -17,7 +17,7 @@ import pytest
 import skimage.data
 
 import tessera
-from clip_room import Room
+from clip_shards import ClipShard
 from tessera.imaging.encode import write_video
 from tessera.imaging.masks import Patch, encode_patch, trim
 from tessera.imaging.video import read_packets
@@ -52,7 +52,7 @@ cut |= dict(clips=clips, images=out / "images", masks=out / "masks", ledger=out 
 measured = out / "scores.parquet", out / "scores.jsonl"
 steps = {
     "scenes": lambda: find_scenes(*found_in, follow, SceneSettings(), 0, scenes, places, out / "scenes.jsonl", threads=2),
-    "cutting": lambda: cut_clips(scenes, places, made / "sources.parquet", out / "kept", ClipSettings(), block_sizes, **cut),
+    "cutting": lambda: cut_clips(scenes, places, made / "sources.parquet", out / "cache", ClipSettings(), block_sizes, **cut),
     "scoring": lambda: score_clips(clips, places, out / "images", {}, None, *measured, samples=16, nsfw_classes=[], threads=2),
 }
 taken = {}
@@ -107,9 +107,9 @@ def write_case(folder: Path) -> None:
     table |= {"change": np.where((index % SHOT == 0) & (index > 0), 60.0, 1.0)}
     frames = pl.DataFrame(table).select(list(types(VideoFrames)))
     write_table(frames.cast(types(VideoFrames)), VideoFrames, folder / "frames.parquet")  # type: ignore[arg-type]
-    room = Room(folder)
-    room.source("a", folder / "a.mp4", average_rate=float(RATE))
-    write_table(pl.DataFrame(room.sources, schema=types(Sources)), Sources, folder / "sources.parquet")
+    shard = ClipShard(folder)
+    shard.source("a", folder / "a.mp4", average_rate=float(RATE))
+    write_table(pl.DataFrame(shard.sources, schema=types(Sources)), Sources, folder / "sources.parquet")
 
 
 def make(tree: Path, folder: Path, out: str) -> dict[str, float]:

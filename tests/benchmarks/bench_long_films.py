@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from clip_room import Room, ellipse, film, pictures
+from clip_shards import ClipShard, ellipse, film, pictures
 
 RATE, HEIGHT, WIDTH = 25, 120, 160
 MINUTES = 6, 60
@@ -20,7 +20,7 @@ STEPS = {
         "from tessera.records.video_detections import detect_video;"
         "detect_video('film', film, frames, lambda images: ([] for _ in images), partial(every, stride=1), 8, threads=2)"
     ),
-    "cut into clips": "from clip_room import run; run(folder)",
+    "cut into clips": "from clip_shards import run; run(folder)",
     "restored by a function that costs nothing": "from bench_restored import MAKE; sys.argv[1] = str(folder); exec(MAKE)",
 }
 RUN = """
@@ -44,12 +44,12 @@ def test_an_hour_needs_little_more_memory_than_six_minutes(tmp_path: Path) -> No
         folder.mkdir()
         join = [get_ffmpeg_exe(), "-v", "error", "-stream_loop", str(minutes - 1), "-i", minute, "-c", "copy"]
         subprocess.run([*join, folder / "film.mp4"], check=True)
-        room = Room(folder)
-        room.source("film", folder / "film.mp4", average_rate=float(RATE), frames=frames)
+        shard = ClipShard(folder)
+        shard.source("film", folder / "film.mp4", average_rate=float(RATE), frames=frames)
         mask = ellipse(HEIGHT, WIDTH, (WIDTH // 2, HEIGHT // 2), (30, 25))
         for first in range(0, frames, 20 * RATE):
-            room.scene("film", first, [mask] * 4 * RATE)
-        room.write()
+            shard.scene("film", first, [mask] * 4 * RATE)
+        shard.write()
         for name, step in STEPS.items():
             command = [sys.executable, "-c", RUN.format(step=step), folder, str(frames)]
             ran = subprocess.run(command, env=os.environ | {"PYTHONPATH": places}, capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
-from clock import seconds
+from timing import seconds
 
 from tessera.imaging.degradation.chain import degrade
 from tessera.imaging.degradation.settings import DegradationSettings

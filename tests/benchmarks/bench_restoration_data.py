@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-from clock import seconds
+from timing import seconds
 
 from restoration_clips import write_clip
 from tessera.core.seeds import generator

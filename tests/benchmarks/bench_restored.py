@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from clip_room import Room, ellipse
+from clip_shards import ClipShard, ellipse
 from tessera.imaging.encode import write_video
 
 RATE = 30
@@ -30,7 +30,7 @@ with Ledger(folder / "found.jsonl") as book:
 inputs = [folder / name for name in ("sources.parquet", "scenes.parquet", "scene_frames.parquet", "found.jsonl")]
 start, spent = time.monotonic(), time.process_time()
 restore_previews(
-    *inputs, lambda clip: clip, folder / "kept", made_by="", settings=RestoreSettings(), crops=CropSettings(), size=256,
+    *inputs, lambda clip: clip, folder / "cache", made_by="", settings=RestoreSettings(), crops=CropSettings(), size=256,
     keep_aspect=False, render=RenderSettings(), videos=folder / "videos", comparisons=folder / "comparisons",
     sheets=folder / "sheets", ledger=folder / "ledger.jsonl",
 )
@@ -52,14 +52,14 @@ def write_case(folder: Path, width: int, height: int, seconds: int) -> None:
             yield (large[y : y + height, x : x + width] + grain).clip(0, 255).astype(np.uint8)
 
     write_video(folder / "film.mp4", frames(), RATE)
-    room = Room(folder)
-    room.source("film", folder / "film.mp4", average_rate=float(RATE))
+    shard = ClipShard(folder)
+    shard.source("film", folder / "film.mp4", average_rate=float(RATE))
     masks = [
         ellipse(height, width, (width // 2 + number % 200, height // 2), (width // 10, width // 14))
         for number in range(count * 4 // 5)
     ]
-    room.scene("film", count // 10, masks)
-    room.write()
+    shard.scene("film", count // 10, masks)
+    shard.write()
 
 
 def restore(folder: Path) -> dict[str, float]:

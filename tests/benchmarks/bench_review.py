@@ -20,7 +20,7 @@ import psutil
 import pytest
 from firefox import FIREFOX, Tab, firefox
 from playwright.sync_api import Page
-from review_room import item, write_media, write_room
+from review_items import item, write_media, write_review
 
 from browser import CHROMIUM, chromium, opened, served
 from tessera.pages.review.media import Proxies, make_proxies, proxy_of
@@ -92,7 +92,7 @@ def many_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for column, path in paths.items():
             shutil.copy(media[column], path)
         rows.append(item(CLIPS, f"film-{100 * number:07}-1", 1 - number / CLIPS_SHOWN, frames=FRAMES, **paths))
-    table = write_room(folder, rows) / "items.parquet"
+    table = write_review(folder, rows) / "items.parquet"
     # One is made, and the others are its copies: what is measured here is the page.
     proxies = folder / "results" / "review" / "proxies"
     start = time.monotonic()
@@ -180,7 +180,7 @@ def test_a_hundred_thousand_items_are_shown_in_a_second(tmp_path: Path) -> None:
         item(CLIPS, f"film {number % 300}-{number:07}-1", number / MANY, source=f"film {number % 300}", clip=media["clip"])
         for number in range(MANY)
     ]
-    write_room(tmp_path, rows)
+    write_review(tmp_path, rows)
     with chromium() as browser, served(tmp_path) as (address, process):
         with opened(browser, address):
             pass
@@ -206,7 +206,7 @@ def post(address: str, path: str, body: dict[str, object]) -> dict[str, Any] | N
 
 
 def test_no_acknowledged_decision_is_lost_when_the_server_is_killed(tmp_path: Path) -> None:
-    write_room(tmp_path, [item(CLIPS, f"film-{number:07}-1") for number in range(2_000)])
+    write_review(tmp_path, [item(CLIPS, f"film-{number:07}-1") for number in range(2_000)])
     table = tmp_path / "config" / "decisions.tsv"
     acknowledged: dict[str, str] = {}
     draws = random.Random(0)
@@ -250,7 +250,7 @@ def test_no_acknowledged_decision_is_lost_when_the_server_is_killed(tmp_path: Pa
 
 def test_no_acknowledged_decision_of_a_tab_is_lost_to_another(tmp_path: Path) -> None:
     clips, draws = 8, random.Random(1)
-    write_room(tmp_path, [item(CLIPS, f"film-{number:07}-1") for number in range(PAIRS * clips)])
+    write_review(tmp_path, [item(CLIPS, f"film-{number:07}-1") for number in range(PAIRS * clips)])
     acknowledged = 0
     expected: dict[str, str] = {}
     with served(tmp_path) as (address, _):

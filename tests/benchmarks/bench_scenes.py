@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
-from clock import seconds
+from timing import seconds
 
 from tessera.core.provenance import sha256_file
 from tessera.demo.render import render_demo_footage

@@ -1,4 +1,4 @@
-"""The review page of a room in a headless Chromium."""
+"""The review page of a project in a headless Chromium."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 @contextmanager
 def served(folder: Path, who: str = "Ada") -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """Serve the room in `folder/results/review` inside the block; yield the address and the process."""
+    """Serve the review page of `folder/results/review` inside the block; yield the address and the process."""
     command = [
         sys.executable,
         "-m",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageColor
-from report_room import figure, report, some_figures
+from small_report import figure, report, some_figures
 
 from browser import chromium, faults
 from tessera.imaging.figures import DARK, LIGHT, new_figure

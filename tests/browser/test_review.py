@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from review_room import item, seen_regions, usual_room, write_media, write_room
+from review_items import item, write_default_review, write_detections, write_media, write_review
 
 from browser import chromium, faults, opened, served, shown
 from tessera.imaging.encode import write_video
@@ -30,7 +30,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(tmp_path: Path, browser: Browser) -> Iterator[Page]:
-    usual_room(tmp_path)
+    write_default_review(tmp_path)
     with served(tmp_path) as (address, _), opened(browser, address) as found:
         yield to_clips(found)
 
@@ -96,7 +96,7 @@ def test_an_answer_is_about_the_item_that_was_asked_about(page: Page, tmp_path: 
     expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000007-person-0")
     page.keyboard.press("m")
     page.locator("#answer").fill("Lea")
-    write_room(tmp_path, [item(IDENTITIES, "other-0000001-person-0", picture=write_media(tmp_path)["picture"])])
+    write_review(tmp_path, [item(IDENTITIES, "other-0000001-person-0", picture=write_media(tmp_path)["picture"])])
     page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
     page.keyboard.press("Enter")
     expect(page.locator("#banner")).to_contain_text("the workflow ran again")
@@ -161,7 +161,7 @@ def test_a_key_that_types_a_control_with_shift_is_that_control(page: Page, tmp_p
 
 def test_several_items_of_the_grid_are_decided_at_once(tmp_path: Path, browser: Browser) -> None:
     media = write_media(tmp_path)
-    write_room(tmp_path, [item(FRAMES, f"film-{number:07}", picture=media["picture"]) for number in range(12)])
+    write_review(tmp_path, [item(FRAMES, f"film-{number:07}", picture=media["picture"]) for number in range(12)])
     with served(tmp_path) as (address, _), opened(browser, address) as page:
         page.keyboard.press("v")
         expect(page.locator(".tile")).to_have_count(12)
@@ -192,7 +192,7 @@ def test_typing_in_a_filter_decides_nothing(page: Page, tmp_path: Path) -> None:
 
 def test_the_grid_is_walked_selected_decided_and_taken_back_by_keyboard(tmp_path: Path, browser: Browser) -> None:
     media = write_media(tmp_path)
-    write_room(tmp_path, [item(CLIPS, f"film-{number:07}-1", 1 - number / 50, clip=media["clip"]) for number in range(24)])
+    write_review(tmp_path, [item(CLIPS, f"film-{number:07}-1", 1 - number / 50, clip=media["clip"]) for number in range(24)])
     with served(tmp_path) as (address, _), opened(browser, address) as page:
         page.keyboard.press("v")
         expect(page.locator(".tile")).to_have_count(24)
@@ -280,7 +280,7 @@ def test_names_are_text_whatever_they_contain(tmp_path: Path, browser: Browser) 
     evil = "<img src=x onerror=\"document.title='evil'\">\n'&amp;"
     media = write_media(tmp_path)
     more = {"label": evil, "suggested": evil, "detail": evil, "beside": media["picture"], "beside_text": evil}
-    write_room(tmp_path, [item(FRAMES, evil, source=evil, reason=evil, picture=media["picture"], **more)])
+    write_review(tmp_path, [item(FRAMES, evil, source=evil, reason=evil, picture=media["picture"], **more)])
     with served(tmp_path) as (address, _), opened(browser, address) as page:
         expect(page.locator("section.one")).to_have_attribute("aria-label", evil)
         assert page.locator("dd").first.text_content() == evil
@@ -290,7 +290,7 @@ def test_names_are_text_whatever_they_contain(tmp_path: Path, browser: Browser) 
 
 
 def test_adult_pictures_are_blurred_until_a_key_shows_them(tmp_path: Path, browser: Browser) -> None:
-    write_room(tmp_path, [item(FRAMES, "film-0000001", picture=write_media(tmp_path)["picture"], is_blurred=True)])
+    write_review(tmp_path, [item(FRAMES, "film-0000001", picture=write_media(tmp_path)["picture"], is_blurred=True)])
     with served(tmp_path) as (address, _), opened(browser, address) as page:
         expect(page.locator(".stage img")).to_have_css("filter", "blur(28px) saturate(0.4)")
         page.keyboard.press("b")
@@ -313,7 +313,7 @@ def test_what_somebody_else_decided_is_shown_and_overruled_only_with_shift(page:
 
 
 def test_a_killed_server_loses_at_most_the_key_that_is_pressed_and_the_page_says_so(tmp_path: Path, browser: Browser) -> None:
-    usual_room(tmp_path)
+    write_default_review(tmp_path)
     with served(tmp_path) as (address, process), opened(browser, address) as page:
         after(to_clips(page), SECOND, "d")
         process.send_signal(signal.SIGKILL)
@@ -331,7 +331,7 @@ def test_a_killed_server_loses_at_most_the_key_that_is_pressed_and_the_page_says
 
 def test_results_of_another_run_are_loaded_before_anything_is_decided(page: Page, tmp_path: Path) -> None:
     expect(page.locator("section.one")).to_have_attribute("aria-label", FIRST)
-    write_room(tmp_path, [item(CLIPS, "other-0000000-1", clip=write_media(tmp_path)["clip"])])
+    write_review(tmp_path, [item(CLIPS, "other-0000000-1", clip=write_media(tmp_path)["clip"])])
     page.keyboard.press("d")
     expect(page.locator("section.one")).to_have_attribute("aria-label", "other-0000000-1")
     expect(page.locator("#banner")).to_contain_text("the workflow ran again")
@@ -343,7 +343,7 @@ def test_a_decision_about_an_item_of_another_run_with_the_same_number_is_saved(p
     key = "other-0000000-1"
     row = {"key": key, "decision": "keep", "who": "Ada", "when": "2026-01-31"}
     append_row(tmp_path / "config" / "decisions.tsv", row, list(Decision.model_fields))
-    write_room(tmp_path, [item(CLIPS, key, clip=write_media(tmp_path)["clip"])])
+    write_review(tmp_path, [item(CLIPS, key, clip=write_media(tmp_path)["clip"])])
     expect(page.locator("section.one")).to_have_attribute("aria-label", key)
     expect(page.locator(".decided")).to_contain_text("keep")
     page.keyboard.press("d")
@@ -356,7 +356,7 @@ def test_pictures_that_vanished_or_are_damaged_are_said_and_can_still_be_decided
     damaged = tmp_path / "results" / "damaged.jpg"
     damaged.write_text("no picture")
     pictures = [media["picture"], str(damaged), media["picture"]]
-    write_room(tmp_path, [item(FRAMES, f"film-{number:07}", picture=picture) for number, picture in enumerate(pictures)])
+    write_review(tmp_path, [item(FRAMES, f"film-{number:07}", picture=picture) for number, picture in enumerate(pictures)])
     Path(media["picture"]).unlink()
     with served(tmp_path) as (address, _), opened(browser, address) as page:
         # The second and the third are fetched, and fail, before they are shown.
@@ -368,7 +368,7 @@ def test_pictures_that_vanished_or_are_damaged_are_said_and_can_still_be_decided
 
 
 def test_two_tabs_see_the_decisions_of_each_other(tmp_path: Path, browser: Browser) -> None:
-    usual_room(tmp_path)
+    write_default_review(tmp_path)
     with served(tmp_path) as (address, _), opened(browser, address) as one, opened(browser, address) as other:
         after(to_clips(one), SECOND, "d")
         other.get_by_role("button", name=re.compile("^clips ")).click()
@@ -393,7 +393,7 @@ def test_filters_leave_only_what_they_say_and_what_the_next_run_does_is_shown(pa
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1400])
 def test_everybody_can_read_and_reach_all_of_it(scheme: str, width: int, tmp_path: Path, browser: Browser) -> None:
-    usual_room(tmp_path)
+    write_default_review(tmp_path)
     with served(tmp_path) as (address, _), opened(browser, address, scheme, width) as page:
         to_clips(page)
         assert faults(page) == []
@@ -410,11 +410,11 @@ def test_everybody_can_read_and_reach_all_of_it(scheme: str, width: int, tmp_pat
 
 
 def grid_of(folder: Path, count: int, **more: Any) -> list[str]:
-    """Write a room of so many clips that share a video; return their keys."""
+    """Write review items of so many clips that share a video; return their keys."""
     media = write_media(folder)
     keys = [f"film-{number:07}-1" for number in range(count)]
     given = {"clip": media["clip"], "mask": media["mask"], "frames": 6, **more}
-    write_room(folder, [item(CLIPS, key, 1 - number / count, **given) for number, key in enumerate(keys)])
+    write_review(folder, [item(CLIPS, key, 1 - number / count, **given) for number, key in enumerate(keys)])
     return keys
 
 
@@ -507,7 +507,7 @@ def test_pictures_of_any_shape_are_whole_in_the_grid_with_their_regions_in_place
     width, height = sides
     media = write_media(tmp_path, size=sides)
     box = {"boxes": [[0.2, 0.7, 0.8, 0.95]], "box_texts": ["nsfw 0.50"], "box_counts": [True]}
-    write_room(tmp_path, [item(REGIONS, "film-0000001+1-2-3-4", picture=media["picture"], **box)])
+    write_review(tmp_path, [item(REGIONS, "film-0000001+1-2-3-4", picture=media["picture"], **box)])
     with served(tmp_path) as (address, _), opened(browser, address) as page:
         page.keyboard.press("v")
         picture, region = page.locator(".tile img"), page.locator(".tile path.region")
@@ -532,7 +532,7 @@ def test_a_clip_is_stepped_through_by_each_of_its_own_frames(tmp_path: Path, bro
     count, levels = 14, range(16, 240, 16)
     # A rate at which a twenty-fifth of a second would skip or repeat frames.
     write_video(results / "a.mp4", [np.full((48, 64, 3), level, np.uint8) for level in levels], 59.94)
-    write_room(tmp_path, [item(CLIPS, FIRST, clip=str(results / "a.mp4"), frames=count)])
+    write_review(tmp_path, [item(CLIPS, FIRST, clip=str(results / "a.mp4"), frames=count)])
     level = """each => new Promise((done) => {
       const look = () => {
         const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 });
@@ -568,7 +568,7 @@ def test_keys_are_changed_in_the_page_and_stay_changed(page: Page, tmp_path: Pat
 
 
 def test_two_people_use_one_server_each_by_a_name(tmp_path: Path, browser: Browser) -> None:
-    usual_room(tmp_path)
+    write_default_review(tmp_path)
     with served(tmp_path) as (address, _), opened(browser, address) as one, opened(browser, address) as other:
         other.locator("#who").click()
         other.locator("#answer").fill("Bo Ó")
@@ -619,7 +619,7 @@ def test_the_pace_and_the_time_that_is_left_are_shown(tmp_path: Path, browser: B
 
 def test_keys_of_items_are_shown_as_people_read_them(tmp_path: Path, browser: Browser) -> None:
     media = write_media(tmp_path)
-    write_room(tmp_path, [item(FRAMES, "coffee%20table-0000007", source="coffee table", picture=media["picture"])])
+    write_review(tmp_path, [item(FRAMES, "coffee%20table-0000007", source="coffee table", picture=media["picture"])])
     with served(tmp_path) as (address, _), opened(browser, address) as page:
         expect(page.locator("dd").first).to_have_text("coffee table-0000007")
         page.keyboard.press("v")
@@ -638,11 +638,11 @@ def test_a_table_that_another_program_removes_is_said_without_a_key(page: Page, 
 
 def test_frames_show_the_outlines_that_are_saved_and_their_label(tmp_path: Path, browser: Browser) -> None:
     picture = write_media(tmp_path)["picture"]
-    seen = seen_regions(tmp_path, "film-0000007")
+    seen = write_detections(tmp_path, "film-0000007")
     labelled = {"labelled": seen["outlines"], "state": "kept", "boxes": [], "box_texts": [], "box_counts": []}
     rows = [item(FRAMES, "film-0000007", 0.9, picture=picture, **seen)]
     rows += [item(FRAMES, "film-0000008", 0.5, picture=picture, **{**labelled, "outlines": ""})]
-    write_room(tmp_path, rows)
+    write_review(tmp_path, rows)
     with served(tmp_path) as (address, _), opened(browser, address) as page:
         path = page.locator("path.region").first
         outline = [float(value) for value in re.findall(r"[\d.]+", path.get_attribute("d") or "")]

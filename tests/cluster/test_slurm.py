@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import journey
 import psutil
 import pytest
+import small_pipeline
 from projects import Project
 from slurm import cluster, missing_programs
 
@@ -36,7 +36,7 @@ def environment() -> Iterator[dict[str, str]]:
 def prepare(folder: Path, weights: Path) -> Project:
     """Return a project whose clips need no training."""
     project = Project.create(folder)
-    journey.begin(project)
+    small_pipeline.begin(project)
     shutil.copy(weights, project.folder / "weights.pt")
     project.settings["shards"] = "per_source"
     declared = {"source": "weights.pt", "sha256": sha256_file(weights)}

@@ -34,15 +34,15 @@ def write_clips(folder: Path, clips: Sequence[dict[str, Any]], pictures: dict[st
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     write_table(pl.DataFrame(clips, schema=types(Clips)), Clips, folder / "clips.parquet")
-    places = []
+    scene_frames = []
     for row in clips:
         width, height = row["frame_width"], row["frame_height"]
-        place = {"key": row["key"], "time": 0.0, "rle": encode_rle(np.ones((height, width), np.uint8))}
-        place |= {"x0": 0, "y0": 0, "x1": width, "y1": height}
-        places += [
-            {**dict.fromkeys(types(SceneFrames)), **place, "index": row["first"] + each} for each in range(row["frames"])
+        mask = {"key": row["key"], "time": 0.0, "rle": encode_rle(np.ones((height, width), np.uint8))}
+        mask |= {"x0": 0, "y0": 0, "x1": width, "y1": height}
+        scene_frames += [
+            {**dict.fromkeys(types(SceneFrames)), **mask, "index": row["first"] + number} for number in range(row["frames"])
         ]
-    write_table(pl.DataFrame(places, schema=types(SceneFrames)), SceneFrames, folder / "scene_frames.parquet")
+    write_table(pl.DataFrame(scene_frames, schema=types(SceneFrames)), SceneFrames, folder / "scene_frames.parquet")
     for row in clips:
         if row["key"] in pictures:
             write_video(folder / "images" / f"{row['key']}.mp4", iter(pictures[row["key"]]), row["rate"], quality=1)
@@ -61,10 +61,11 @@ def write_scores(path: Path, scores: Sequence[dict[str, Any]]) -> None:
 
 def write_sources(path: Path, sources: dict[str, dict[str, Any]]) -> Path:
     """Write `sources` as `tables.Sources`, each with the columns that differ from the defaults."""
-    usual: dict[str, Any] = {name: "" for name, kind in types(Sources).items() if kind == pl.String}
-    usual |= {"status": "admitted", "content": "general", "kind": "video", "size": 1, "use": []}
+    defaults: dict[str, Any] = {name: "" for name, kind in types(Sources).items() if kind == pl.String}
+    defaults |= {"status": "admitted", "content": "general", "kind": "video", "size": 1, "use": []}
     rows = [
-        {name: {**usual, "source": source, **given}.get(name) for name in types(Sources)} for source, given in sources.items()
+        {name: {**defaults, "source": source, **given}.get(name) for name in types(Sources)}
+        for source, given in sources.items()
     ]
     write_table(pl.DataFrame(rows, schema=types(Sources)), Sources, path)
     return path

@@ -31,12 +31,12 @@ def film_of_blocks(path: Path, codec: str, *arguments: object) -> Path:
     return path
 
 
-def seen(path: Path, flags: str = "bilinear") -> np.ndarray:
+def decode_with_ffmpeg(path: Path, flags: str = "bilinear") -> np.ndarray:
     """Return the frames of the video `path` as FFmpeg converts them: int (T, H, W, 3), RGB. `flags`: of the filter `scale`."""
     packets = read_packets(path)
     width, height = next(read_frames(path, packets)).size
-    how = "-vf", f"scale=flags={flags},format=rgb24", "-fps_mode", "passthrough", "-f", "rawvideo"
-    return np.frombuffer(ffmpeg("-i", path, *how, "-"), np.uint8).reshape(-1, height, width, 3).astype(int)
+    options = "-vf", f"scale=flags={flags},format=rgb24", "-fps_mode", "passthrough", "-f", "rawvideo"
+    return np.frombuffer(ffmpeg("-i", path, *options, "-"), np.uint8).reshape(-1, height, width, 3).astype(int)
 
 
 def decoded(path: Path) -> VideoFrame:

@@ -79,11 +79,11 @@ class Imported:
         self.details = {row["key"]: row["detail"] for row in rows}
         self.status = {row["key"]: row["status"] for row in rows}
         assert len(self.status) == len(rows), "a key has two rows"
-        found = list(read_hub(tables["annotations"], tables["images"]))
-        assert {image.key for image in found} == {key for key, status in self.status.items() if status == "ok"}
-        self.labels = {image.key: [one.label for one in image.annotations] for image in found}
-        self.boxes = {image.key: [one.box for one in image.annotations] for image in found}
-        self.images = {image.key: image for image in found}
+        images = list(read_hub(tables["annotations"], tables["images"]))
+        assert {image.key for image in images} == {key for key, status in self.status.items() if status == "ok"}
+        self.labels = {image.key: [annotation.label for annotation in image.annotations] for image in images}
+        self.boxes = {image.key: [annotation.box for annotation in image.annotations] for image in images}
+        self.images = {image.key: image for image in images}
         self.rows = {row["key"]: row for row in read_table(tables["images"], Images).to_dicts()}
         self.splits = {key: row["split"] for key, row in self.rows.items()}
         counts = read_table(tables["counts"], LabelCounts)

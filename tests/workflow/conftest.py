@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from baseline import Baseline
 from projects import Project, Run
-from workshop import Workshop
 
 
 @pytest.fixture
@@ -14,8 +14,8 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="module")
-def finished(workshop: Workshop) -> Run:
-    """The run that made everything in the `workshop` of a module."""
-    run = workshop.project.run(*workshop.targets)
+def finished(baseline: Baseline) -> Run:
+    """The run that made everything in the `baseline` of a module."""
+    run = baseline.project.run(*baseline.targets)
     assert run.returncode == 0, run.output
     return run

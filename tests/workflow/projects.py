@@ -73,9 +73,9 @@ class Project:
         # A shard per source by default: tests see what a change of one source makes again.
         settings = {"shards": "per_source", **self.settings}
         (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-        own = ["--snakefile", str(snakefile or self.snakefile), "--directory", str(self.folder)]
-        own += ["--profile", str(REPOSITORY / "profiles" / profile), *(["--cores", str(cores)] if cores else [])]
-        return [*own, *arguments], {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1"}
+        options = ["--snakefile", str(snakefile or self.snakefile), "--directory", str(self.folder)]
+        options += ["--profile", str(REPOSITORY / "profiles" / profile), *(["--cores", str(cores)] if cores else [])]
+        return [*options, *arguments], {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1"}
 
     def start(self, *arguments: str, cores: int = 2, snakefile: Path | None = None) -> "subprocess.Popen[bytes]":
         """Start Snakemake with `arguments` (targets and options) and the `settings` of the project, over the defaults."""

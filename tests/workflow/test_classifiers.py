@@ -15,9 +15,9 @@ import numpy as np
 import onnx
 import polars as pl
 import pytest
+from baseline import Baseline, Change, digests, rerun_jobs, setting, table_of_reruns
 from onnx import TensorProto, helper
 from projects import Project, Run
-from workshop import Change, Workshop, digests, rerun_jobs, setting, table_of_reruns
 
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
@@ -131,25 +131,25 @@ def begin(project: Project) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Baseline:
     project = Project.create(tmp_path_factory.mktemp("classifiers") / "project")
-    return Workshop(project, begin(project), project.snakefile, TARGETS)
+    return Baseline(project, begin(project), project.snakefile, TARGETS)
 
 
 @pytest.fixture
-def project(workshop: Workshop, finished: Run) -> Project:
+def project(baseline: Baseline, finished: Run) -> Project:
     """The finished project, which a test must leave as it was."""
-    return workshop.project
+    return baseline.project
 
 
-def another_picture(workshop: Workshop, stack: ExitStack) -> None:
-    path = workshop.project.folder / "labelled" / "clean" / "another.png"
+def another_picture(baseline: Baseline, stack: ExitStack) -> None:
+    path = baseline.project.folder / "labelled" / "clean" / "another.png"
     stack.callback(path.unlink)
     write_image(path, draw(2000))
 
 
-def another_file(workshop: Workshop, stack: ExitStack) -> None:
-    path = workshop.project.folder / "footage" / "notes.txt"
+def another_file(baseline: Baseline, stack: ExitStack) -> None:
+    path = baseline.project.folder / "footage" / "notes.txt"
     stack.callback(path.unlink)
     path.write_text("new")
 
@@ -157,9 +157,9 @@ def another_file(workshop: Workshop, stack: ExitStack) -> None:
 def decision(kind: str, label: str = "") -> Change:
     """Return a change that adds a decision on a picture of `soft`."""
 
-    def make(workshop: Workshop, stack: ExitStack) -> None:
-        key = pl.read_parquet(workshop.project.results / "datasets" / "soft" / "pictures.parquet")["key"].min()
-        table = workshop.project.folder / "config" / "decisions.tsv"
+    def make(baseline: Baseline, stack: ExitStack) -> None:
+        key = pl.read_parquet(baseline.project.results / "datasets" / "soft" / "pictures.parquet")["key"].min()
+        table = baseline.project.folder / "config" / "decisions.tsv"
         stack.callback(table.unlink)
         table.write_text(f"key\tdecision\twho\twhen\tclassifier\tlabel\n{key}\t{kind}\tAda\t2026-01-31\tsoft\t{label}\n")
 
@@ -167,7 +167,7 @@ def decision(kind: str, label: str = "") -> Change:
 
 
 CHANGES: dict[str, Change] = {
-    "nothing": lambda workshop, stack: None,
+    "nothing": lambda baseline, stack: None,
     "a level of the degraded copies": setting("classifiers.blurred.pictures.degraded.levels", levels(11)),
     "a picture of a label set": another_picture,
     "a decision to relabel a picture": decision("relabel", "blurred"),
@@ -186,8 +186,8 @@ CHANGES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_reruns_exactly_what_the_documentation_says(change: str, workshop: Workshop, finished: Run) -> None:
-    assert workshop.planned_after(CHANGES[change]) == rerun_jobs(TABLE[change], finished)
+def test_a_change_reruns_exactly_what_the_documentation_says(change: str, baseline: Baseline, finished: Run) -> None:
+    assert baseline.planned_after(CHANGES[change]) == rerun_jobs(TABLE[change], finished)
 
 
 def test_every_row_of_the_documentation_is_tried() -> None:
@@ -239,27 +239,27 @@ def test_the_pictures_of_a_folder_are_scored_and_linked_by_bracket(project: Proj
 
 
 def test_labels_are_checked_by_classifiers_of_other_folds_only_if_that_is_asked_for(
-    workshop: Workshop, project: Project
+    baseline: Baseline, project: Project
 ) -> None:
     out_of_fold = pl.read_parquet(project.results / "evaluation" / "soft" / "out_of_fold.parquet")
     keys = pl.read_parquet(project.results / "datasets" / "soft" / "pictures.parquet")["key"].sort()
     assert out_of_fold["key"].equals(keys) and set(out_of_fold["fold"]) == {0, 1}
     assert "may be wrong" in (project.results / "reports" / "models" / "soft" / "label_errors.html").read_text()
-    with workshop.set("classifiers.soft.label_errors", {"folds": 3, "embedding": "edges"}):
+    with baseline.set("classifiers.soft.label_errors", {"folds": 3, "embedding": "edges"}):
         checking = {"divide_into_folds", "train_fold", "join_predictions", "find_label_errors", "show_label_errors"}
-        assert workshop.planned("label_errors").keys() == checking
-        assert not workshop.planned("soft").keys() & checking
+        assert baseline.planned("label_errors").keys() == checking
+        assert not baseline.planned("soft").keys() & checking
 
 
-def test_a_classifier_cannot_have_the_name_of_a_target(workshop: Workshop, project: Project) -> None:
-    with workshop.set("classifiers.frames", project.settings["classifiers"]["blurred"]):
+def test_a_classifier_cannot_have_the_name_of_a_target(baseline: Baseline, project: Project) -> None:
+    with baseline.set("classifiers.frames", project.settings["classifiers"]["blurred"]):
         run = project.run("-n", "frames")
     assert run.returncode == 1 and "`classifiers.frames`: there is a target or a rule of this name" in run.output
 
 
-def test_a_decision_for_a_class_that_a_classifier_does_not_have_stops_a_run(workshop: Workshop, project: Project) -> None:
+def test_a_decision_for_a_class_that_a_classifier_does_not_have_stops_a_run(baseline: Baseline, project: Project) -> None:
     with ExitStack() as stack:
-        decision("relabel", "dark")(workshop, stack)
+        decision("relabel", "dark")(baseline, stack)
         run = project.run("--dry-run", "soft")
     assert run.returncode != 0 and "'soft' has the classes clean, blurred; given: 'dark'" in run.output
 

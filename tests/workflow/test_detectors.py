@@ -14,7 +14,7 @@ import pytest
 import yaml
 from projects import REPOSITORY, Project
 
-from free_detector import write_detector
+from fixed_detector import write_detector
 from tessera.core.provenance import sha256_file, verify_checksums
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import types, write_table

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-import journey
 import polars as pl
 import portraits
 import psutil
 import pytest
+import small_pipeline
 from projects import Project, snakemake_server
 
 from tessera.core.provenance import sha256_file
@@ -33,7 +33,7 @@ def leftovers(project: Project) -> list[Path]:
 
 @pytest.mark.workflow
 def test_datasets_have_the_same_bytes_for_any_cores_shards_and_kills(project: Project, weights: Path) -> None:
-    journey.begin(project)
+    small_pipeline.begin(project)
     # The weights of the detector are given, because the determinism of trainings has its own tests.
     shutil.copy(weights, project.folder / "weights.pt")
     declared = {"source": "weights.pt", "sha256": sha256_file(weights)}

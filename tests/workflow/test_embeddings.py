@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
-from journey import label, pictures
 from projects import Project
+from small_pipeline import label, pictures
 
 from tessera.core.provenance import sha256_file
 from tessera.imaging.images import write_image

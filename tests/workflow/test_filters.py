@@ -28,9 +28,9 @@ def snakefile(project: Project) -> Path:
         scores = [score(key, hashes=[2**60 * number + place]) for place, key in enumerate(keys)]
         write_scores(project.results / "clips" / name / "scores.parquet", scores)
     project.write_manifest([{"source": name, "path": f"{name}.png"} for name in ("cat", "dog")])
-    for room in ("scenes", "clips"):
+    for stage in ("scenes", "clips"):
         (project.results / "gates").mkdir(exist_ok=True)
-        (project.results / "gates" / f"{room}.json").write_text("{}")
+        (project.results / "gates" / f"{stage}.json").write_text("{}")
     project.settings = {"filters": {"max_watermark": None, "duplicates": None}}
     return project.write_snakefile(RULES)
 

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import polars as pl
 import pytest
-from folders import NAME, Album, change, wanted
+from album import NAME, Album, change, expected_labels
 from PIL import Image
 from projects import Project
 
@@ -21,12 +21,12 @@ def test_what_people_said_stays_with_the_picture_and_what_vanished_is_named(proj
     labelled, negative, dropped = list(before)[:12], list(before)[12:16], list(before)[16:20]
     album.say(labelled, negative, dropped)
     album.run()
-    assert dict(album.labels()) == wanted(album, labelled, negative, before)
+    assert dict(album.labels()) == expected_labels(album, labelled, negative, before)
     keys = album.frames()
     removed, renamed, edited = [labelled[0], dropped[0]], [labelled[1], negative[0], dropped[1]], [labelled[2], dropped[2]]
     change(album, 6, removed, renamed, edited)
     output = album.run()
-    assert dict(album.labels()) == wanted(album, labelled, negative, before)
+    assert dict(album.labels()) == expected_labels(album, labelled, negative, before)
     lost = album.lost_labels()
     assert lost.keys() == {keys[labelled[0]], keys[labelled[2]]}
     assert "the picture is gone" in lost[keys[labelled[0]]]
@@ -64,7 +64,7 @@ def test_keys_by_position_become_those_of_the_pictures_that_they_meant(project: 
     twin = Image.fromarray(np.asarray(Image.open(album.folder / labelled[3])))
     twin.save(album.folder / "copy of another.png", compress_level=0)
     output = project.run("results/labels/frames/" + NAME + "/images.parquet").output
-    expected = wanted(album, labelled, negative, before)
+    expected = expected_labels(album, labelled, negative, before)
     del expected[labelled[3]]
     assert dict(album.labels()) == expected
     moved = read_moved_keys(project.folder / "config" / "moved_keys.tsv")

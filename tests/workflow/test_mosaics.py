@@ -84,12 +84,12 @@ def test_a_change_makes_and_detects_only_what_it_concerns(project: Project, snak
     before, seen = made(project, "dog"), {detector: stored(project, detector) for detector in DETECTORS}
 
     # None of these changes runs a detector again.
-    for room, change in {"mosaics": {"anchor": "region"}, "annotations": {"min_area": 20}}.items():
-        kept = dict(project.settings.get(room, {}))
-        project.settings[room] = {**kept, **change}
+    for section, change in {"mosaics": {"anchor": "region"}, "annotations": {"min_area": 20}}.items():
+        before = dict(project.settings.get(section, {}))
+        project.settings[section] = {**before, **change}
         jobs = project.run(*DOG, snakefile=snakefile).jobs
         assert [job for job in jobs if "pixel" in job] == ["pixelate_frames dog"]
-        project.settings[room] = kept
+        project.settings[section] = before
     project.settings["regions"]["choose"]["confidence"]["nsfw"] = 0.2
     assert project.run(*DOG, snakefile=snakefile).jobs == ["pixelate_frames dog"]
     assert (folder / "dog" / "regions.parquet").stat().st_size

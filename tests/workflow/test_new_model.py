@@ -1,6 +1,6 @@
-"""A new wing: entries in the catalogue, one room and the include of its rules make a dataset, a model and a figure.
+"""A new dataset, model and figure need entries in the catalogue, one package and the include of its rules.
 
-The folder `brightness` beside this file is the whole wing. It is laid over a copy of the repository.
+The folder `brightness` beside this file has all of it, and is laid over a copy of the repository.
 """
 
 import json
@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
-from journey import copy_of_workflow
 from projects import REPOSITORY, Project
+from small_pipeline import copy_of_workflow
 
 from tessera.core.provenance import verify_checksums
 from tessera.imaging.images import write_image
@@ -30,7 +30,7 @@ FIGURES = [
 
 @pytest.fixture(scope="module")
 def snakefile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Snakefile of a copy of the repository with the new wing."""
+    """The Snakefile of a copy of the repository with the new model."""
     snakefile = copy_of_workflow(tmp_path_factory.mktemp("repository") / "copy")
     for part in ("config", "profiles"):
         shutil.copytree(REPOSITORY / part, snakefile.parent / part)

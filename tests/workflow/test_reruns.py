@@ -1,6 +1,6 @@
-"""Each row of docs/reruns.md is tried: the change is made to a finished journey, and Snakemake is asked what it would run.
+"""Each row of docs/reruns.md is tried: the change is made to a finished project, and Snakemake is asked what it would run.
 
-The tests at the end of this file run a few jobs, for which the finished journey is needed too, and change its results.
+The tests at the end of this file run a few jobs, for which the finished project is needed too, and change its results.
 """
 
 import html
@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import journey
 import polars as pl
 import pytest
+import small_pipeline
+from baseline import GROUPS, Baseline, Change, Rows, code, digests, remove, rules_in, setting, table_of_reruns
 from projects import REPOSITORY, Project
-from workshop import GROUPS, Change, Rows, Workshop, code, digests, remove, rules_in, setting, table_of_reruns
 
 from tessera.catalogue import DATASETS, MODELS
 from tessera.core.messages import counted
@@ -38,93 +38,93 @@ STAGES = ("stage1", "stage2")
 
 
 def a_manifest(change: Callable[[Rows], Rows]) -> Change:
-    def make(workshop: Workshop, stack: ExitStack) -> None:
-        stack.callback(workshop.project.write_manifest, workshop.rows)
-        workshop.project.write_manifest(change(workshop.rows))
+    def make(baseline: Baseline, stack: ExitStack) -> None:
+        stack.callback(baseline.project.write_manifest, baseline.rows)
+        baseline.project.write_manifest(change(baseline.rows))
 
     return make
 
 
-def a_label(workshop: Workshop, stack: ExitStack) -> None:
-    label = workshop.project.folder / "labels" / "amber" / "amber-0000004.json"
-    stack.enter_context(workshop.edited(label, '"nsfw"', '"other"'))
+def a_label(baseline: Baseline, stack: ExitStack) -> None:
+    label = baseline.project.folder / "labels" / "amber" / "amber-0000004.json"
+    stack.enter_context(baseline.edited(label, '"nsfw"', '"other"'))
 
 
-def another_file(workshop: Workshop, stack: ExitStack) -> None:
-    video = workshop.project.folder / "footage" / "clay.mp4"
+def another_file(baseline: Baseline, stack: ExitStack) -> None:
+    video = baseline.project.folder / "footage" / "clay.mp4"
     content, state = video.read_bytes(), video.stat()
     stack.callback(os.utime, video, ns=(state.st_atime_ns, state.st_mtime_ns))
     stack.callback(video.write_bytes, content)
-    write_video(video, journey.pictures("another"), 24)
+    write_video(video, small_pipeline.pictures("another"), 24)
 
 
-def one_more_source(workshop: Workshop, stack: ExitStack) -> None:
-    row = journey.add_source(workshop.project, "dolomite")
-    stack.callback(shutil.rmtree, workshop.project.folder / "labels" / "dolomite")
-    a_manifest(lambda rows: [*rows, row])(workshop, stack)
+def one_more_source(baseline: Baseline, stack: ExitStack) -> None:
+    row = small_pipeline.add_source(baseline.project, "dolomite")
+    stack.callback(shutil.rmtree, baseline.project.folder / "labels" / "dolomite")
+    a_manifest(lambda rows: [*rows, row])(baseline, stack)
 
 
-def a_label_folder(workshop: Workshop, stack: ExitStack) -> None:
-    folder = workshop.project.folder / "stills"
+def a_label_folder(baseline: Baseline, stack: ExitStack) -> None:
+    folder = baseline.project.folder / "stills"
     folder.mkdir()
-    write_image(folder / "slate.png", journey.pictures("slate")[4])
-    (folder / "slate.json").write_text(json.dumps({**journey.label(4), "imagePath": "slate.png"}))
+    write_image(folder / "slate.png", small_pipeline.pictures("slate")[4])
+    (folder / "slate.json").write_text(json.dumps({**small_pipeline.label(4), "imagePath": "slate.png"}))
     stack.callback(shutil.rmtree, folder)
     settings = {"name": "stills", "path": "stills", "content": "general", "rights": "CC0"}
-    stack.enter_context(workshop.set("annotations.labels", [settings]))
+    stack.enter_context(baseline.set("annotations.labels", [settings]))
 
 
-def weights(workshop: Workshop, stack: ExitStack) -> None:
-    checkpoint = workshop.project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
+def weights(baseline: Baseline, stack: ExitStack) -> None:
+    checkpoint = baseline.project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
     declared = {"source": str(checkpoint), "sha256": sha256_file(checkpoint)}
-    stack.enter_context(workshop.set("models.mosaic_detection.weights", declared))
+    stack.enter_context(baseline.set("models.mosaic_detection.weights", declared))
 
 
-def compared_weights(workshop: Workshop, stack: ExitStack) -> None:
-    checkpoint = workshop.project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
+def compared_weights(baseline: Baseline, stack: ExitStack) -> None:
+    checkpoint = baseline.project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
     declared = {"name": "other", "source": str(checkpoint), "sha256": sha256_file(checkpoint)}
-    stack.enter_context(workshop.set("comparisons.mosaic_detection", [declared]))
+    stack.enter_context(baseline.set("comparisons.mosaic_detection", [declared]))
 
 
-def compared_restorer(workshop: Workshop, stack: ExitStack) -> None:
-    weights = workshop.project.results / "weights" / "mosaic_restoration" / "mosaic_restoration.safetensors"
+def compared_restorer(baseline: Baseline, stack: ExitStack) -> None:
+    weights = baseline.project.results / "weights" / "mosaic_restoration" / "mosaic_restoration.safetensors"
     declared = {"name": "other", "source": str(weights), "sha256": sha256_file(weights)}
-    stack.enter_context(workshop.set("comparisons.mosaic_restoration", [declared]))
+    stack.enter_context(baseline.set("comparisons.mosaic_restoration", [declared]))
 
 
-def an_embedding(workshop: Workshop, stack: ExitStack) -> None:
-    checkpoint = workshop.project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
+def an_embedding(baseline: Baseline, stack: ExitStack) -> None:
+    checkpoint = baseline.project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
     declared = {"source": str(checkpoint), "sha256": sha256_file(checkpoint)}
     embedding = {"kind": "detector", "weights": declared, "output": "layout", "near_duplicates": {}}
-    stack.enter_context(workshop.set("embeddings", {"look": embedding}))
+    stack.enter_context(baseline.set("embeddings", {"look": embedding}))
 
 
-def a_watermark_set(workshop: Workshop, stack: ExitStack) -> None:
-    folder = workshop.project.folder / "marks"
+def a_watermark_set(baseline: Baseline, stack: ExitStack) -> None:
+    folder = baseline.project.folder / "marks"
     folder.mkdir()
     stack.callback(shutil.rmtree, folder)
-    write_image(folder / "slate.png", journey.pictures("slate")[4])
+    write_image(folder / "slate.png", small_pipeline.pictures("slate")[4])
     (folder / "slate.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     settings = {"name": "marks", "path": "marks", "content": "general", "rights": "CC0"}
-    stack.enter_context(workshop.set("watermarks.sets", [settings]))
+    stack.enter_context(baseline.set("watermarks.sets", [settings]))
 
 
 def a_decision(key: str) -> Change:
-    def change(workshop: Workshop, stack: ExitStack) -> None:
-        table = workshop.project.folder / "config" / "decisions.tsv"
+    def change(baseline: Baseline, stack: ExitStack) -> None:
+        table = baseline.project.folder / "config" / "decisions.tsv"
         table.write_text(f"key\tdecision\treason\twho\twhen\n{key}\tdrop\tblurred\tme\t2026-01-31\n")
         stack.callback(table.unlink)
 
     return change
 
 
-def a_caption(workshop: Workshop, stack: ExitStack) -> None:
-    caption = workshop.snakefile.parent / "workflow" / "report" / "timings.rst"
-    stack.enter_context(workshop.edited(caption, "", "Another caption. "))
+def a_caption(baseline: Baseline, stack: ExitStack) -> None:
+    caption = baseline.snakefile.parent / "workflow" / "report" / "timings.rst"
+    stack.enter_context(baseline.edited(caption, "", "Another caption. "))
 
 
-def a_moved_file(workshop: Workshop, stack: ExitStack) -> None:
-    library = workshop.code("")
+def a_moved_file(baseline: Baseline, stack: ExitStack) -> None:
+    library = baseline.code("")
     for path in sorted(library.rglob("*.py")):
         if "tessera.imaging.polygons" in (text := path.read_text(encoding="utf-8")):
             stack.callback(path.write_text, text, encoding="utf-8")
@@ -134,7 +134,7 @@ def a_moved_file(workshop: Workshop, stack: ExitStack) -> None:
 
 
 CHANGES: dict[str, Change] = {
-    "nothing": lambda workshop, stack: None,
+    "nothing": lambda baseline, stack: None,
     "a comment or a docstring in the library": code("stages/datasets/splits.py", '"""', '"""In other words. '),
     "a message of the library": code("core/pool.py", "loads the data alone", "loads the data itself"),
     "an error message of the splits": code("stages/datasets/splits.py", "fix it to one split only", "give it one"),
@@ -182,7 +182,7 @@ CHANGES: dict[str, Change] = {
     "a clip more or less: what a person decided of it": a_decision("amber-0000000-000"),
     "what a person decided of a region": a_decision("amber-0000000+1-2-30-40"),
     "a setting of the mosaics that restoration is trained on": setting("restoration.data.mosaics", {"feathered": 0.1}),
-    "the weight of a loss of the last stage": setting("restoration.stages", journey.stages(adversarial=0.1)),
+    "the weight of a loss of the last stage": setting("restoration.stages", small_pipeline.stages(adversarial=0.1)),
     "the fraction of frames that may fail": setting("gates.frames", 0.5),
     "the seed": setting("seed", 1),
     "pretrained weights": weights,
@@ -202,21 +202,21 @@ def figures(report: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Baseline]:
     folder = tmp_path_factory.mktemp("reruns")
-    snakefile = journey.copy_of_workflow(folder / "workflow-copy")
+    snakefile = small_pipeline.copy_of_workflow(folder / "workflow-copy")
     project = Project.create(folder / "project")
-    rows = journey.begin(project)
+    rows = small_pipeline.begin(project)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(snakefile.parent / "src"))
         run = project.run(snakefile=snakefile)
         assert run.returncode == 0, run.output
-        yield Workshop(project, rows, snakefile)
+        yield Baseline(project, rows, snakefile)
 
 
 @pytest.mark.workflow
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_reruns_exactly_what_the_documentation_says(change: str, workshop: Workshop) -> None:
+def test_a_change_reruns_exactly_what_the_documentation_says(change: str, baseline: Baseline) -> None:
     expected: dict[str, set[str]] = {}  # the rerun jobs of each rule: shards, or datasets and models
     for clause in TABLE[change].split(";"):
         for rule in rules_in(clause):
@@ -233,7 +233,7 @@ def test_a_change_reruns_exactly_what_the_documentation_says(change: str, worksh
             else:
                 made = []
             expected.setdefault(rule, set()).update(made)
-    planned = workshop.planned_after(CHANGES[change])
+    planned = baseline.planned_after(CHANGES[change])
     assert set(planned) == set(expected)
     assert {rule: planned[rule] for rule in expected if expected[rule]} == {
         rule: len(made) for rule, made in expected.items() if made
@@ -252,22 +252,22 @@ def test_a_change_reruns_exactly_what_the_documentation_says(change: str, worksh
     ],
     ids=["datasheet and training", "gate and splits"],
 )
-def test_one_change_does_not_hide_another(changes: tuple[Change, Change], workshop: Workshop) -> None:
-    assert set(workshop.planned_after(*changes)) == set().union(*(workshop.planned_after(change) for change in changes))
+def test_one_change_does_not_hide_another(changes: tuple[Change, Change], baseline: Baseline) -> None:
+    assert set(baseline.planned_after(*changes)) == set().union(*(baseline.planned_after(change) for change in changes))
 
 
 @pytest.mark.workflow
-def test_a_changed_lock_rebuilds_its_environment(workshop: Workshop) -> None:
-    locks = workshop.project.folder / "envs"
+def test_a_changed_lock_rebuilds_its_environment(baseline: Baseline) -> None:
+    locks = baseline.project.folder / "envs"
     (locks / "tiny.txt").write_text(TINY_LOCK)
     target = "results/environments/tiny"
-    run = workshop.project.run(target, snakefile=workshop.snakefile)
+    run = baseline.project.run(target, snakefile=baseline.snakefile)
     assert run.returncode == 0, run.output
-    python = workshop.project.folder / target / "bin" / "python"
+    python = baseline.project.folder / target / "bin" / "python"
     assert subprocess.run([python, "-c", "import iniconfig"], check=False).returncode == 0
-    assert workshop.planned(target) == {}
+    assert baseline.planned(target) == {}
     (locks / "tiny.txt").write_text(f"{TINY_LOCK}# another\n")
-    assert workshop.planned(target) == {"build_environment": 1}
+    assert baseline.planned(target) == {"build_environment": 1}
 
 
 def test_every_row_of_the_documentation_is_tried() -> None:
@@ -277,15 +277,15 @@ def test_every_row_of_the_documentation_is_tried() -> None:
 
 
 @pytest.mark.workflow
-def test_the_report_shows_every_figure_with_a_caption(workshop: Workshop) -> None:
-    reports = workshop.project.results / "reports"
+def test_the_report_shows_every_figure_with_a_caption(baseline: Baseline) -> None:
+    reports = baseline.project.results / "reports"
     shown = figures(reports / "report.html")
     files = [path for path in reports.rglob("[!.]*") if path.is_file() and path.suffix != ".json"]
-    made = {path.relative_to(workshop.project.folder).as_posix() for path in files}
+    made = {path.relative_to(baseline.project.folder).as_posix() for path in files}
     assert sorted(shown) == sorted(made - {"results/reports/report.html", "results/reports/summary.html"})
     assert {f"results/reports/datasets/{dataset.name}/funnel.svg" for dataset in DATASETS} <= set(shown)
     assert {f"results/reports/models/{model.name}/card.html" for model in MODELS} <= set(shown)
-    # The journey has no source in the test split, and so no figure of one.
+    # The project has no source in the test split, and so no figure of one.
     assert not [path for path in shown if "test" in Path(path).name]
     text = (reports / "report.html").read_text(encoding="utf-8")
     parts = text.split('<div class="figure">')[1:]
@@ -296,47 +296,47 @@ def test_the_report_shows_every_figure_with_a_caption(workshop: Workshop) -> Non
 
 
 @pytest.mark.workflow
-def test_a_report_that_cannot_be_made_leaves_nothing_behind(workshop: Workshop) -> None:
-    caption = workshop.snakefile.parent / "workflow" / "report" / "timings.rst"
+def test_a_report_that_cannot_be_made_leaves_nothing_behind(baseline: Baseline) -> None:
+    caption = baseline.snakefile.parent / "workflow" / "report" / "timings.rst"
     with ExitStack() as stack:
-        stack.enter_context(workshop.edited(caption, "", "{{ config.nothing }} "))
-        run = workshop.project.run("report", snakefile=workshop.snakefile)
+        stack.enter_context(baseline.edited(caption, "", "{{ config.nothing }} "))
+        run = baseline.project.run("report", snakefile=baseline.snakefile)
     assert run.returncode != 0
     assert "timings.rst of results/reports/timings.svg: " in run.output and "'nothing'; correct it (log: " in run.output
-    assert not [path for path in (workshop.project.results / "reports").iterdir() if "report.html" in path.name]
+    assert not [path for path in (baseline.project.results / "reports").iterdir() if "report.html" in path.name]
 
 
 @pytest.mark.workflow
-def test_the_report_follows_its_captions_and_the_settings_of_the_command_line(workshop: Workshop) -> None:
-    project = workshop.project
+def test_the_report_follows_its_captions_and_the_settings_of_the_command_line(baseline: Baseline) -> None:
+    project = baseline.project
     with ExitStack() as stack:
-        CHANGES["a caption of the report"](workshop, stack)
+        CHANGES["a caption of the report"](baseline, stack)
         # The manifest that the file of settings names is missing, so a report with those settings would fail.
         manifest = project.folder / "config" / "sources.tsv"
         stack.callback(manifest.with_name("others.tsv").rename, manifest)
         manifest.rename(manifest.with_name("others.tsv"))
-        run = project.run("report", "--config", "manifest=config/others.tsv", snakefile=workshop.snakefile)
+        run = project.run("report", "--config", "manifest=config/others.tsv", snakefile=baseline.snakefile)
     assert run.returncode == 0, run.output
     assert run.jobs == ["report"]
     assert "Another caption." in (project.results / "reports" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.workflow
-def test_what_models_do_has_the_same_bytes_for_any_cores_and_after_a_kill(workshop: Workshop) -> None:
-    project, models = workshop.project, "reports/models"
+def test_what_models_do_has_the_same_bytes_for_any_cores_and_after_a_kill(baseline: Baseline) -> None:
+    project, models = baseline.project, "reports/models"
     # Without the tables of compared models, which state their speed.
     asked = ["restored/summary.json", "reports/footage.html", "reports/summary.html"]
     asked += [f"{models}/mosaic_restoration/{name}" for name in ("where.svg", "restored")]
     asked += [f"{models}/mosaic_detection/where.html"]
     targets = [f"results/{path}" for path in asked]
     made = [*asked, *(f"restored/clay/{name}" for name in ("videos", "comparisons", "sheets", "scenes.parquet"))]
-    run = project.run(*targets, snakefile=workshop.snakefile)
+    run = project.run(*targets, snakefile=baseline.snakefile)
     assert run.returncode == 0, run.output
     expected = digests(project, made)
     assert {f"restored/clay/{name}/clay.mp4" for name in ("videos", "comparisons")} <= expected.keys()
     for path in ("restored", *asked[1:]):
         remove(project.results / path)
-    process = project.start(*targets, cores=1, snakefile=workshop.snakefile)
+    process = project.start(*targets, cores=1, snakefile=baseline.snakefile)
     deadline = time.monotonic() + 120
     # A copy is opened when its first frame is encoded.
     while not list(project.results.glob("restored/clay/kept/videos/.*/restored.mp4")):
@@ -346,24 +346,24 @@ def test_what_models_do_has_the_same_bytes_for_any_cores_and_after_a_kill(worksh
     process.communicate(timeout=60)
     assert not list(project.results.glob("restored/clay/kept/videos/[!.]*"))
     assert not list(project.results.glob("restored/clay/videos"))
-    assert project.run("--unlock", snakefile=workshop.snakefile).returncode == 0
-    run = project.run(*targets, cores=1, snakefile=workshop.snakefile)
+    assert project.run("--unlock", snakefile=baseline.snakefile).returncode == 0
+    run = project.run(*targets, cores=1, snakefile=baseline.snakefile)
     assert run.returncode == 0, run.output
     assert digests(project, made) == expected
     assert not [path for path in (project.results / "restored").rglob(".*") if path.name != ".snakemake_timestamp"]
 
 
 @pytest.mark.workflow
-def test_other_block_sizes_do_not_encode_clips_again(workshop: Workshop) -> None:
-    project = workshop.project
+def test_other_block_sizes_do_not_encode_clips_again(baseline: Baseline) -> None:
+    project = baseline.project
     clips = project.results / "clips" / "amber"
     stored = {path: path.stat().st_mtime_ns for path in clips.glob("kept/*/*")}
     sizes = pl.read_parquet(clips / "clips.parquet")["block_v3"].to_list()
     assert set(sizes) == {4.0}
     with ExitStack() as stack:
-        CHANGES["how the sizes of blocks are computed"](workshop, stack)
+        CHANGES["how the sizes of blocks are computed"](baseline, stack)
         target = str((clips / "clips.parquet").relative_to(project.folder))
-        run = project.run(target, snakefile=workshop.snakefile)
+        run = project.run(target, snakefile=baseline.snakefile)
     assert run.returncode == 0, run.output
     assert run.jobs == ["cut_clips amber"]
     assert {path: path.stat().st_mtime_ns for path in clips.glob("kept/*/*")} == stored

@@ -8,8 +8,8 @@ import signal
 import urllib.request
 from pathlib import Path
 
-import journey
 import pytest
+import small_pipeline
 from projects import Project
 
 from tessera.core.ledger import read_ledger
@@ -28,8 +28,8 @@ def ask(address: str, body: dict[str, object] | None = None) -> dict[str, object
 
 
 def test_what_can_be_decided_is_gathered_served_and_used(project: Project, weights: Path) -> None:
-    rows = journey.begin(project)
-    project.write_manifest([*rows, {**journey.add_source(project, "empty"), "split": "train", "free_of": "nsfw"}])
+    rows = small_pipeline.begin(project)
+    project.write_manifest([*rows, {**small_pipeline.add_source(project, "empty"), "split": "train", "free_of": "nsfw"}])
     shutil.rmtree(project.folder / "labels" / "empty")
     shutil.copy(weights, project.folder / "weights.pt")
     detector = {"weights": {"source": "weights.pt", "sha256": sha256_file(weights)}, "confidence": 0.05, "image_size": 64}

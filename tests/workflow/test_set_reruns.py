@@ -4,9 +4,9 @@ import os
 from contextlib import ExitStack
 
 import pytest
+from baseline import Baseline, Change, edit, rerun_jobs, setting, table_of_reruns
 from portraits import ANNOTATIONS, CROPS, NO_MODELS, add_portraits, portrait, write_layout_model, write_tagger
 from projects import Project, Run
-from workshop import Change, Workshop, edit, rerun_jobs, setting, table_of_reruns
 
 from tessera.imaging.images import write_image
 
@@ -46,13 +46,13 @@ def begin(project: Project) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Baseline:
     project = Project.create(tmp_path_factory.mktemp("set_reruns") / "project")
-    return Workshop(project, begin(project), project.snakefile, TARGETS)
+    return Baseline(project, begin(project), project.snakefile, TARGETS)
 
 
-def another_reference(workshop: Workshop, stack: ExitStack) -> None:
-    reference = workshop.project.folder / "references" / "Ada" / "1.png"
+def another_reference(baseline: Baseline, stack: ExitStack) -> None:
+    reference = baseline.project.folder / "references" / "Ada" / "1.png"
     content, state = reference.read_bytes(), reference.stat()
     stack.callback(os.utime, reference, ns=(state.st_atime_ns, state.st_mtime_ns))
     stack.callback(reference.write_bytes, content)
@@ -60,7 +60,7 @@ def another_reference(workshop: Workshop, stack: ExitStack) -> None:
 
 
 CHANGES: dict[str, Change] = {
-    "nothing": lambda workshop, stack: None,
+    "nothing": lambda baseline, stack: None,
     "what is cropped": setting("crops.steps", [{**CROPS["steps"][0], "min_side": 41}]),
     "a reference picture of an identity": another_reference,
     "how alike a reference and a crop must be": setting("identities.references.similarity", 0.8),
@@ -78,8 +78,8 @@ CHANGES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_reruns_exactly_what_the_documentation_says(change: str, workshop: Workshop, finished: Run) -> None:
-    assert workshop.planned_after(CHANGES[change]) == rerun_jobs(TABLE[change], finished)
+def test_a_change_reruns_exactly_what_the_documentation_says(change: str, baseline: Baseline, finished: Run) -> None:
+    assert baseline.planned_after(CHANGES[change]) == rerun_jobs(TABLE[change], finished)
 
 
 def test_every_row_of_the_documentation_is_tried() -> None:

@@ -1,4 +1,4 @@
-"""Read the files of a folder or a zip file that others made. They are hostile until they are checked.
+"""Read the files of a folder or a zip file from somebody else. They are hostile until they are checked.
 
 An archive is never extracted: each file is read on its own, within limits.
 """
@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.files import check_there, files_below, open_file
+from tessera.core.files import check_exists, files_below, open_file
 from tessera.core.ledger import SYSTEMIC
 
 MAX_FILES = 1_000_000  # in a folder or an archive
@@ -57,22 +57,23 @@ def open_files(path: Path, setting: str) -> Iterator[list[File]]:
     `setting` names the setting in messages. Raises `TesseraError` if `path` does not exist, is neither a folder nor a readable
     zip file, or exceeds the limits of this module.
     """
-    place = f"{setting}: {str(path)!r}"
-    check_there(setting, path)
+    origin = f"{setting}: {str(path)!r}"
+    check_exists(setting, path)
     with ExitStack() as stack:
         if path.is_dir():
-            most, files = MAX_BYTES, [file_of_folder(file, path) for file in files_below(path)]
+            max_bytes, files = MAX_BYTES, [file_of_folder(file, path) for file in files_below(path)]
         else:
             try:
                 archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(open_file(path))))
             except (zipfile.BadZipFile, NotImplementedError, ValueError, Failed) as error:
                 reason = error.reason if isinstance(error, Failed) else error
                 raise TesseraError(
-                    f"{place} is neither a folder nor a readable zip file ({reason}); correct its path"
+                    f"{origin} is neither a folder nor a readable zip file ({reason}); correct its path"
                 ) from None
             entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _hidden(entry.filename)]
-            most, files = min(MAX_BYTES, MAX_RATIO * path.stat().st_size), [_file_of_zip(entry, archive) for entry in entries]
-        _check_limits(files, most, place)
+            max_bytes = min(MAX_BYTES, MAX_RATIO * path.stat().st_size)
+            files = [_file_of_zip(entry, archive) for entry in entries]
+        _check_limits(files, max_bytes, origin)
         yield files
 
 
@@ -82,14 +83,14 @@ def leaves(name: str) -> bool:
     return path.is_absolute() or ".." in path.parts or bool(re.match("[A-Za-z]:", name))
 
 
-def _check_limits(files: list[File], most: int, place: str) -> None:
+def _check_limits(files: list[File], max_bytes: int, origin: str) -> None:
     size = sum(file.size for file in files)
     if len(files) > MAX_FILES:
-        raise TesseraError(f"{place} has {len(files):,} files, {MAX_FILES:,} are allowed; divide it into several sets")
-    if size > most:
+        raise TesseraError(f"{origin} has {len(files):,} files, {MAX_FILES:,} are allowed; divide it into several sets")
+    if size > max_bytes:
         raise TesseraError(
-            f"{place} unpacks to {size:,} bytes, {most:,} are allowed: at most {MAX_BYTES:,}, and at most {MAX_RATIO} times the"
-            " size of a zip file; check where it comes from, or divide it into several sets"
+            f"{origin} unpacks to {size:,} bytes, {max_bytes:,} are allowed: at most {MAX_BYTES:,}, and at most"
+            f" {MAX_RATIO} times the size of a zip file; check where it comes from, or divide it into several sets"
         )
 
 

@@ -3,7 +3,7 @@
 `code_digest("tessera.core.ledger:gate")` reads the source files and imports none of them. What counts, in whatever module:
 
 - Every function, class and module-level variable that the function refers to, that these refer to, and so on. Each counts
-  whole: with decorators, default values and base classes. So does a class that annotates an argument: its methods are called.
+  with its decorators, default values and base classes. So does a class that annotates an argument: its methods are called.
 - Annotations in the body of a class: pydantic, pandera and dataclasses read them.
 - Statements with side effects in every module that is imported on the way: calls, assignments to attributes and items, blocks
   such as `if` and `try`, definitions with a decorator that may register them, subclasses of a class that registers them.
@@ -36,7 +36,7 @@ from tessera.core.syntax import Module, Text
 
 DEPTH = 8  # number of references that are followed to distinguish two definitions of one name
 ROOT = Path(__file__).parents[1]
-KEPT = Path(cache_from_source(__file__)).with_suffix(".json")
+CACHE = Path(cache_from_source(__file__)).with_suffix(".json")
 
 
 @cache
@@ -49,42 +49,42 @@ def code_digest(*functions: str) -> str:
 
     Raises `TesseraError` for a module or a function that does not exist.
     """
-    return remembered(" ".join(functions), lambda: _tessera().digest(*functions))
+    return cached_digest(" ".join(functions), lambda: _tessera().digest(*functions))
 
 
-def remembered(key: str, compute: Callable[[], str]) -> str:
+def cached_digest(key: str, compute: Callable[[], str]) -> str:
     """Return the digest `compute()`, which depends on `key` and on the source files of Tessera alone.
 
-    Digests are kept beside the bytecode of this module, until any of these files changes: computing those of all rules takes a
-    second, and each run of Snakemake needs them.
+    Digests are cached beside the bytecode of this module until any of these files changes. Computing those of all rules takes
+    a second, and each run of Snakemake needs them.
     """
-    sources, kept = _kept()
-    if key not in kept:
-        kept[key] = compute()
-        _keep({sources: kept})
-    return kept[key]
+    sources, digests = _read_cache()
+    if key not in digests:
+        digests[key] = compute()
+        _write_cache({sources: digests})
+    return digests[key]
 
 
 @cache
-def _kept() -> tuple[str, dict[str, str]]:
-    """Return a digest of the source files of Tessera as they are now, and the kept digests, by functions, of these files."""
+def _read_cache() -> tuple[str, dict[str, str]]:
+    """Return a digest of the source files of Tessera as they are now, and the cached digests, by functions, of these files."""
     texts = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py")}
     sources = hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
     with suppress(OSError, ValueError):
-        return sources, json.loads(KEPT.read_text(encoding="utf-8")).get(sources, {})
+        return sources, json.loads(CACHE.read_text(encoding="utf-8")).get(sources, {})
     return sources, {}
 
 
-def _keep(digests: dict[str, dict[str, str]]) -> None:
+def _write_cache(digests: dict[str, dict[str, str]]) -> None:
     """Write `digests`, unless Python may write no bytecode there."""
     if sys.dont_write_bytecode:
         return
     # Several runs may write at a time. Each replaces the file by a complete one.
-    partial = KEPT.with_name(f"{KEPT.name}.{os.getpid()}")
+    partial = CACHE.with_name(f"{CACHE.name}.{os.getpid()}")
     with suppress(OSError):
-        KEPT.parent.mkdir(exist_ok=True)
+        CACHE.parent.mkdir(exist_ok=True)
         partial.write_text(json.dumps(digests), encoding="utf-8")
-        partial.replace(KEPT)
+        partial.replace(CACHE)
 
 
 class Key(NamedTuple):
@@ -106,7 +106,7 @@ class Definitions:
 
     def _forget(self) -> None:
         """Clear the results that depend on more than one module."""
-        self._places: dict[str, tuple[Key | None, str]] = {}
+        self._resolved: dict[str, tuple[Key | None, str]] = {}
         self._edges: dict[Key, frozenset[Key]] = {}
         self._effects: dict[str, frozenset[Key]] = {}
         self._colors: dict[tuple[Key, int], bytes] = {}
@@ -126,12 +126,12 @@ class Definitions:
 
     def reached(self, *functions: str) -> set[Key]:
         """Return all definitions that `functions` reach, and the statements with side effects that they import."""
-        found: set[Key] = set()
-        new = {self._root(function) for function in functions}
-        while new:
-            found |= new
-            new = set().union(*map(self._reach, new)) - found
-        return found
+        reached: set[Key] = set()
+        frontier = {self._root(function) for function in functions}
+        while frontier:
+            reached |= frontier
+            frontier = set().union(*map(self._references, frontier)) - reached
+        return reached
 
     def _root(self, function: str) -> Key:
         module, colon, name = function.partition(":")
@@ -139,19 +139,19 @@ class Definitions:
             raise TesseraError(f"code_digest({function!r}): name a function as `package.module:name`")
         if self._module(module) is None:
             raise TesseraError(f"code_digest({function!r}): there is no module {module!r}; correct the rule")
-        key, _ = self._place(f"{module}.{name}")
+        key, _ = self._resolve(f"{module}.{name}")
         if key is None or not key.name:
             raise TesseraError(f"code_digest({function!r}): {module!r} defines no {name!r}; correct the rule")
         return key
 
-    def _reach(self, key: Key) -> frozenset[Key]:
+    def _references(self, key: Key) -> frozenset[Key]:
         """Return the definitions that `key` refers to, and the statements with side effects that its imports run."""
         if key not in self._edges:
             text = self.text(key)
-            found = {place for path in text.refers if (place := self._place(path)[0])}
-            found.update(*(self._classes(path) for path in text.takes))
-            found.update(*(self._run_by(module) for module in (key.module, *text.imports)))
-            self._edges[key] = frozenset(found)
+            references = {target for path in text.references if (target := self._resolve(path)[0])}
+            references.update(*(self._classes(path) for path in text.annotations))
+            references.update(*(self._run_by(module) for module in (key.module, *text.imports)))
+            self._edges[key] = frozenset(references)
         return self._edges[key]
 
     def _color(self, key: Key, depth: int) -> bytes:
@@ -159,40 +159,40 @@ class Definitions:
         if (key, depth) not in self._colors:
             text = self.text(key)
             color = hashlib.sha256(text.digest)
-            for place, attributes in map(self._place, text.refers if depth else ()):
-                color.update((self._color(place, depth - 1) if place else b"") + attributes.encode() + b"\n")
+            for target, attributes in map(self._resolve, text.references if depth else ()):
+                color.update((self._color(target, depth - 1) if target else b"") + attributes.encode() + b"\n")
             self._colors[key, depth] = color.digest()
         return self._colors[key, depth]
 
     def text(self, key: Key) -> Text:
         """Return the parts of the definition `key` that count."""
-        return self._known(key.module).text(key.name)
+        return self._required_module(key.module).text(key.name)
 
-    def _place(self, path: str) -> tuple[Key | None, str]:
+    def _resolve(self, path: str) -> tuple[Key | None, str]:
         """Return the definition that the dotted `path` leads to, and the attributes that follow. None for `__file__`."""
-        if path not in self._places:
+        if path not in self._resolved:
             parts = path.split(".")
             count = max(count for count in range(1, len(parts) + 1) if self._module(".".join(parts[:count])))
-            module = self._known(".".join(parts[:count]))
+            module = self._required_module(".".join(parts[:count]))
             name, rest = "".join(parts[count : count + 1]), parts[count + 1 :]
-            leads = module.names.get(name)
+            target = module.names.get(name)
             if name in module.statements:
-                self._places[path] = Key(module.name, name), ".".join(rest)
-            elif leads and module.is_ours(leads):
-                self._places[path] = self._place(".".join([leads, *rest]))
+                self._resolved[path] = Key(module.name, name), ".".join(rest)
+            elif target and module.is_ours(target):
+                self._resolved[path] = self._resolve(".".join([target, *rest]))
             else:
-                whole = None if name.startswith("__") else Key(module.name, "")
-                self._places[path] = whole, ".".join(parts[count:])
-        return self._places[path]
+                module_key = None if name.startswith("__") else Key(module.name, "")
+                self._resolved[path] = module_key, ".".join(parts[count:])
+        return self._resolved[path]
 
     def _classes(self, path: str) -> set[Key]:
         """Return the classes that the dotted `path` means in an annotation: the class itself, or the classes in an alias."""
-        key, _ = self._place(path)
-        statements = self._known(key.module).statements.get(key.name, []) if key else []
-        if key and any(isinstance(each, ast.ClassDef) for each in statements):
+        key, _ = self._resolve(path)
+        statements = self._required_module(key.module).statements.get(key.name, []) if key else []
+        if key and any(isinstance(node, ast.ClassDef) for node in statements):
             return {key}
-        if key and any(isinstance(each, ast.Assign | ast.AnnAssign) for each in statements):
-            return set().union(*(self._classes(each) for each in self.text(key).refers))
+        if key and any(isinstance(node, ast.Assign | ast.AnnAssign) for node in statements):
+            return set().union(*(self._classes(node) for node in self.text(key).references))
         return set()
 
     def _run_by(self, module: str) -> frozenset[Key]:
@@ -202,21 +202,22 @@ class Definitions:
             names = [module]
             while names:
                 name = names.pop()
-                if name not in loaded and (found := self._module(name)):
-                    loaded[name] = found
+                if name not in loaded and (loaded_module := self._module(name)):
+                    loaded[name] = loaded_module
                     # A package runs before its modules.
-                    names += [name.rpartition(".")[0], *found.imports]
-            effects = {Key(name, each) for name, found in loaded.items() for each in found.effects}
-            classes = {Key(name, each) for name, found in loaded.items() for each in found.bases}
-            self._effects[module] = frozenset(effects | set(filter(self._is_announced, classes)))
+                    names += [name.rpartition(".")[0], *loaded_module.imports]
+            effects = {Key(name, effect) for name, loaded_module in loaded.items() for effect in loaded_module.effects}
+            classes = {Key(name, subclass) for name, loaded_module in loaded.items() for subclass in loaded_module.bases}
+            self._effects[module] = frozenset(effects | set(filter(self._is_registered, classes)))
         return self._effects[module]
 
-    def _is_announced(self, key: Key) -> bool:
+    def _is_registered(self, key: Key) -> bool:
         """Return whether a base of the class `key` registers subclasses, by `__init_subclass__` or a metaclass."""
-        bases = {self._place(path)[0] for path in self._known(key.module).bases.get(key.name, [])} - {None}
-        return any(base and (base.name in self._known(base.module).hooks or self._is_announced(base)) for base in bases)
+        paths = self._required_module(key.module).bases.get(key.name, [])
+        bases = [base for path in paths if (base := self._resolve(path)[0])]
+        return any(base.name in self._required_module(base.module).hooks or self._is_registered(base) for base in bases)
 
-    def _known(self, name: str) -> Module:
+    def _required_module(self, name: str) -> Module:
         module = self._module(name)
         assert module is not None, name
         return module

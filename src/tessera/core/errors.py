@@ -18,4 +18,4 @@ class Dropped(Exception):
 
 
 class Failed(Dropped):
-    """An item is unusable because of an error in the item itself. If too many fail, the gate of the room stops the run."""
+    """An item is unusable because of an error in the item itself. If too many fail, the gate of its stage stops the run."""

@@ -99,27 +99,27 @@ def list_folder(path: Path, *, subfolders: bool, below: bool = True) -> Listing:
     """
     if not os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises on some strings that a manifest may contain)
         return Listing()
-    pictures, sidecars, hidden, left_out = [], [], [], []
+    pictures, sidecars, hidden, below_names = [], [], [], []
     others: dict[str, str] = {}
     for name, is_folder in _walk(path, subfolders or below):
-        place = PurePosixPath(name)
-        deep = len(place.parts) > 1
-        if any(part.startswith(".") or part.casefold() in SYSTEM_NAMES for part in place.parts):
+        relative = PurePosixPath(name)
+        deep = len(relative.parts) > 1
+        if any(part.startswith(".") or part.casefold() in SYSTEM_NAMES for part in relative.parts):
             hidden.append(name)
         elif deep and not subfolders:
-            left_out.append(name)
+            below_names.append(name)
         elif is_folder:
             others[name] = "a folder that is a link, or cannot be read"
         elif not _is_text(name):
             others[name.encode("utf-8", "backslashreplace").decode()] = "its name is not UTF-8"
-        elif place.suffix.lower() in IMAGE_SUFFIXES:
+        elif relative.suffix.lower() in IMAGE_SUFFIXES:
             pictures.append(name)
-        elif place.suffix.lower() in SIDECAR_SUFFIXES:
+        elif relative.suffix.lower() in SIDECAR_SUFFIXES:
             sidecars.append(name)
         else:
-            others[name] = UNREAD if place.suffix.lower() in PICTURE_SUFFIXES else "not a picture"
-    found = (tuple(sorted(names)) for names in (sidecars, hidden, left_out))
-    return Listing(tuple(sorted(pictures)), dict(sorted(others.items())), *found)
+            others[name] = UNREAD if relative.suffix.lower() in PICTURE_SUFFIXES else "not a picture"
+    sorted_names = (tuple(sorted(names)) for names in (sidecars, hidden, below_names))
+    return Listing(tuple(sorted(pictures)), dict(sorted(others.items())), *sorted_names)
 
 
 def _walk(path: Path, deep: bool) -> Iterator[tuple[str, bool]]:
@@ -128,14 +128,14 @@ def _walk(path: Path, deep: bool) -> Iterator[tuple[str, bool]]:
     `deep`: whether subfolders are searched.
     """
     unread: list[str] = []
-    for place, folders, names in os.walk(path, onerror=lambda error: unread.append(str(error.filename))):
-        start = os.path.relpath(place, path)
+    for folder, folders, names in os.walk(path, onerror=lambda error: unread.append(str(error.filename))):
+        start = os.path.relpath(folder, path)
         start = "" if start == "." else f"{start}/"
         yield from ((start + name, False) for name in names)
-        yield from ((start + name, True) for name in folders if os.path.islink(os.path.join(place, name)))  # noqa: PTH114, PTH118
+        yield from ((start + name, True) for name in folders if os.path.islink(os.path.join(folder, name)))  # noqa: PTH114, PTH118
         if not deep:
             return
-    yield from ((os.path.relpath(place, path), True) for place in unread if Path(place) != Path(path))
+    yield from ((os.path.relpath(folder, path), True) for folder in unread if Path(folder) != Path(path))
 
 
 def _is_text(name: str) -> bool:
@@ -184,11 +184,11 @@ def _stat(path: Path) -> os.stat_result | None:
         return None
 
 
-def check_there(setting: str, path: Path, *, folder: bool = False) -> None:
+def check_exists(setting: str, path: Path, *, folder: bool = False) -> None:
     """Raise `TesseraError` if the `path` that `setting` names does not exist or, if `folder` is true, is not a folder."""
     # Unlike `Path.is_dir` and `Path.exists`, these accept any string that a setting can contain.
-    there = os.path.isdir(path) if folder else os.path.exists(path)  # noqa: PTH110, PTH112
-    if not there:
+    exists = os.path.isdir(path) if folder else os.path.exists(path)  # noqa: PTH110, PTH112
+    if not exists:
         raise TesseraError(f"{setting}: {quoted(path)} is {'not a folder' if folder else 'not there'}; fix the path")
 
 
@@ -197,7 +197,7 @@ def check_apart(setting: str, folder: Path, results: Path) -> None:
     inner, outer = sorted([Path(folder).resolve(), Path(results).resolve()], key=lambda path: -len(path.parts))
     if inner.is_relative_to(outer):
         raise TesseraError(
-            f"{setting}: {quoted(folder)} and the results in {quoted(results)} are mixed up; name another folder"
+            f"{setting}: {quoted(folder)} must not contain, or lie inside, the results in {quoted(results)}; name another"
         )
 
 
@@ -232,11 +232,11 @@ def files_below(path: Path, suffixes: Collection[str] = ()) -> list[Path]:
     """
     if Path(path).is_file():
         return [Path(path)]
-    found = []
-    for place, folders, names in os.walk(path):
+    files = []
+    for folder, folders, names in os.walk(path):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in names if not name.startswith(".")]
-    return sorted(file for file in found if not suffixes or file.suffix.lower() in suffixes)
+        files += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(file for file in files if not suffixes or file.suffix.lower() in suffixes)
 
 
 def open_file(path: Path) -> BufferedReader:

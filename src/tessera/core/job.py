@@ -97,12 +97,12 @@ def _explain(error: Exception, outputs: Iterable[Path]) -> str:
     file = (is_full and error.filename2) or error.filename
     if file:
         # FFmpeg gets names with the protocol `file:`.
-        place = f": {str(file).replace(partial_mark(), '').removeprefix('file:')!r}"
+        detail = f": {str(file).replace(partial_mark(), '').removeprefix('file:')!r}"
     elif is_full:
-        place = f": {_free_space([*(path.parent for path in outputs), Path(tempfile.gettempdir())])}"
+        detail = f": {_free_space([*(path.parent for path in outputs), Path(tempfile.gettempdir())])}"
     else:
-        place = ""
-    return f"{error.strerror}{place}; no incomplete output was kept; fix this and run again"
+        detail = ""
+    return f"{error.strerror}{detail}; no incomplete output was kept; fix this and run again"
 
 
 def _free_space(folders: Iterable[Path]) -> str:
@@ -116,8 +116,10 @@ def _namespace(items: Any) -> SimpleNamespace:
     return SimpleNamespace(**dict(items.items()))
 
 
-def _paths(files: Any, place: Callable[[str], Path] = Path) -> dict[str, Any]:
-    return {name: place(value) if isinstance(value, str) else [place(path) for path in value] for name, value in files.items()}
+def _paths(files: Any, convert: Callable[[str], Path] = Path) -> dict[str, Any]:
+    return {
+        name: convert(value) if isinstance(value, str) else [convert(path) for path in value] for name, value in files.items()
+    }
 
 
 def _listed(paths: dict[str, Any]) -> list[Path]:

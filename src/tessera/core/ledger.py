@@ -111,7 +111,7 @@ def described(step: str, summary: dict[str, Any]) -> str:
     return "; ".join([passed, *others])
 
 
-def gate(room: str, ledgers: list[Path], max_failed: float) -> dict[str, Any]:
+def gate(stage: str, ledgers: list[Path], max_failed: float) -> dict[str, Any]:
     """Return the summary of all `ledgers`, and print which items failed.
 
     Raises `TesseraError` if their fraction exceeds `max_failed`.
@@ -124,11 +124,11 @@ def gate(room: str, ledgers: list[Path], max_failed: float) -> dict[str, Any]:
             for row in failed
         ]
         reasons = tallied(Counter(row["reason"] for row in failed))
-        title = f"{room}: {len(failed):,} of {counted(len(rows), 'items')} failed: {reasons}"
+        title = f"{stage}: {len(failed):,} of {counted(len(rows), 'items')} failed: {reasons}"
         listed = "\n  ".join([f"{title}; the allowed fraction is {max_failed:g}:", *shortened(lines, SHOWN)])
         if len(failed) / len(rows) > max_failed:
             raise TesseraError(
-                f"{listed}\nfix the items or, if the loss is acceptable, raise gates.{room} in the configuration"
+                f"{listed}\nfix the items or, if the loss is acceptable, raise gates.{stage} in the configuration"
             )
         tell(listed)
     return summarise(rows)

@@ -1,4 +1,4 @@
-"""What a job says: to its log, and to the terminal."""
+"""The messages of a job, to its log and to the terminal."""
 
 import faulthandler
 import logging
@@ -14,7 +14,7 @@ _title = ""
 
 
 def open_log(title: str, path: Path) -> int:
-    """Send the output of this process and of its children to `path`, and what is told to the terminal too, after `title`.
+    """Send the output of this process and of its children to `path`, and what `tell` prints to the terminal too, after `title`.
 
     Returns the descriptor of the terminal.
     """

@@ -20,7 +20,7 @@ def counted(count: int, things: str) -> str:
 
 def tallied(counts: Mapping[str, int]) -> str:
     """Return the keys of `counts`, each with its count in parentheses, the most frequent first."""
-    return ", ".join(f"{key} ({count:,})" for key, count in sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+    return ", ".join(f"{key} ({count:,})" for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def did_you_mean(given: str, known: Collection[str]) -> str:
@@ -38,7 +38,7 @@ def shortened(items: Sequence[str], shown: int, where: str = "") -> list[str]:
 def worded(value: Any) -> str:
     """Return a JSON value as people write it: lists with commas, four digits of a number, and words for what is neither."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {worded(each)}" for name, each in value.items()) or "none"
+        return ", ".join(f"{name}: {worded(inner)}" for name, inner in value.items()) or "none"
     if isinstance(value, list | tuple):
         return ", ".join(map(worded, value)) or "none"
     if isinstance(value, bool):

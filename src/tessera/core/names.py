@@ -43,7 +43,7 @@ class Names(Generic[T]):
         """Return the things called `name`: those with an equal name; if there are none, with an equal one in composed letters;
         if there are none, with one that differs in case. If several are returned, it is not known which is meant.
         """
-        return next((found for level in LEVELS if (found := self._level(level).get(level(name)))), [])
+        return next((matches for level in LEVELS if (matches := self._level(level).get(level(name)))), [])
 
     def _level(self, level: Callable[[str], str]) -> dict[str, list[T]]:
         if level not in self._levels:
@@ -54,17 +54,17 @@ class Names(Generic[T]):
         return self._levels[level]
 
 
-def pair_names(ones: Iterable[str], others: Iterable[str]) -> dict[str, str]:
-    """Return the one of `others` that belongs to each of `ones`, where it is known. No name is in two pairs.
+def pair_names(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+    """Return the one of `others` that belongs to each of `names`, where it is known. No name is in two pairs.
 
     Equal names are paired first. Of the rest, two are paired if they look the same, or differ in case, and no third one does.
     """
     pairs: dict[str, str] = {}
-    left, right = list(dict.fromkeys(ones)), list(dict.fromkeys(others))
+    left, right = list(dict.fromkeys(names)), list(dict.fromkeys(others))
     for level in LEVELS:
         keyed: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
-        for side, names in enumerate((left, right)):
-            for name in names:
+        for side, group in enumerate((left, right)):
+            for name in group:
                 keyed[level(name)][side].append(name)
         pairs |= {mine[0]: theirs[0] for mine, theirs in keyed.values() if len(mine) == len(theirs) == 1}
         taken = set(pairs.values())

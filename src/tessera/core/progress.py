@@ -1,4 +1,4 @@
-"""How far a job is, and how much time is left."""
+"""The progress of a job, and the time that is left."""
 
 import time
 from collections.abc import Iterable, Iterator, Sized

@@ -123,8 +123,8 @@ def verify_checksums(path: Path) -> list[str]:
         elif sha256_file(file) != expected:
             faults.append(f"{path}:{number}: {name!r} is not what was written, its sha256 differs")
     subfolders = sorted({file.parent for file in listed} - {path.parent})
-    found = [file for folder in subfolders for file in sorted(folder.glob("[!.]*")) if file.is_file()]
-    unlisted = [file.relative_to(path.parent).as_posix() for file in found if file not in listed]
+    present = [file for folder in subfolders for file in sorted(folder.glob("[!.]*")) if file.is_file()]
+    unlisted = [file.relative_to(path.parent).as_posix() for file in present if file not in listed]
     return [*faults, *(f"{path}: {name!r} is not listed" for name in unlisted)]
 
 

@@ -13,7 +13,7 @@ from tessera.core.messages import counted
 
 
 class Settings(BaseModel):
-    """Base of the settings of each room. Unknown keys and infinite numbers are errors. Values cannot change after loading."""
+    """Base of the settings of each stage. Unknown keys and infinite numbers are errors. Values cannot change after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
@@ -21,25 +21,25 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
-def load(model: type[S], values: dict[str, Any], place: str) -> S:
+def load(model: type[S], values: dict[str, Any], origin: str) -> S:
     """Return `values` as an instance of `model`.
 
-    Raises `TesseraError` with one line per fault: the key, the given value and the allowed ones. `place` names the origin of
-    the values in the message.
+    Raises `TesseraError` with one line per fault: the key, the given value and the allowed ones. `origin` names the
+    source of the values in the message.
     """
     try:
         return model.model_validate(values)
     except ValidationError as error:
         faults = _faults(model, values, error)
         listed = without_passwords("\n".join(f"  {fault}" for fault in faults))
-        raise TesseraError(f"{place} has {counted(len(faults), 'faults')}:\n{listed}") from None
+        raise TesseraError(f"{origin} has {counted(len(faults), 'faults')}:\n{listed}") from None
 
 
 def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationError) -> list[str]:
     """Return one line per key. If a key allows several types, the line joins the complaints of all of them."""
     unknown: list[str] = []
     wrong: dict[str, list[str]] = {}
-    given: dict[str, str] = {}
+    given_values: dict[str, str] = {}
     for fault in error.errors(include_url=False):
         path = _path(fault["loc"], values, missing=fault["type"] == "missing")
         key = ".".join(map(str, path))
@@ -52,7 +52,7 @@ def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationErr
             wrong.setdefault(key, []).append(complaint(fault))
             # Our own checks of several values name the wrong ones in their messages.
             if fault["type"] != "value_error" or not isinstance(fault["input"], dict | list | tuple):
-                given[key] = f"; given: {fault['input']!r}"
+                given_values[key] = f"; given: {fault['input']!r}"
     # A fault inside a value is more useful than the fault that the value is not of another type.
     inside = [*unknown, *(f"{key}:" for key in wrong)]
     return [
@@ -62,7 +62,7 @@ def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationErr
             for key, messages in wrong.items()
             if not any(other.startswith(f"{key}.") for other in inside)
             # A check of all settings together names each of its faults in a line.
-            for line in f"{key}: {'; or '.join(messages)}{given.get(key, '')}".removeprefix(": ").splitlines()
+            for line in f"{key}: {'; or '.join(messages)}{given_values.get(key, '')}".removeprefix(": ").splitlines()
         ),
     ]
 
@@ -84,11 +84,11 @@ def _path(location: tuple[int | str, ...], values: Any, missing: bool) -> list[i
     If `missing` is true, the last key is that of a missing value.
     """
     path = []
-    for place, part in enumerate(location, 1):
+    for depth, part in enumerate(location, 1):
         try:
             values = values[part]
         except (KeyError, IndexError, TypeError):
-            if not (missing and place == len(location)):
+            if not (missing and depth == len(location)):
                 continue
         path.append(part)
     return path

@@ -32,8 +32,8 @@ def stop_with_parent(temporary: Path) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def stop_on_interrupt(title: str, places: Sequence[int], unfinished: Sequence[Path] = ()) -> None:
-    """End this process on Ctrl-C with one line to the descriptors `places`, after removing the files `unfinished`.
+def stop_on_interrupt(title: str, descriptors: Sequence[int], unfinished: Sequence[Path] = ()) -> None:
+    """End this process on Ctrl-C with one line to the file `descriptors`, after removing the files `unfinished`.
 
     The process ends in the signal handler. An exception in its place would show a traceback during an import, and would crash
     some libraries. SIGTERM, with which clusters end a job, is treated in the same way. Forks of this process just end.
@@ -44,10 +44,10 @@ def stop_on_interrupt(title: str, places: Sequence[int], unfinished: Sequence[Pa
         if os.getpid() != job:
             os._exit(128 + number)
         discard(*unfinished)
-        for place in places:
+        for descriptor in descriptors:
             # Not `print`, which may have been interrupted itself.
             with suppress(OSError):
-                os.write(place, f"{title}: interrupted; run again to resume\n".encode(errors="backslashreplace"))
+                os.write(descriptor, f"{title}: interrupted; run again to resume\n".encode(errors="backslashreplace"))
         os._exit(128 + signal.SIGINT)
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""Stores: results that are costly to make, each under a digest of all that it is made of, to be used again by later jobs."""
+"""Stores: results that are costly to make, each under a digest of all its inputs, which later jobs reuse."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.core.provenance import sha256_file
 
-WHOLE = "sha256.json"  # of an item: the sha256 of each of its files, written last
+CHECKSUMS = "sha256.json"  # of an item: the sha256 of each of its files, written last
 LEDGER = "ledger.jsonl"
 
 
@@ -21,30 +21,30 @@ Make = Callable[[Path, Ledger], None]  # writes an item of a store to a folder, 
 class Store:
     """A folder of items. An item is a folder of files, named by a digest of everything that decides what is in them.
 
-    An item is whole or not there, and outlives the job that made it: one that was killed goes on with what is here, and one
-    that runs again makes only what is not. At its end a job says what it used, and the rest is removed.
+    An item is complete or does not exist, and outlives the job that made it. A job that runs again makes only the items that
+    are missing. At its end it names the items that it used, and the others are removed.
     """
 
     def __init__(self, folder: Path, unit: str) -> None:
-        """Open the store in `folder`, which need not be there. `unit`: what an item is called in messages, in the plural."""
+        """Open the store in `folder`, which need not exist. `unit`: the name of the items in messages, in the plural."""
         self.folder = folder
         self._unit = unit
-        self._found: set[str] = set()
+        self._reused: set[str] = set()
 
     def item(self, name: str) -> Path:
-        """Return the folder of the item `name`, whether it is there or not."""
+        """Return the folder of the item `name`, whether it exists or not."""
         return self.folder / name
 
     def holds(self, name: str) -> bool:
-        """Whether the item `name` is there, with exactly the files that were written.
+        """Return whether the item `name` exists with exactly the files that were written.
 
         Its files may have other names as well, by which they can be changed at any time: so their bytes are read.
         """
         item = self.item(name)
         with suppress(OSError, ValueError):
-            written = json.loads((item / WHOLE).read_text(encoding="utf-8"))
+            written = json.loads((item / CHECKSUMS).read_text(encoding="utf-8"))
             if not item.is_symlink() and written == _checksums(item):
-                self._found.add(name)
+                self._reused.add(name)
                 return True
         return False
 
@@ -56,7 +56,7 @@ class Store:
         partial.mkdir(parents=True)
         try:
             yield partial
-            (partial / WHOLE).write_text(json.dumps(_checksums(partial)), encoding="utf-8")
+            (partial / CHECKSUMS).write_text(json.dumps(_checksums(partial)), encoding="utf-8")
             _remove(self.item(name))
             partial.rename(self.item(name))
         finally:
@@ -67,7 +67,7 @@ class Store:
         for entry in list(self.folder.iterdir()) if self.folder.exists() else []:
             if entry.name not in names:
                 _remove(entry)
-        if reused := len(self._found.intersection(names)):
+        if reused := len(self._reused.intersection(names)):
             tell(
                 f"reused {reused:,} of {counted(len(names), self._unit)} from {self.folder};"
                 " delete this folder to make all again"
@@ -78,7 +78,7 @@ class Store:
 def stored_items(folder: Path, unit: str, ledger: Path) -> Iterator[tuple[Ledger, Callable[[str, Make], Path]]]:
     """Yield the `ledger` of a job, and a function that returns the item `name` of the store in `folder`.
 
-    If the item is not there, `make` writes it: its files to a folder, and its rows to a ledger of its own. All rows go into
+    If the item does not exist, `make` writes it: its files to a folder, and its rows to a ledger of its own. All rows go into
     the ledger of the job. At the end, the store keeps the items without a failed row; the next run makes the others
     again. `unit`: see `Store`.
     """
@@ -88,8 +88,8 @@ def stored_items(folder: Path, unit: str, ledger: Path) -> Iterator[tuple[Ledger
 
         def item(name: str, make: Make) -> Path:
             if not store.holds(name):
-                with store.make(name) as made, Ledger(made / LEDGER) as own:
-                    make(made, own)
+                with store.make(name) as folder_of_item, Ledger(folder_of_item / LEDGER) as item_rows:
+                    make(folder_of_item, item_rows)
             outcomes = read_ledger(store.item(name) / LEDGER)
             for outcome in outcomes:
                 rows.row(**outcome)
@@ -103,7 +103,7 @@ def stored_items(folder: Path, unit: str, ledger: Path) -> Iterator[tuple[Ledger
 
 def _checksums(item: Path) -> dict[str, str]:
     """Return the sha256 of each file of `item`. Raises `ValueError` where one of them is a link, or is no file."""
-    files = [path for path in item.iterdir() if path.name != WHOLE]
+    files = [path for path in item.iterdir() if path.name != CHECKSUMS]
     if unusable := [path.name for path in files if path.is_symlink() or not path.is_file()]:
         raise ValueError(f"{item}: {unusable[0]!r} is no file of its own")
     return {path.name: sha256_file(path) for path in files}

@@ -23,8 +23,8 @@ class Text(NamedTuple):
     """The parts of a definition that count: a digest of its syntax without references, and the references."""
 
     digest: bytes
-    refers: list[str]  # dotted paths in our package, in the order of the text
-    takes: list[str]  # dotted paths in annotations; only the classes among them count
+    references: list[str]  # dotted paths in our package, in the order of the text
+    annotations: list[str]  # dotted paths in annotations; only the classes among them count
     imports: list[str]  # modules that are imported while it runs
 
 
@@ -77,8 +77,8 @@ class Module:
     def _sort_class(self, node: ast.ClassDef) -> None:
         paths = [_dotted(base, self.names.get) for base in node.bases]
         self.bases[node.name] = [path for path in paths if path and self.is_ours(path)]
-        is_told = any(isinstance(each, ast.FunctionDef) and each.name == "__init_subclass__" for each in node.body)
-        if is_told or any(keyword.arg == "metaclass" for keyword in node.keywords):
+        methods = {member.name for member in node.body if isinstance(member, ast.FunctionDef)}
+        if "__init_subclass__" in methods or any(keyword.arg == "metaclass" for keyword in node.keywords):
             self.hooks.add(node.name)
 
     def is_harmless(self, decorator: ast.expr) -> bool:
@@ -98,11 +98,11 @@ class Module:
             else:
                 # Sorted by the last part of the paths first, so that moving a definition does not change the order.
                 paths = {path for path in self.names.values() if path and self.is_ours(path)}
-                reader.refers += sorted(paths, key=lambda path: path.split(".")[::-1])
+                reader.references += sorted(paths, key=lambda path: path.split(".")[::-1])
             for star in self.stars:
                 reader.refer(star)
             digest = hashlib.sha256("\n".join(reader.tokens).encode("utf-8", "surrogatepass")).digest()
-            self._texts[name] = Text(digest, reader.refers, reader.takes, reader.imports)
+            self._texts[name] = Text(digest, reader.references, reader.annotations, reader.imports)
         return self._texts[name]
 
 
@@ -115,8 +115,8 @@ class _Reader:
     def __init__(self, module: Module) -> None:
         self.module = module
         self.tokens: list[str] = []
-        self.refers: list[str] = []
-        self.takes: list[str] = []
+        self.references: list[str] = []
+        self.annotations: list[str] = []
         self.imports: list[str] = []
         self.scopes: list[Names] = [module.names]
         self.messages: list[set[str]] = []  # by function: names of its variables that hold messages
@@ -125,7 +125,7 @@ class _Reader:
         """Record a reference to the dotted `path`, in our package or in a library."""
         if self.module.is_ours(path):
             self.tokens.append("@")
-            self.refers.append(path)
+            self.references.append(path)
         else:
             self.tokens.append(f"^{path}")
 
@@ -143,8 +143,8 @@ class _Reader:
             self.read_fields(node)
         elif isinstance(node, list):
             self.tokens.append("[")
-            for each in _run(node):
-                self.read(each)
+            for item in _run(node):
+                self.read(item)
             self.tokens.append("]")
         else:
             self.tokens.append(repr(node))
@@ -222,8 +222,8 @@ class _Reader:
         if self.calls(node, ERROR) or self.adds_message(node):
             self.read_fields(node, args=[], keywords=[])
             return
-        is_field = (_dotted(node.func, self.lookup) or "").endswith("Field")
-        self.read_fields(node, keywords=[each for each in node.keywords if not (is_field and each.arg == "description")])
+        ignored = {"description"} if (_dotted(node.func, self.lookup) or "").endswith("Field") else set()
+        self.read_fields(node, keywords=[keyword for keyword in node.keywords if keyword.arg not in ignored])
 
     def read_raise(self, node: ast.Raise) -> None:
         self.read_fields(node, exc=node.exc.func if isinstance(node.exc, ast.Call) else node.exc)
@@ -255,7 +255,7 @@ class _Reader:
         for node in ast.walk(annotation) if annotation else ():
             text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
             paths = [_dotted(node, self.lookup), *map(self.lookup, re.findall(r"\w+", text))]
-            self.takes += [path for path in paths if path and self.module.is_ours(path)]
+            self.annotations += [path for path in paths if path and self.module.is_ours(path)]
 
     def read_class(self, node: ast.ClassDef) -> None:
         self.read_fields(node, body=[])
@@ -273,11 +273,12 @@ class _Reader:
         self.read_arguments(node.args, is_typed)
         if is_typed:
             self.read(node.returns)
-        names: Names = dict.fromkeys(each.arg for each in _arguments(node.args))
+        names: Names = dict.fromkeys(argument.arg for argument in _arguments(node.args))
         for name, path in _bound(node.body):
             names[name] = self.module.names.get(name) if path == GLOBAL else path or names.get(name)
-        declared = [(each.arg, each.annotation) for each in _arguments(node.args)]
-        declared += [(ast.unparse(each.target), each.annotation) for each in ast.walk(node) if isinstance(each, ast.AnnAssign)]
+        declared = [(argument.arg, argument.annotation) for argument in _arguments(node.args)]
+        assigned = [inner for inner in ast.walk(node) if isinstance(inner, ast.AnnAssign)]
+        declared += [(ast.unparse(assignment.target), assignment.annotation) for assignment in assigned]
         self.messages.append({name for name, annotation in declared if self.holds_messages(annotation)})
         self.read_inside(names, node.body)
         self.messages.pop()
@@ -285,15 +286,15 @@ class _Reader:
     def read_lambda(self, node: ast.Lambda) -> None:
         self.tokens.append("Lambda")
         self.read_arguments(node.args, is_typed=False)
-        self.read_inside(dict.fromkeys(each.arg for each in _arguments(node.args)), node.body)
+        self.read_inside(dict.fromkeys(argument.arg for argument in _arguments(node.args)), node.body)
 
     def read_arguments(self, arguments: ast.arguments, is_typed: bool) -> None:
         for group in (arguments.posonlyargs, arguments.args, [arguments.vararg], arguments.kwonlyargs, [arguments.kwarg]):
             self.tokens.append("[")
-            for each in group:
-                self.tokens.append(each.arg if each else "")
-                self.note_types(each.annotation if each else None)
-                self.read(each.annotation if each and is_typed else None)
+            for argument in group:
+                self.tokens.append(argument.arg if argument else "")
+                self.note_types(argument.annotation if argument else None)
+                self.read(argument.annotation if argument and is_typed else None)
             self.tokens.append("]")
         self.read(arguments.defaults)
         self.read(arguments.kw_defaults)
@@ -302,10 +303,11 @@ class _Reader:
         self.tokens.append(type(node).__name__)
         # The first iterable is evaluated in the outer scope.
         self.read(node.generators[0].iter)
-        names = dict.fromkeys(name for each in node.generators for name in _stored(each.target))
+        names = dict.fromkeys(name for generator in node.generators for name in _stored(generator.target))
         parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
         rest = [
-            [each.target, each.iter if number else None, each.ifs, each.is_async] for number, each in enumerate(node.generators)
+            [generator.target, generator.iter if number else None, generator.ifs, generator.is_async]
+            for number, generator in enumerate(node.generators)
         ]
         self.read_inside(names, parts, rest)
 
@@ -332,11 +334,11 @@ READERS: dict[type[ast.AST], Callable[[_Reader, Any], None]] = {
 
 def _run(statements: Iterable[Any]) -> Iterator[Any]:
     """Yield `statements`, without those that only type checkers see."""
-    for each in statements:
-        if isinstance(each, ast.If) and (_dotted(each.test, str) or "").endswith("TYPE_CHECKING"):
-            yield from each.orelse
+    for statement in statements:
+        if isinstance(statement, ast.If) and (_dotted(statement.test, str) or "").endswith("TYPE_CHECKING"):
+            yield from statement.orelse
         else:
-            yield each
+            yield statement
 
 
 def _dotted(node: ast.AST, lookup: Callable[[str], str | None]) -> str | None:
@@ -402,11 +404,11 @@ def _stored(target: ast.AST | None) -> Iterator[str]:
 
 
 def _arguments(arguments: ast.arguments) -> list[ast.arg]:
-    given = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
-    return [each for each in given if each]
+    candidates = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
+    return [argument for argument in candidates if argument]
 
 
 def _sets_inside(node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> bool:
     """Return whether an assignment changes an attribute or an item."""
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    return any(isinstance(each, ast.Attribute | ast.Subscript) for target in targets for each in ast.walk(target))
+    return any(isinstance(part, ast.Attribute | ast.Subscript) for target in targets for part in ast.walk(target))

@@ -92,23 +92,23 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str, columns: Sequenc
             fix = 'close the quote, or write the field as "…" with each of its quotes doubled'
             message = f"a quote that is not closed, or not at the end of its field ({error}); {fix}"
         faults.append((line, message))
-    found: list[tuple[int, M]] = []
+    valid: list[tuple[int, M]] = []
     for line, row in rows if has_header else []:
         try:
-            found.append((line, model.model_validate(row)))
+            valid.append((line, model.model_validate(row)))
         except ValidationError as error:
             for fault in error.errors(include_url=False):
                 column = ".".join(map(str, fault["loc"]))
-                given = repr(fault["input"])
-                given = given if len(given) <= SHOWN_CHARACTERS else f"{given[:SHOWN_CHARACTERS]}…"
-                faults.append((line, without_passwords(f"{column}: {complaint(fault)}; given: {given}")))
-    return Sheet(found, rows, faults)
+                value = repr(fault["input"])
+                value = value if len(value) <= SHOWN_CHARACTERS else f"{value[:SHOWN_CHARACTERS]}…"
+                faults.append((line, without_passwords(f"{column}: {complaint(fault)}; given: {value}")))
+    return Sheet(valid, rows, faults)
 
 
 def is_empty(path: Path) -> bool:
     """Return whether `path` is a regular file without a byte, as is left of one whose first row could not be written."""
-    found = Path(path).stat()
-    return stat.S_ISREG(found.st_mode) and not found.st_size
+    status = Path(path).stat()
+    return stat.S_ISREG(status.st_mode) and not status.st_size
 
 
 def read_shipped_sheet(path: Path, model: type[M], name: str, fix: str, default: Path) -> Sheet[M]:

@@ -22,8 +22,8 @@ def verify_outputs(records: Path) -> None:
     files = sorted(records.glob("**/*.json"), key=lambda path: path.stat().st_mtime_ns)
     written = {output: names for file in files for output, names in _read(file).items()}
     present = {Path(output): names for output, names in sorted(written.items()) if Path(output).exists()}
-    found = {output: _faults(output, names) for output, names in progress(list(present.items()), unit="outputs")}
-    faulty = {output: faults for output, faults in found.items() if faults}
+    faults_by_output = {output: _faults(output, names) for output, names in progress(list(present.items()), unit="outputs")}
+    faulty = {output: faults for output, faults in faults_by_output.items() if faults}
     if faulty:
         lines = "\n".join(f"  {output}: {', '.join(shortened(faults, SHOWN))}" for output, faults in faulty.items())
         raise TesseraError(

@@ -45,11 +45,11 @@ def open_address(
     return answer
 
 
-def copy_within(stream: IO[bytes], file: IO[bytes], most: int) -> tuple[int, str]:
-    """Copy `stream` to `file`, and return the number of bytes and their sha256. Stops soon after `most` bytes."""
+def copy_within(stream: IO[bytes], file: IO[bytes], max_bytes: int) -> tuple[int, str]:
+    """Copy `stream` to `file`, and return the number of bytes and their sha256. Stops soon after `max_bytes` bytes."""
     size = 0
     hashed = hashlib.sha256()
-    while size <= most and (chunk := stream.read(CHUNK)):
+    while size <= max_bytes and (chunk := stream.read(CHUNK)):
         size += len(chunk)
         hashed.update(chunk)
         file.write(chunk)
@@ -66,10 +66,10 @@ def check_public(connection: socket.socket) -> None:
 
     The connection is checked, and not a name: a name can mean another machine the next time that it is looked up.
     """
-    found = ip_address(connection.getpeername()[0].partition("%")[0])
-    inner = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    if not (inner or found).is_global:
-        raise Failed("private address", f"{found} is no public address; set `harvest.private` to ask machines of your own")
+    address = ip_address(connection.getpeername()[0].partition("%")[0])
+    embedded = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    if not (embedded or address).is_global:
+        raise Failed("private address", f"{address} is no public address; set `harvest.private` to ask machines of your own")
 
 
 class Deadline:
@@ -150,7 +150,7 @@ class _Watched(HTTPHandler, HTTPSHandler):
     def https_open(self, req: Request) -> HTTPResponse:
         return self.do_open(partial(self._connection, _SecureConnection), req)
 
-    def _connection(self, kind: type[_Connection], *given: Any, **named: Any) -> _Connection:
-        connection = kind(*given, **named)
+    def _connection(self, kind: type[_Connection], *arguments: Any, **options: Any) -> _Connection:
+        connection = kind(*arguments, **options)
         connection.connected = self._connected
         return connection

@@ -1,4 +1,4 @@
-"""What the packets of a video stream say about their frames, where FFmpeg does not expose it or containers are often wrong.
+"""Read from the packets of a video stream what FFmpeg does not expose, or containers often state wrongly.
 
 Codecs are named as FFmpeg names their decoders.
 """
@@ -163,9 +163,9 @@ def is_refreshed(packet: memoryview, header: bytes) -> bool:
 
 def _units(packet: memoryview, codec: str, header: bytes) -> Iterator[memoryview]:
     """Yield the NAL units of a packet, which may be empty."""
-    place = {"h264": 4, "hevc": 21}[codec]  # of the size of the lengths in `header`
-    if len(header) > place and header[0] == 1:
-        yield from _measured(packet, (header[place] & 3) + 1)
+    size_position = {"h264": 4, "hevc": 21}[codec]  # of the size of the lengths in `header`
+    if len(header) > size_position and header[0] == 1:
+        yield from _measured(packet, (header[size_position] & 3) + 1)
     else:
         yield from (memoryview(unit) for unit in bytes(packet).split(MARK)[1:])
 
@@ -184,12 +184,12 @@ def _measured(packet: memoryview, size: int) -> Iterator[memoryview]:
         packet = packet[end:]
 
 
-def _message(unit: memoryview, wanted: int) -> memoryview | None:
-    """Return the content of the message of type `wanted` in a unit of messages, 7.3.2.3.1, or None."""
+def _message(unit: memoryview, message_type: int) -> memoryview | None:
+    """Return the content of the message of type `message_type` in a unit of messages, 7.3.2.3.1, or None."""
     while len(unit) > 2:
         kind, unit = _number(unit)
         size, unit = _number(unit)
-        if kind == wanted and size:
+        if kind == message_type and size:
             return unit[:size]
         unit = unit[size:]
     return None

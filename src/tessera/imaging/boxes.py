@@ -21,9 +21,9 @@ def clip_box(box: Box, width: int, height: int) -> Box:
     return min(max(x0, 0.0), width), min(max(y0, 0.0), height), min(max(x1, 0.0), width), min(max(y1, 0.0), height)
 
 
-def overlap(one: Box, other: Box) -> float:
+def overlap(first: Box, second: Box) -> float:
     """Return the intersection over the union of two boxes, in [0, 1]; 0 if neither has an area."""
-    sides = [max(0.0, min(one[2 + axis], other[2 + axis]) - max(one[axis], other[axis])) for axis in (0, 1)]
+    sides = [max(0.0, min(first[2 + axis], second[2 + axis]) - max(first[axis], second[axis])) for axis in (0, 1)]
     both = sides[0] * sides[1]
-    areas = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (one, other))
+    areas = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (first, second))
     return both / (areas - both) if areas > both else 0.0

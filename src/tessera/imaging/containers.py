@@ -1,4 +1,4 @@
-"""The containers that are supported, and what they say about their video streams."""
+"""The containers that are supported, and what they state about their video streams."""
 
 from fractions import Fraction
 from typing import Any

@@ -123,8 +123,8 @@ class Fit:
         rows, columns = self._content(pad)
         # The black around it would darken the edges of the crop.
         beyond = rows.start, len(inside) - rows.stop, columns.start, inside.shape[1] - columns.stop
-        whole = resize(_extended(inside[rows, columns], beyond), *self.shape)
-        return whole[top : self.shape[0] - bottom, left : self.shape[1] - right]
+        padded = resize(_extended(inside[rows, columns], beyond), *self.shape)
+        return padded[top : self.shape[0] - bottom, left : self.shape[1] - right]
 
     def _content(self, pad: Pad) -> tuple[slice, slice]:
         """Return the rows and columns of the scaled shape that show the crop alone, and none of its padding; at least one."""

@@ -28,8 +28,8 @@ def formats_of(encoder: str) -> tuple[str, ...]:
         is_odd = not parts[0].is_luma or kind.has_palette or kind.is_big_endian or re.search("f16|msb", kind.name)
         return is_planar and not is_odd and all(8 <= part.bits <= 16 for part in parts)
 
-    formats = (av.VideoFormat(each.name) for each in av.Codec(encoder, "w").video_formats or ())
-    return tuple(each.name for each in formats if is_paintable(each))
+    formats = (av.VideoFormat(known_format.name) for known_format in av.Codec(encoder, "w").video_formats or ())
+    return tuple(known_format.name for known_format in formats if is_paintable(known_format))
 
 
 def closest_format(picture: "av.VideoFrame", formats: tuple[str, ...]) -> str:

@@ -44,10 +44,10 @@ def new_figure(path: Path, width: float, height: float) -> Iterator["Figure"]:
         if not is_themed:
             figure.savefig(path, dpi=100)
             return
-        drawn = io.StringIO()
+        svg = io.StringIO()
         # Without the date and the version of the library, equal figures are equal files.
-        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
-        Path(path).write_text(drawn.getvalue().replace("</style>", f"{_dark_style()}</style>", 1), encoding="utf-8")
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+        Path(path).write_text(svg.getvalue().replace("</style>", f"{_dark_style()}</style>", 1), encoding="utf-8")
 
 
 def _style(theme: Mapping[str, str]) -> dict[Any, Any]:
@@ -89,20 +89,20 @@ def _dark_style() -> str:
     return "\n".join(["\n@media (prefers-color-scheme: dark) {", *rules, "}\n"])
 
 
-def draw_bars(axes: "Axes", bars: Sequence[Bar], room: float) -> None:
-    """Draw horizontal `bars`, the first on top. The axis is `room` times as long as the longest bar, for the text beside it."""
+def draw_bars(axes: "Axes", bars: Sequence[Bar], stretch: float) -> None:
+    """Draw horizontal `bars`, the first on top. The axis is `stretch` times the longest bar, for the text beside it."""
     longest = max(sum(length for length, _ in bar.parts) for bar in bars)
-    for place, bar in enumerate(bars):
+    for row, bar in enumerate(bars):
         end = 0.0
         for length, colour in bar.parts:
-            axes.barh(place, length, left=end, height=0.6, color=colour)
+            axes.barh(row, length, left=end, height=0.6, color=colour)
             end += length
-        axes.annotate(bar.text, (end, place), (5, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.annotate(bar.text, (end, row), (5, 0), textcoords="offset points", va="center", fontsize=9)
     axes.set_yticks(range(len(bars)), [bar.name for bar in bars])
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     # Every bar has its number beside it, so a scale would add nothing.
-    axes.set_xlim(0, longest * room or 1)
+    axes.set_xlim(0, longest * stretch or 1)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
 

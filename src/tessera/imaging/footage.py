@@ -51,5 +51,5 @@ def read_footage(path: Path, kind: str, indices: Iterable[int], stills: Sequence
         packets = read_packets(path)
         yield from read_frames(path, packets, (index for index in indices if index < len(packets)))
     else:
-        known = {still.index: still for still in stills}
-        yield from (known[index] for index in indices if index in known)
+        still_of = {still.index: still for still in stills}
+        yield from (still_of[index] for index in indices if index in still_of)

@@ -88,13 +88,13 @@ class VideoFrame:
         picture = self.picture
         if picture is None or not _is_plain(picture) or picture.height < SPARSE * height:
             return self.image()
-        # Rounding may move a place to the row before or after it.
-        places = (np.arange(height) + 0.5) * (picture.height / height) - 0.5
-        rows = np.floor(np.add.outer([-1e-3, 1e-3], places)).astype(np.intp)
+        # Rounding may move a position to the row before or after it.
+        positions = (np.arange(height) + 0.5) * (picture.height / height) - 0.5
+        rows = np.floor(np.add.outer([-1e-3, 1e-3], positions)).astype(np.intp)
         pairs = np.unique(np.stack([rows, rows + 1]).clip(0, picture.height - 1) // 2)
-        made = _pixels(converted("image_for", _pairs(picture, pairs), format="rgb24"), 3)
+        pixels = _pixels(converted("image_for", _pairs(picture, pairs), format="rgb24"), 3)
         image = np.empty((picture.height // 2, 2, picture.width, 3), np.uint8)
-        image[pairs] = made.reshape(-1, *image.shape[1:])
+        image[pairs] = pixels.reshape(-1, *image.shape[1:])
         return image.reshape(-1, *image.shape[2:])
 
     @property
@@ -186,9 +186,10 @@ def rgb(picture: "av.VideoFrame", matrix: Matrix, dtype: Depth = np.uint8) -> np
     if dtype == np.uint8 and _is_clip(picture):
         image = _rgb_of_clip(picture)
     else:
-        made = converted("image", picture, format="rgb24" if dtype == np.uint8 else "rgb48le")
-        image = _pixels(made, 3 * np.dtype(dtype).itemsize).view(dtype).reshape(made.height, made.width, 3)
-        if made is picture:
+        converted_picture = converted("image", picture, format="rgb24" if dtype == np.uint8 else "rgb48le")
+        pixels = _pixels(converted_picture, 3 * np.dtype(dtype).itemsize).view(dtype)
+        image = pixels.reshape(converted_picture.height, converted_picture.width, 3)
+        if converted_picture is picture:
             image = image.copy()
     return np.ascontiguousarray(upright(image, matrix))
 
@@ -287,7 +288,7 @@ def _part(picture: "av.VideoFrame", x0: int, y0: int, x1: int, y1: int) -> "av.V
     part = av.VideoFrame(x1 - x0, y1 - y0, picture.format.name)
     part.colorspace, part.color_range = picture.colorspace, picture.color_range
     for old, new, step in zip(picture.planes, part.planes, (1, 2, 2), strict=True):
-        rows, out = (np.frombuffer(memoryview(each), np.uint8).reshape(-1, each.line_size) for each in (old, new))
+        rows, out = (np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size) for plane in (old, new))
         inside = rows[y0 // step : y1 // step, x0 // step : -(-x1 // step)]
         out[: inside.shape[0], : inside.shape[1]] = inside
     return part

@@ -191,12 +191,12 @@ def _select_page(image: Any) -> None:
 def _orientation(image: "PillowImage") -> tuple[int, str]:
     """Return the EXIF orientation of `image`, 1 if it has none, and a remark."""
     try:
-        found = image.getexif().get(0x0112, 1)
+        orientation = image.getexif().get(0x0112, 1)
     except MemoryError:
         raise
     except Exception:  # a broken block of EXIF does not spoil the picture
         return 1, "its EXIF is broken, so that it may be turned"
-    return found if found in range(1, 9) else 1, ""
+    return orientation if orientation in range(1, 9) else 1, ""
 
 
 def _upright(image: "PillowImage", orientation: int) -> "PillowImage":
@@ -295,11 +295,11 @@ def _transform(profile: bytes, mode: str) -> tuple[Any, bool, str]:
     if len(profile) > MAX_PROFILE:
         return None, False, f"its colour profile is ignored: it has {len(profile):,} bytes"
     try:
-        given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = given.profile.xcolor_space
+        source_profile = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        space = source_profile.profile.xcolor_space
         if space != SPACES[mode]:
             return None, False, f"its colour profile is ignored: it is for {space.strip()}, the picture is {mode}"
-        transform = ImageCms.buildTransform(given, ImageCms.createProfile("sRGB"), mode, "RGB")
+        transform = ImageCms.buildTransform(source_profile, ImageCms.createProfile("sRGB"), mode, "RGB")
     except MemoryError:
         raise
     except Exception as error:  # a profile is data of others, too

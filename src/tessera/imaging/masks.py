@@ -43,8 +43,8 @@ def rle_counts(rle: str) -> np.ndarray:
     lengths = ends - starts + 1
     if lengths.max() > 7:
         raise ValueError("a run is longer than any image")
-    places = np.arange(len(codes)) - np.repeat(starts, lengths)
-    counts = np.add.reduceat((codes & 31) << (5 * places), starts)
+    digits = np.arange(len(codes)) - np.repeat(starts, lengths)
+    counts = np.add.reduceat((codes & 31) << (5 * digits), starts)
     counts -= np.where(codes[ends] & 16, 1 << (5 * lengths), 0)
     # From the fourth on, a count is stored as its difference from the count two places before it.
     counts[1::2] = np.cumsum(counts[1::2])

@@ -12,27 +12,27 @@ PAIRS_AT_ONCE = 1 << 17
 
 
 def find_duplicates(hashes: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for each of `hashes`, the index of the kept hash that represents it, and the Hamming distance to it in bits.
+    """Return, for each of `hashes`, the index of the hash that represents it, and the Hamming distance to it in bits.
 
-    `hashes`: uint64 (N,). Both results: int64 (N,). A hash is kept, and represents itself, if no earlier kept hash lies within
-    `distance` of it. Any other hash is represented by the nearest kept hash, the earliest of several. The result is the same as
-    comparing every hash with all kept ones, but takes far less time for small distances.
+    `hashes`: uint64 (N,). Both results: int64 (N,). A hash represents itself if no earlier representative lies within
+    `distance` of it. Any other hash is represented by the nearest representative, the earliest of several. The result is
+    the same as comparing every hash with all representatives, but takes far less time for small distances.
     """
     distinct, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     order = np.argsort(first)
-    kept = _greedy(distinct[order], distance)
-    nearest, bits = _nearest(distinct, distinct[order][kept], distance)
-    return first[order][kept][nearest][inverse], bits[inverse]
+    chosen = _greedy(distinct[order], distance)
+    nearest, bits = _nearest(distinct, distinct[order][chosen], distance)
+    return first[order][chosen][nearest][inverse], bits[inverse]
 
 
 def _greedy(hashes: np.ndarray, distance: int) -> np.ndarray:
-    """Return the indices of the distinct `hashes` that are kept, ascending."""
+    """Return the indices of the distinct `hashes` that represent themselves, ascending."""
     if len(hashes) <= SMALL:
         free = np.ones(len(hashes), bool)
         near = np.bitwise_count(hashes[:, None] ^ hashes) <= distance
-        for place in range(len(hashes)):
-            if free[place]:
-                free[place + 1 :] &= ~near[place, place + 1 :]
+        for index in range(len(hashes)):
+            if free[index]:
+                free[index + 1 :] &= ~near[index, index + 1 :]
         return np.flatnonzero(free)
     # Hashes of the second half that the first half represents need no comparison with each other. Otherwise, thousands of
     # nearly black frames would be compared all with all.
@@ -50,10 +50,10 @@ def _nearest(queries: np.ndarray, hashes: np.ndarray, distance: int) -> tuple[np
     """
     # Distance and index in one number, so that the smallest number is the answer.
     best = np.full(len(queries), (BITS + 1) * len(hashes), np.int64)
-    for asked, begins, places, order, bits in _candidates(queries, hashes, distance):
+    for query_indices, begins, positions, order, bits in _candidates(queries, hashes, distance):
         # The sort is stable, so indices ascend within a bucket.
-        winners = np.minimum.reduceat(bits * np.int64(len(hashes)) + places, begins)
-        best[asked] = np.minimum(best[asked], winners - winners % len(hashes) + order[winners % len(hashes)])
+        winners = np.minimum.reduceat(bits * np.int64(len(hashes)) + positions, begins)
+        best[query_indices] = np.minimum(best[query_indices], winners - winners % len(hashes) + order[winners % len(hashes)])
     return best % len(hashes), best // len(hashes)
 
 
@@ -63,11 +63,12 @@ def close_pairs(queries: np.ndarray, hashes: np.ndarray, distance: int) -> tuple
     `queries`: uint64 (N,). `hashes`: uint64 (M,). Results: int64 (P,), the indices of the queries and those of the hashes.
     """
     pairs = [np.zeros(0, np.int64)]
-    for asked, begins, places, order, bits in _candidates(queries, hashes, distance):
+    for query_indices, begins, positions, order, bits in _candidates(queries, hashes, distance):
         near = bits <= distance
-        pairs.append(np.repeat(asked, np.diff(begins, append=len(places)))[near] * np.int64(len(hashes)) + order[places[near]])
-    found = np.unique(np.concatenate(pairs))
-    return found // max(1, len(hashes)), found % max(1, len(hashes))
+        left = np.repeat(query_indices, np.diff(begins, append=len(positions)))[near]
+        pairs.append(left * np.int64(len(hashes)) + order[positions[near]])
+    codes = np.unique(np.concatenate(pairs))
+    return codes // max(1, len(hashes)), codes % max(1, len(hashes))
 
 
 def _candidates(
@@ -75,25 +76,26 @@ def _candidates(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Yield pairs to compare; all pairs within `distance` bits are among them, and some several times.
 
-    Each item: the indices of some `queries`; where the pairs of each begin in the following; the places of their partners in
-    the order of `hashes` that comes next; and the distance of each pair in bits.
+    Each item: the indices of some `queries`; where the pairs of each begin in the following; the positions of their partners
+    in the order of `hashes` that comes next; and the distance of each pair in bits.
     """
     for mask in _masks(len(queries), len(hashes), distance):
         order = np.argsort(hashes & mask, kind="stable")
         sorted_hashes = hashes[order]
         # Sorted queries visit the buckets in the order of memory.
-        asking = np.argsort(queries & mask)
-        wanted = queries[asking] & mask
-        starts = np.searchsorted(sorted_hashes & mask, wanted, side="left")
-        counts = np.searchsorted(sorted_hashes & mask, wanted, side="right") - starts
-        found = counts > 0
-        asking, starts, counts = asking[found], starts[found], counts[found]
+        query_order = np.argsort(queries & mask)
+        buckets = queries[query_order] & mask
+        starts = np.searchsorted(sorted_hashes & mask, buckets, side="left")
+        counts = np.searchsorted(sorted_hashes & mask, buckets, side="right") - starts
+        has_partner = counts > 0
+        query_order, starts, counts = query_order[has_partner], starts[has_partner], counts[has_partner]
         for part in _parts(counts):
-            asked, count = asking[part], counts[part]
+            query_indices, count = query_order[part], counts[part]
             begins = np.cumsum(count) - count
-            places = np.repeat(starts[part] - begins, count)
-            places += np.arange(len(places))
-            yield asked, begins, places, order, np.bitwise_count(np.repeat(queries[asked], count) ^ sorted_hashes[places])
+            positions = np.repeat(starts[part] - begins, count)
+            positions += np.arange(len(positions))
+            bits = np.bitwise_count(np.repeat(queries[query_indices], count) ^ sorted_hashes[positions])
+            yield query_indices, begins, positions, order, bits
 
 
 def _masks(queries: int, hashes: int, distance: int) -> Iterator[np.uint64]:

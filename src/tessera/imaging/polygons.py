@@ -109,11 +109,11 @@ def outline(mask: np.ndarray) -> Ring:
     corner_of[numbers[rows, columns]] = np.arange(len(points))
     nearest = corner_of[numbers]
     neighbours = ((nearest[:, :-1], nearest[:, 1:]), (nearest[:-1], nearest[1:]))
-    one, other = (np.concatenate([pair[side].ravel() for pair in neighbours]) for side in (0, 1))
-    apart = (one >= 0) & (other >= 0) & (part_of[one] != part_of[other])
-    one, other = one[apart], other[apart]
-    order = np.argsort(np.hypot(*(points[one] - points[other]).T), kind="stable")
-    ring = points[_bridged(rings, part_of, one[order], other[order])] + [x0, y0]
+    left, right = (np.concatenate([pair[side].ravel() for pair in neighbours]) for side in (0, 1))
+    apart = (left >= 0) & (right >= 0) & (part_of[left] != part_of[right])
+    left, right = left[apart], right[apart]
+    order = np.argsort(np.hypot(*(points[left] - points[right]).T), kind="stable")
+    ring = points[_bridged(rings, part_of, left[order], right[order])] + [x0, y0]
     # Corners at which the ring does not turn are left out, also those that repeat the one before.
     step = np.roll(ring, -1, axis=0) - ring
     ring, step = ring[step.any(axis=1)], step[step.any(axis=1)]
@@ -123,10 +123,10 @@ def outline(mask: np.ndarray) -> Ring:
     return corners
 
 
-def _bridged(rings: Sequence[Ring], part_of: np.ndarray, one: np.ndarray, other: np.ndarray) -> list[int]:
+def _bridged(rings: Sequence[Ring], part_of: np.ndarray, left: np.ndarray, right: np.ndarray) -> list[int]:
     """Join `rings` by bridges to one ring, and return the numbers of its corners.
 
-    The corners of all rings are numbered in a row. `part_of`: the ring of each corner. `one`, `other`: the corners at the ends
+    The corners of all rings are numbered in a row. `part_of`: the ring of each corner. `left`, `right`: the corners at the ends
     of each possible bridge, the shortest first. A bridge is used if no earlier ones join its parts (Kruskal, 1956).
     """
     ends = np.cumsum([len(ring) for ring in rings])
@@ -139,19 +139,19 @@ def _bridged(rings: Sequence[Ring], part_of: np.ndarray, one: np.ndarray, other:
             above[part] = part = above[above[part]]
         return part
 
-    for here, there, part, target in zip(
-        one.tolist(), other.tolist(), part_of[one].tolist(), part_of[other].tolist(), strict=True
+    for start, stop, part, target in zip(
+        left.tolist(), right.tolist(), part_of[left].tolist(), part_of[right].tolist(), strict=True
     ):
         if (root := tree(part)) != (end := tree(target)):
             above[root] = end
             # Each end gets a copy, so that the ring passes both twice: before and after it goes around the other part.
-            after += [after[there], after[here]]
-            corners += [there, here]
-            after[here], after[there] = len(after) - 2, len(after) - 1
-    place, passed = after[0], [0]
-    while place:
-        passed.append(corners[place])
-        place = after[place]
+            after += [after[stop], after[start]]
+            corners += [stop, start]
+            after[start], after[stop] = len(after) - 2, len(after) - 1
+    current, passed = after[0], [0]
+    while current:
+        passed.append(corners[current])
+        current = after[current]
     return passed
 
 
@@ -194,16 +194,16 @@ def contains(ring: Ring, points: np.ndarray) -> np.ndarray:
     on = np.zeros(len(points), dtype=bool)
     for edges in np.split(np.arange(len(ring)), np.flatnonzero(np.diff(np.cumsum(counts) // CHUNK)) + 1):
         edge = np.repeat(edges, counts[edges])
-        place = np.arange(len(edge)) - np.repeat(np.cumsum(counts[edges]) - counts[edges], counts[edges])
-        number = order[first[edge] + place]
+        offset = np.arange(len(edge)) - np.repeat(np.cumsum(counts[edges]) - counts[edges], counts[edges])
+        number = order[first[edge] + offset]
         point = points[number]
         side = step[edge, 0] * (point[:, 1] - ring[edge, 1]) - step[edge, 1] * (point[:, 0] - ring[edge, 0])
         on[number[(side == 0) & ((low[edge] <= point) & (point <= high[edge])).all(axis=1)]] = True
         crosses = (ring[edge, 1] <= point[:, 1]) != (following[edge, 1] <= point[:, 1])
         to_the_right = crosses & ((side > 0) == (step[edge, 1] > 0))
         crossed += np.bincount(number[to_the_right], minlength=len(points))
-    found: np.ndarray = (crossed % 2 == 1) | on
-    return found
+    is_inside: np.ndarray = (crossed % 2 == 1) | on
+    return is_inside
 
 
 def clip(part: Part, width: int, height: int) -> Part | None:

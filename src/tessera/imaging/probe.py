@@ -99,17 +99,17 @@ def _read(path: Path, check: Check, look: Look | None, *, at_once: bool = False)
     with open_container(path) as container:
         video, stated = _stated(container, path)
         first = None
-        looked = -math.inf
-        found = PacketList(container, video)
+        shown_at = -math.inf
+        packet_list = PacketList(container, video)
         doubt = False
         for packet, frames in _decode(video, path, check, look is not None, at_once=at_once):
-            found.add(packet)
+            packet_list.add(packet)
             doubt = doubt or packet.is_corrupt
             for frame in frames:
                 first = first or frame
-                if look is not None and (frame.time is None or abs(frame.time - looked) >= LOOK_EVERY):
-                    looked = frame.time or 0.0
-                    look(VideoFrame(0, None, looked, frame).image(), f"at {looked:.3f} s")
+                if look is not None and (frame.time is None or abs(frame.time - shown_at) >= LOOK_EVERY):
+                    shown_at = frame.time or 0.0
+                    look(VideoFrame(0, None, shown_at, frame).image(), f"at {shown_at:.3f} s")
         # The keyframes may lie before the first frame that an edit list shows. And where recordings were joined, the container
         # takes packets for damaged that are not.
         # Some containers do not say which frames are keyframes.
@@ -118,7 +118,7 @@ def _read(path: Path, check: Check, look: Look | None, *, at_once: bool = False)
         if first is None:
             raise Failed("no frames", f"{quoted(path)}: no frame of its video stream can be decoded; copy it again")
         require_colours(first)
-        return first, found.packets(path), stated
+        return first, packet_list.packets(path), stated
 
 
 def _stated(container: Any, path: Path) -> tuple[Any, dict[str, Any]]:
@@ -157,7 +157,7 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool, *, at_once:
         context.skip_frame = "NONKEY"
     begins = None  # the stamp of the first keyframe, until the second comes
     started, lacks, done = at_once, False, False
-    place = 0.0
+    position = 0.0
     packets = _packets(video)
     try:
         packet = next(packets, None)
@@ -171,7 +171,7 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool, *, at_once:
             elif begins is not None and (stamp is None or stamp < begins):
                 lacks = True
             if packet.dts is not None:
-                place = float((packet.dts - (video.start_time or 0)) * packet.time_base)
+                position = float((packet.dts - (video.start_time or 0)) * packet.time_base)
             if packet.is_corrupt and not (following and following.size):
                 raise _truncated(path)
             frames = []
@@ -189,7 +189,7 @@ def _decode(video: Any, path: Path, check: Check, must_decode: bool, *, at_once:
     except av.error.FFmpegError as error:
         raise Failed(
             "corrupted",
-            f"{quoted(path)} cannot be decoded near {place:.1f} s ({error.strerror}); copy it again, or re-encode it",
+            f"{quoted(path)} cannot be decoded near {position:.1f} s ({error.strerror}); copy it again, or re-encode it",
         ) from None
 
 
@@ -223,15 +223,15 @@ def _require_whole(file: BinaryIO, path: Path) -> None:
     size = os.fstat(file.fileno()).st_size
     head = file.read(12)
     if head[4:8] in BOXES:
-        whole = _boxes_are_whole(file, size)
+        is_complete = _boxes_are_whole(file, size)
     elif head[:4] == b"RIFF" and head[8:12] in {b"AVI ", b"AVIX"}:
         declared = int.from_bytes(head[4:8], "little")
-        whole = declared == 0 or declared + 8 <= size + 1
+        is_complete = declared == 0 or declared + 8 <= size + 1
     elif head[:4] == b"\x1a\x45\xdf\xa3":
-        whole = _segment_is_whole(file, size)
+        is_complete = _segment_is_whole(file, size)
     else:
-        whole = True
-    if not whole:
+        is_complete = True
+    if not is_complete:
         raise _truncated(path)
     file.seek(0)
 

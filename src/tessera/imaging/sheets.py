@@ -55,8 +55,8 @@ def contact_sheet(title: str, bands: dict[str, list[tuple[np.ndarray, str]]], ti
     for heading, tiles in bands.items():
         write(sheet, heading, (GAP, top), LINE, COLOURS[1], PAPER)
         top += LINE + GAP
-        for place, (image, caption) in enumerate(tiles):
-            x, y = GAP + step_x * (place % columns), top + steps[heading] * (place // columns)
+        for number, (image, caption) in enumerate(tiles):
+            x, y = GAP + step_x * (number % columns), top + steps[heading] * (number // columns)
             left = x + (tile - image.shape[1]) // 2
             sheet[y : y + image.shape[0], left : left + image.shape[1]] = image
             write(sheet[:, x : x + tile], caption, (0, y + steps[heading] - LINE - GAP), LINE, INK, PAPER)

@@ -19,10 +19,10 @@ def parse_spans(texts: Sequence[str]) -> list[Span]:
     """
     spans = []
     for text in texts:
-        found = re.fullmatch(rf"\s*{TIME}\s*-\s*{TIME}\s*", text)
-        if not found:
+        match = re.fullmatch(rf"\s*{TIME}\s*-\s*{TIME}\s*", text)
+        if not match:
             raise ValueError(f"{text!r} is no time span; write for example 90-95.5 or 1:02:10-1:03:00")
-        numbers = [Fraction(each or 0) for each in found.groups()]
+        numbers = [Fraction(digits or 0) for digits in match.groups()]
         begin, end = (3600 * hours + 60 * minutes + seconds for hours, minutes, seconds in (numbers[:3], numbers[3:]))
         if begin >= end:
             raise ValueError(f"{text!r}: the end must lie after the begin")
@@ -37,5 +37,5 @@ def inside(time: np.ndarray, spans: Sequence[Span]) -> np.ndarray:
     if not spans:
         return np.ones(len(time), bool)
     rounded = time.round(6)
-    found: np.ndarray = np.logical_or.reduce([(float(begin) <= rounded) & (rounded < float(end)) for begin, end in spans])
-    return found
+    is_inside: np.ndarray = np.logical_or.reduce([(float(begin) <= rounded) & (rounded < float(end)) for begin, end in spans])
+    return is_inside

@@ -61,21 +61,21 @@ def arrange(
     container allows jumps ahead.
     """
     closed, jumps = close_jumps(packets, time_base, rate, may_jump=may_jump)
-    if 0 < delay < len(closed) - 1 and all(each.pts == each.dts for each in closed):
+    if 0 < delay < len(closed) - 1 and all(packet_stamps.pts == packet_stamps.dts for packet_stamps in closed):
         # The container, such as MXF, has no presentation time stamps, and FFmpeg copies the others.
-        closed = [each._replace(pts=None) for each in closed]
+        closed = [packet_stamps._replace(pts=None) for packet_stamps in closed]
     gap = _gap(closed, time_base, rate)
-    pts = [each.pts for each in closed]
+    pts = [packet_stamps.pts for packet_stamps in closed]
     if None not in (likely := _filled(closed, delay, gap)):
         stamps = np.array(likely, np.int64)
         order = np.argsort(stamps, kind="stable")
-        if _is_plausible(stamps[order], order, [each.dts for each in closed], delay, gap):
+        if _is_plausible(stamps[order], order, [packet_stamps.dts for packet_stamps in closed], delay, gap):
             return Timeline(order, stamps[order], True, gap, jumps)
     frames = decoded()
     shown = [
-        _sane(closed[release].dts if pts[place] is None and release is not None else pts[place]) for place, release in frames
+        _sane(closed[release].dts if pts[index] is None and release is not None else pts[index]) for index, release in frames
     ]
-    order = np.array([place for place, _ in frames], np.int64)
+    order = np.array([index for index, _ in frames], np.int64)
     if all(stamp is None for stamp in shown):
         return Timeline(order, np.arange(len(order)), False, 1, [])
     return Timeline(order, interpolated(shown, gap), True, gap, jumps)
@@ -90,10 +90,10 @@ def close_jumps(
     part after a jump follows the one before it. A stamp that is out of line with those before and after it is None. `shifts`:
     those of another stream of the file, which are used if there are as many. For the other arguments see `arrange`.
     """
-    usual = round(1 / rate / time_base) if rate else 0
+    frame_ticks = round(1 / rate / time_base) if rate else 0
     back, ahead, far = (seconds / float(time_base) for seconds in (BACK, AHEAD, FAR_AHEAD))
-    places = [place for place, each in enumerate(packets) if each.dts is not None]
-    stated = [each.dts for each in packets if each.dts is not None]
+    indices = [index for index, stamps in enumerate(packets) if stamps.dts is not None]
+    stated = [stamps.dts for stamps in packets if stamps.dts is not None]
     jumps: list[tuple[int, int]] = []
     wrong: set[int] = set()
     good: list[int] = []  # positions in `stated` of stamps that are in line
@@ -101,22 +101,22 @@ def close_jumps(
     for number, dts in enumerate(stated):
         if good:
             last = stated[good[-1]]
-            after = last + (packets[places[good[-1]]].duration or usual)
+            after = last + (packets[indices[good[-1]]].duration or frame_ticks)
             goes_back = dts < last - back
             if goes_back and len(good) > 1 and stated[good[-2]] < dts:
-                wrong.add(places[good.pop()])  # the stamp before this one was too high
+                wrong.add(indices[good.pop()])  # the stamp before this one was too high
             elif goes_back or dts - after > ahead:
                 following = stated[number + 1 : number + 2]
-                if all(last < each for each in following) if goes_back else any(last < each < dts for each in following):
-                    wrong.add(places[number])
+                if all(last < stamp for stamp in following) if goes_back else any(last < stamp < dts for stamp in following):
+                    wrong.add(indices[number])
                     continue
                 if goes_back or may_jump or dts - after > far:
                     shift += after - dts
-                    jumps.append((places[number], shift))
+                    jumps.append((indices[number], shift))
                     good.clear()
         good.append(number)
     if len(jumps) == len(shifts):
-        jumps = [(place, given) for (place, _), given in zip(jumps, shifts, strict=True)]
+        jumps = [(index, ticks) for (index, _), ticks in zip(jumps, shifts, strict=True)]
     return _shifted(packets, jumps, wrong) if jumps or wrong else list(packets), jumps
 
 
@@ -125,9 +125,9 @@ def _shifted(packets: Sequence[Stamps], jumps: list[tuple[int, int]], wrong: set
     starts = dict(jumps)
     shift = 0
     closed = []
-    for place, (pts, dts, duration) in enumerate(packets):
-        shift = starts.get(place, shift)
-        is_wrong = place in wrong
+    for index, (pts, dts, duration) in enumerate(packets):
+        shift = starts.get(index, shift)
+        is_wrong = index in wrong
         closed.append(Stamps(None if is_wrong else _sane(pts, shift), None if is_wrong else _sane(dts, shift), duration))
     return closed
 
@@ -141,15 +141,15 @@ def _filled(packets: Sequence[Stamps], delay: int, gap: int) -> list[int | None]
 
     These are the same stamps, sorted, `delay` frames earlier. MPEG-PS has stamps for some frames only.
     """
-    pts = [each.pts for each in packets]
-    missing = [place for place, stamp in enumerate(pts) if stamp is None]
-    dts = sorted(each.dts for each in packets if each.dts is not None)
+    pts = [stamps.pts for stamps in packets]
+    missing = [index for index, stamp in enumerate(pts) if stamp is None]
+    dts = sorted(stamps.dts for stamps in packets if stamps.dts is not None)
     if missing and 2 * len(missing) < len(pts) == len(dts):
         after = (dts[-1] + gap * (number + 1) for number in range(delay))
         left = sorted({*dts[delay:], *after}.difference(pts))
         if len(left) == len(missing):
-            for place, stamp in zip(missing, left, strict=True):
-                pts[place] = stamp
+            for index, stamp in zip(missing, left, strict=True):
+                pts[index] = stamp
     return pts
 
 
@@ -162,7 +162,7 @@ def _is_plausible(pts: np.ndarray, order: np.ndarray, dts: Sequence[int | None],
     """
     if not (pts[1:] > pts[:-1]).all() or (order - np.arange(len(order))).max(initial=0) > delay:
         return False
-    if any(stamp is not None and stamp > shown for stamp, shown in zip((dts[each] for each in order), pts, strict=True)):
+    if any(stamp is not None and stamp > shown for stamp, shown in zip((dts[index] for index in order), pts, strict=True)):
         return False
     stated = np.array(sorted(stamp for stamp in dts if stamp is not None), np.int64)
     if not delay or not len(stated):
@@ -172,15 +172,15 @@ def _is_plausible(pts: np.ndarray, order: np.ndarray, dts: Sequence[int | None],
     return any(_is_constant(pts[max(0, -by) :], stated[max(0, by) :], gap / 2) for by in late)
 
 
-def _is_constant(one: np.ndarray, other: np.ndarray, tolerance: float) -> bool:
-    length = min(len(one), len(other))
-    difference = one[:length] - other[:length]
+def _is_constant(left: np.ndarray, right: np.ndarray, tolerance: float) -> bool:
+    length = min(len(left), len(right))
+    difference = left[:length] - right[:length]
     return bool(difference.max() - difference.min() < tolerance)
 
 
 def _gap(packets: Sequence[Stamps], time_base: Fraction, rate: Fraction) -> int:
     """Return the usual ticks from one frame to the next."""
-    dts = [each.dts for each in packets]
+    dts = [stamps.dts for stamps in packets]
     gaps = [late - soon for soon, late in pairwise(dts) if soon is not None and late is not None and late > soon]
     return int(median(gaps)) if gaps else max(1, round(1 / rate / time_base))
 
@@ -191,13 +191,13 @@ def interpolated(stamps: Sequence[int | None], gap: int) -> np.ndarray:
     As many as possible are kept: the longest increasing sequence of them. The others lie evenly between these, or `gap`
     ticks apart before the first and after the last of them.
     """
-    kept = _increasing(stamps, gap)
-    good = [stamp for place in kept if (stamp := stamps[place]) is not None]
-    places = [-1, *kept, len(stamps)]
+    used = _increasing(stamps, gap)
+    good = [stamp for index in used if (stamp := stamps[index]) is not None]
+    bounds = [-1, *used, len(stamps)]
     # Differences from the first stamp are exact as floats, where large stamps are not.
-    values = [-gap * (kept[0] + 1), *(stamp - good[0] for stamp in good), good[-1] - good[0] + gap * (len(stamps) - kept[-1])]
+    values = [-gap * (used[0] + 1), *(stamp - good[0] for stamp in good), good[-1] - good[0] + gap * (len(stamps) - used[-1])]
     count = np.arange(len(stamps))
-    even = np.rint(np.interp(count, places, values)).astype(np.int64)
+    even = np.rint(np.interp(count, bounds, values)).astype(np.int64)
     # Where no tick is left between two stamps, the later ones move by a tick.
     ascending: np.ndarray = np.maximum.accumulate(even - count) + count + good[0]
     return ascending
@@ -208,24 +208,24 @@ def _increasing(stamps: Sequence[int | None], gap: int) -> list[int]:
 
     At most `WRONG` stamps in a row are left out between two that are not.
     """
-    known = [(place, stamp) for place, stamp in enumerate(stamps) if stamp is not None]
+    present = [(index, stamp) for index, stamp in enumerate(stamps) if stamp is not None]
     # For the best sequence that ends at each stamp: how many stamps it leaves out and how uneven it is, and the one before.
     costs: list[tuple[int, int]] = []
     before: list[int | None] = []
-    for number, (place, stamp) in enumerate(known):
-        ways: list[tuple[tuple[int, int], int | None]] = [((number, 0), None)]
+    for number, (index, stamp) in enumerate(present):
+        paths: list[tuple[tuple[int, int], int | None]] = [((number, 0), None)]
         for last in range(max(0, number - WRONG - 1), number):
-            there, sooner = known[last]
+            earlier, sooner = present[last]
             if sooner < stamp:
                 out, uneven = costs[last]
-                way = out + number - last - 1, uneven + abs(stamp - sooner - gap * (place - there))
-                ways.append((way, last))
-        cost, previous = min(ways, key=lambda way: way[0])
+                way = out + number - last - 1, uneven + abs(stamp - sooner - gap * (index - earlier))
+                paths.append((way, last))
+        cost, previous = min(paths, key=lambda way: way[0])
         costs.append(cost)
         before.append(previous)
-    at: int | None = min(range(len(known)), key=lambda number: (costs[number][0] + len(known) - number, costs[number][1]))
-    kept: list[int] = []
-    while at is not None:
-        kept.append(known[at][0])
-        at = before[at]
-    return kept[::-1]
+    end: int | None = min(range(len(present)), key=lambda number: (costs[number][0] + len(present) - number, costs[number][1]))
+    chain: list[int] = []
+    while end is not None:
+        chain.append(present[end][0])
+        end = before[end]
+    return chain[::-1]

@@ -1,6 +1,6 @@
-"""What becomes of everything in a film but its pictures, when other pictures take their place.
+"""Copy everything in a film except its pictures, which are replaced.
 
-It is decided before a picture is encoded, so that no fault of a sound track costs the work on the pictures.
+What can be copied is decided before a picture is encoded, so that no fault of a sound track costs the work on the pictures.
 """
 
 import io
@@ -90,8 +90,8 @@ def plan_tracks(path: Path) -> Tracks:
         name, ways = min(plans, key=lambda plan: list(plan[1].values()).count(None))
         remarks = [_remark(stream, ways[stream.index], name) for stream in others if ways[stream.index] in ("encode", None)]
         if name != first:
-            kept = [_named(stream) for stream in others if plans[0][1][stream.index] is None and ways[stream.index]]
-            remarks.append(f"{SUFFIXES[name]} instead of {SUFFIXES[first]}, which cannot hold {', '.join(kept)}")
+            gained = [_named(stream) for stream in others if plans[0][1][stream.index] is None and ways[stream.index]]
+            remarks.append(f"{SUFFIXES[name]} instead of {SUFFIXES[first]}, which cannot hold {', '.join(gained)}")
         sounds = tuple(stream.index for stream in others if stream.type == "audio")
         return Tracks(name, {index: way for index, way in ways.items() if way}, sounds, tuple(remarks))
 
@@ -137,12 +137,12 @@ def _holds(container: str, path: Path, stream: "Stream") -> bool:
             open_container(path) as original,
             av.open(io.BytesIO(), "w", format=container, container_options=OPTIONS) as output,
         ):
-            made = output.add_stream_from_template(stream, opaque=True)
+            copy = output.add_stream_from_template(stream, opaque=True)
             output.start_encoding()
             # The first packet of subtitles may come late.
             tried = demux(original, original.streams[stream.index]) if stream.type != "subtitle" else iter(())
             for number, packet in enumerate(islice(tried, TRIED)):
-                packet.stream, packet.pts, packet.dts = made, *[round(number / packet.time_base)] * 2  # a second apart
+                packet.stream, packet.pts, packet.dts = copy, *[round(number / packet.time_base)] * 2  # a second apart
                 output.mux_one(packet)
     except (av.error.FFmpegError, ValueError):
         return False
@@ -159,8 +159,8 @@ def _named(stream: "Stream") -> str:
 def _remark(stream: "Stream", way: Way | None, container: str) -> str:
     if way == "encode":
         is_lossless = sound_codec(stream) == LOSSLESS
-        how = "FLAC, without loss" if is_lossless else f"AAC, {BITS_PER_CHANNEL // 1000} kbit/s per channel"
-        return f"{_named(stream)} is encoded again as {how}: {SUFFIXES[container]} cannot hold it"
+        encoding = "FLAC, without loss" if is_lossless else f"AAC, {BITS_PER_CHANNEL // 1000} kbit/s per channel"
+        return f"{_named(stream)} is encoded again as {encoding}: {SUFFIXES[container]} cannot hold it"
     return f"{_named(stream)} is left out: {SUFFIXES[container]} cannot hold it"
 
 
@@ -215,11 +215,11 @@ class TrackCopy:
                     self._attach(container, stream)
                 elif way:
                     template = partial(output.add_stream_from_template, opaque=True)
-                    made = (partial(add_sound, output) if way == "encode" else template)(stream)
-                    made.metadata.update(kept(stream.metadata))
-                    made.disposition = stream.disposition
-                    self._streams[stream.index] = made
-                    self._names[made.index] = _named(stream)
+                    output_stream = (partial(add_sound, output) if way == "encode" else template)(stream)
+                    output_stream.metadata.update(copied_tags(stream.metadata))
+                    output_stream.disposition = stream.disposition
+                    self._streams[stream.index] = output_stream
+                    self._names[output_stream.index] = _named(stream)
 
     def _attach(self, container: "InputContainer", stream: Any) -> None:
         codec = getattr(stream.codec_context, "name", "")
@@ -236,28 +236,28 @@ class TrackCopy:
 
     def packets(self) -> Iterator[tuple[float, "Packet[Any]"]]:
         """Yield the packets of the copy with their time in seconds, about in the order of their time."""
-        wanted = [index for index, way in self._tracks.ways.items() if way != "attach"]
-        if not wanted:
+        indices = [index for index, way in self._tracks.ways.items() if way != "attach"]
+        if not indices:
             return
-        repaired = self._repaired(wanted)
+        repaired = self._repaired(indices)
         with open_container(self._path) as container:
             sounds = {
                 index: Sound(container.streams[index], self._streams[index])
-                for index in wanted
+                for index in indices
                 if self._tracks.ways[index] == "encode"
             }
-            for packet in demux(container, *(container.streams[index] for index in wanted)):
+            for packet in demux(container, *(container.streams[index] for index in indices)):
                 stream, base = packet.stream, packet.time_base
-                known = repaired.get(stream.index)
-                pts, dts = next(known) if known else (packet.pts, packet.dts)
+                stamps = repaired.get(stream.index)
+                pts, dts = next(stamps) if stamps else (packet.pts, packet.dts)
                 stamp = dts if pts is None else pts
                 offset = None if stamp is None else self._moves.offset(stamp * base)
                 if stamp is not None and offset is None:
                     continue
                 ticks = round((offset or 0) / base)
-                packet.pts, packet.dts = (None if each is None else each - ticks for each in (pts, dts))
-                made: Iterable[Any] = sounds[stream.index].encode(packet) if stream.index in sounds else [packet]
-                yield from self._in_order(stream, made)
+                packet.pts, packet.dts = (None if value is None else value - ticks for value in (pts, dts))
+                encoded: Iterable[Any] = sounds[stream.index].encode(packet) if stream.index in sounds else [packet]
+                yield from self._in_order(stream, encoded)
             for index, sound in sounds.items():
                 yield from self._in_order(container.streams[index], sound.encode(None))
 
@@ -272,13 +272,13 @@ class TrackCopy:
                 raise
             self._refused[self._names[packet.stream.index]] += 1
 
-    def _repaired(self, wanted: Sequence[int]) -> dict[int, Iterator[tuple[int | None, int | None]]]:
-        """Return the presentation and decoding time stamps of those of the tracks `wanted` whose own do not go on evenly."""
-        stated = {index: array("q") for index in wanted}
+    def _repaired(self, indices: Sequence[int]) -> dict[int, Iterator[tuple[int | None, int | None]]]:
+        """Return the presentation and decoding time stamps of those of the tracks `indices` whose own do not go on evenly."""
+        stated = {index: array("q") for index in indices}
         with open_container(self._path) as container:
-            streams = {index: container.streams[index] for index in wanted}
+            streams = {index: container.streams[index] for index in indices}
             for packet in demux(container, *streams.values()):
-                stamps = (UNKNOWN if each is None else each for each in (packet.pts, packet.dts))
+                stamps = (UNKNOWN if value is None else value for value in (packet.pts, packet.dts))
                 stated[packet.stream.index].extend((*stamps, packet.duration or 0))
             bases = {index: stream.time_base or Fraction(1, 1000) for index, stream in streams.items()}
         repaired: dict[int, Iterator[tuple[int | None, int | None]]] = {}
@@ -288,24 +288,24 @@ class TrackCopy:
                 if not _is_even(rows, AHEAD / bases[index]):
                     repaired[index] = ((stamp, stamp) for stamp in in_line(_stamps(rows), bases[index], self._moves))
             elif self._moves.shifts:
-                repaired[index] = ((each.pts, each.dts) for each in _closed(_stamps(rows), bases[index], self._moves))
+                repaired[index] = ((closed.pts, closed.dts) for closed in _closed(_stamps(rows), bases[index], self._moves))
         return repaired
 
     def _in_order(self, source: Any, packets: "Iterable[Packet[Any]]") -> Iterator[tuple[float, "Packet[Any]"]]:
         """Yield `packets` of the stream `source` with their time, with decoding time stamps that increase."""
         from av.rational import AVRational
 
-        made = self._streams[source.index]
+        output_stream = self._streams[source.index]
         for packet in packets:
-            packet.rescale_ts(AVRational(made.time_base))
-            packet.stream = made
+            packet.rescale_ts(AVRational(output_stream.time_base))
+            packet.stream = output_stream
             dts = packet.pts if packet.dts is None else packet.dts
             # Matroska rounds to milliseconds, so that stamps may be equal.
-            least = self._last.get(made.index, -(2**62)) + (self._tracks.container != "matroska")
+            least = self._last.get(output_stream.index, -(2**62)) + (self._tracks.container != "matroska")
             dts = max(least, 0 if least < -(2**60) else least) if dts is None else max(dts, least)
             packet.dts, packet.pts = dts, dts if packet.pts is None else max(packet.pts, dts)
-            self._last[made.index] = dts
-            yield float(dts * made.time_base), packet
+            self._last[output_stream.index] = dts
+            yield float(dts * output_stream.time_base), packet
 
 
 def _is_even(rows: np.ndarray, longest: float) -> bool:
@@ -338,39 +338,39 @@ def in_line(stated: Iterable[Stamps], time_base: Fraction, moves: Moves) -> list
     A stamp is wrong that disagrees with those around it, or that leaves a gap that goes on after the film. Packets with a wrong
     stamp or without one lie evenly between the others. Where the stamps go back for good, the sound goes on as if they did not.
     """
-    packets = [each._replace(dts=each.pts if each.dts is None else each.dts) for each in stated]
-    own = [each.dts for each in packets]
-    closed = _even([each.dts for each in _closed(packets, time_base, moves)], packets, time_base, moves)
-    if moves.shifts or not own:
+    packets = [packet._replace(dts=packet.pts if packet.dts is None else packet.dts) for packet in stated]
+    original = [packet.dts for packet in packets]
+    closed = _even([packet.dts for packet in _closed(packets, time_base, moves)], packets, time_base, moves)
+    if moves.shifts or not original:
         return closed
-    plain = _even(own, packets, time_base, moves)
-    changed = [sum(one != other for one, other in zip(way, own, strict=True)) for way in (closed, plain)]
+    plain = _even(original, packets, time_base, moves)
+    changed = [sum(new != old for new, old in zip(way, original, strict=True)) for way in (closed, plain)]
     # A few wrong stamps, between others that are right, may look like a jump.
-    is_better = changed[1] < min(changed[0], WRONG + 1) and (plain[0], plain[-1]) == (own[0], own[-1])
+    is_better = changed[1] < min(changed[0], WRONG + 1) and (plain[0], plain[-1]) == (original[0], original[-1])
     return plain if is_better else closed
 
 
-def _even(known: list[int | None], packets: Sequence[Stamps], time_base: Fraction, moves: Moves) -> list[int]:
-    """Return the stamps `known` of `packets` with others instead of the missing and the wrong ones; see `in_line`."""
+def _even(stated: list[int | None], packets: Sequence[Stamps], time_base: Fraction, moves: Moves) -> list[int]:
+    """Return the stamps `stated` of `packets` with others instead of the missing and the wrong ones; see `in_line`."""
     ahead = AHEAD / time_base
     end = moves.first if moves.end is None else moves.end
     low, high = (moves.first - Fraction(FAR_AHEAD)) / time_base, end / time_base + ahead
     last: int | None = None
     likely: list[int | None] = []
-    for stamp in known:
+    for stamp in stated:
         is_good = stamp is not None and stamp >= low and (stamp <= high or (last is not None and stamp - last <= ahead))
         likely.append(stamp * FINE if stamp is not None and is_good else None)
         last = stamp if is_good else last
-    lasting = [each.duration for each in packets if each.duration > 0]
+    lasting = [packet.duration for packet in packets if packet.duration > 0]
     gap = int(median(lasting)) if lasting else 1
     if last is None:
         begin = round(moves.first / time_base)
-        return [begin + gap * number for number in range(len(known))]
+        return [begin + gap * number for number in range(len(stated))]
     stamps: list[int] = (interpolated(likely, gap * FINE) // FINE).tolist()
     return stamps
 
 
-def kept(metadata: dict[str, str]) -> dict[str, str]:
+def copied_tags(metadata: dict[str, str]) -> dict[str, str]:
     """Return `metadata` without what describes the encoding or the file, and not the film."""
     tags = {key: text for key, text in metadata.items() if key.lower() not in MADE and not key.startswith(STATISTICS)}
     # FFmpeg reads the title of a track of MP4 as its name.
@@ -383,12 +383,12 @@ def add_sound(output: "OutputContainer", source: Any) -> Any:
     layout = {1: "mono", 6: "5.1", 8: "7.1"}.get(context.layout.nb_channels, "stereo")
     rate = context.sample_rate if context.sample_rate in RATES else max(RATES)
     codec = sound_codec(source)
-    made: Any = output.add_stream(codec, rate=rate, layout=layout, options={"flags": "+bitexact"})
+    stream: Any = output.add_stream(codec, rate=rate, layout=layout, options={"flags": "+bitexact"})
     if codec == LOSSLESS:
-        made.format = "s16" if context.format.bytes <= 2 else "s32"
+        stream.format = "s16" if context.format.bytes <= 2 else "s32"
     else:
-        made.bit_rate = BITS_PER_CHANNEL * made.codec_context.layout.nb_channels
-    return made
+        stream.bit_rate = BITS_PER_CHANNEL * stream.codec_context.layout.nb_channels
+    return stream
 
 
 def sound_codec(source: Any) -> str:
@@ -399,9 +399,9 @@ def sound_codec(source: Any) -> str:
 class Sound:
     """Encodes the sound of a stream again."""
 
-    def __init__(self, source: Any, made: Any) -> None:
-        """`made`: the result of `add_sound` for the stream `source`."""
-        self._source, self._made = source, made
+    def __init__(self, source: Any, output_stream: Any) -> None:
+        """`output_stream`: the result of `add_sound` for the stream `source`."""
+        self._source, self._output_stream = source, output_stream
         self._graph: Graph | None = None
         self._end: int | None = None  # of what was encoded, in samples
         self._resampler: AudioResampler | None = None
@@ -424,7 +424,7 @@ class Sound:
         if packet is None and self._graph is not None:
             self._graph.push(None)
             yield from self._encoded()
-            yield from self._made.encode(None)
+            yield from self._output_stream.encode(None)
 
     def _silence(self, frame: "AudioFrame") -> "Iterator[AudioFrame]":
         """Yield seconds of silence up to `frame`. The filters fill a gap as well, but all at once."""
@@ -445,17 +445,17 @@ class Sound:
         from av.audio.resampler import AudioResampler
 
         kind = frame.format.name, frame.layout.name, frame.sample_rate
-        context = self._made.codec_context
+        context = self._output_stream.codec_context
         if kind != self._kind:
             self._kind = kind
             self._resampler = AudioResampler(context.format, context.layout, context.sample_rate)
         assert self._resampler is not None
         frames = list(self._resampler.resample(frame))
-        for one in frames:
+        for resampled in frames:
             # Where nothing is to be done, the resampler keeps the time base of the source.
-            if one.pts is not None and one.time_base is not None:
-                one.pts = round(one.pts * one.time_base * context.sample_rate)
-            one.time_base = Fraction(1, context.sample_rate)
+            if resampled.pts is not None and resampled.time_base is not None:
+                resampled.pts = round(resampled.pts * resampled.time_base * context.sample_rate)
+            resampled.time_base = Fraction(1, context.sample_rate)
         return frames
 
     def _encoded(self) -> "Iterator[Packet[Any]]":
@@ -467,13 +467,13 @@ class Sound:
                 frame = self._graph.pull()
             except (BlockingIOError, EOFError):
                 return
-            yield from self._made.encode(frame)
+            yield from self._output_stream.encode(frame)
 
     def _filters(self, frame: "AudioFrame") -> "Graph":
         """Return filters that give the encoder what it takes, and fill gaps with silence, so that sound and pictures agree."""
         from av.filter import Graph
 
-        context = self._made.codec_context
+        context = self._output_stream.codec_context
         graph = Graph()
         graph.link_nodes(
             graph.add_abuffer(

@@ -45,8 +45,8 @@ class Packets:
     """The frames of a video stream in presentation order, according to its packets; see `tessera.imaging.timeline`.
 
     `pts`: int64 (N,), strictly increasing, in units of `time_base`. `time`: float64 (N,), seconds since the first frame.
-    `keyframe`: bool (N,), whether decoding from this frame on gives complete pictures. `place`: int64 (N,), the position of the
-    packet in decoding order. `dts`: int64 (N,), the decoding time stamp in the container, which is used to seek. `marks`: int64
+    `keyframe`: bool (N,), whether decoding from this frame on gives complete pictures. `position`: int64 (N,), of its packet
+    in decoding order. `dts`: int64 (N,), the decoding time stamp in the container, which is used to seek. `marks`: int64
     (M,), by which each packet of the stream is recognised, in decoding order. `timed`: whether the container has time stamps;
     otherwise `pts` is the number of the frame. `shifts`: the ticks that were added to the stamps of each part after the first,
     where recordings were joined. `duration`: seconds, to the end of the last frame. `aspect`: width of a stored pixel relative
@@ -56,7 +56,7 @@ class Packets:
     pts: np.ndarray
     time: np.ndarray
     keyframe: np.ndarray
-    place: np.ndarray
+    position: np.ndarray
     dts: np.ndarray
     marks: np.ndarray
     timed: bool
@@ -128,10 +128,10 @@ def read_packets(path: Path) -> Packets:
     there is no video stream or no frame in it.
     """
     with open_video(path) as (container, stream):
-        found = PacketList(container, stream)
+        packet_list = PacketList(container, stream)
         for packet in demux(container, stream):
-            found.add(packet)
-        return found.packets(path)
+            packet_list.add(packet)
+        return packet_list.packets(path)
 
 
 class PacketList:
@@ -143,7 +143,7 @@ class PacketList:
         self._delay = stream.codec_context.reorder_depth
         self._is_started = self._is_joined = False
         self._marks: list[int] = []
-        self._shown: list[tuple[int, bool, Stamps]] = []  # place, whether it is a keyframe, and its stamps
+        self._shown: list[tuple[int, bool, Stamps]] = []  # position, whether it is a keyframe, and its stamps
 
     def add(self, packet: "Packet[VideoStream]") -> None:
         """Add the next packet of the stream, unless it is empty."""
@@ -167,14 +167,14 @@ class PacketList:
         if not self._shown:
             raise Failed("no frames", "the video stream contains no packet")
         stream = self._stream
-        places, keyframe, stamps = zip(*self._shown, strict=True)
+        positions, keyframe, stamps = zip(*self._shown, strict=True)
         rate = stream.average_rate or stream.guessed_rate or Fraction(GUESSED_RATE)
         time_base = stream.time_base or 1 / rate
         may_jump = jumps_are_allowed(self._container)
-        line = arrange(stamps, time_base, rate, self._delay, lambda: _decoded(path, places), may_jump=may_jump)
+        line = arrange(stamps, time_base, rate, self._delay, lambda: _decoded(path, positions), may_jump=may_jump)
         if not len(line.order):
             raise Failed("no frames", "no frame of the video stream can be decoded")
-        dts = np.array([0 if each is None else each for each in (s.pts if s.dts is None else s.dts for s in stamps)])
+        dts = np.array([0 if stamp is None else stamp for stamp in (s.pts if s.dts is None else s.dts for s in stamps)])
         # Unsigned, because the difference between a positive and a negative time stamp may exceed int64.
         ticks = (line.pts - line.pts[0]).view(np.uint64)
         base = time_base if line.is_timed else 1 / rate
@@ -184,7 +184,7 @@ class PacketList:
             time=ticks * float(base),
             # A part of joined recordings cannot be decoded without its header, which lies before its keyframe.
             keyframe=np.array(keyframe)[line.order] & (not self._is_joined),
-            place=np.array(places)[line.order],
+            position=np.array(positions)[line.order],
             dts=dts[line.order],
             marks=np.array(self._marks, np.int64),
             timed=line.is_timed,
@@ -197,38 +197,38 @@ class PacketList:
 
 def _mark(packet: "Packet[Any]") -> int:
     """Return a number by which `packet` is recognised after a seek."""
-    return hash(tuple(-1 if each is None else each for each in (packet.pos, packet.pts, packet.dts, packet.size)))
+    return hash(tuple(-1 if field is None else field for field in (packet.pos, packet.pts, packet.dts, packet.size)))
 
 
-def _decoded(path: Path, places: Sequence[int]) -> list[tuple[int, int | None]]:
-    """Decode the video `path`; see the argument `decoded` of `arrange`. `places`: its packets that hold frames.
+def _decoded(path: Path, positions: Sequence[int]) -> list[tuple[int, int | None]]:
+    """Decode the video `path`; see the argument `decoded` of `arrange`. `positions`: its packets that hold frames.
 
     Frames that are lost to an error come after those that are before them in decoding order.
     """
     from av.error import FFmpegError
 
-    position = {place: number for number, place in enumerate(places)}
-    found: list[tuple[int, int | None]] = []
+    number_at = {position: number for number, position in enumerate(positions)}
+    decoded: list[tuple[int, int | None]] = []
     lost: list[int] = []
     # With one thread, a frame comes, and an error is raised, with the packet that causes it.
     with open_video(path, threads=1) as (container, stream):
         decoder = stream.codec_context
         decoder.options = decoder.options | {"skip_loop_filter": "all"}
-        for place, packet in enumerate(chain(demux(container, stream), [None])):
-            released = position.get(place)
+        for position, packet in enumerate(chain(demux(container, stream), [None])):
+            released = number_at.get(position)
             if packet is not None:
-                packet.pts = place
+                packet.pts = position
             try:
                 pictures = decoder.decode(packet)
             except FFmpegError:
                 lost += [] if released is None else [released]
             else:
-                found += [(position[each.pts], released) for each in pictures if each.pts in position]
-    order = [number for number, _ in found]
+                decoded += [(number_at[picture.pts], released) for picture in pictures if picture.pts in number_at]
+    order = [number for number, _ in decoded]
     for number in lost:
         if number not in order:
-            found.insert(sum(each < number for each in order), (number, None))
-    return found
+            decoded.insert(sum(earlier < number for earlier in order), (number, None))
+    return decoded
 
 
 def parts(packets: Packets, count: int) -> list[range]:
@@ -240,7 +240,7 @@ def parts(packets: Packets, count: int) -> list[range]:
         count = min(count, total // SHORT)
         near = np.searchsorted(keys, np.arange(1, count) * total / count)
         bounds |= set(keys[near[near < len(keys)]].tolist())
-    return [range(*each) for each in pairwise(sorted(bounds))]
+    return [range(*bound) for bound in pairwise(sorted(bounds))]
 
 
 def span(packets: Packets, indices: range) -> tuple[int, int]:
@@ -259,9 +259,9 @@ def read_frames(
     picture. `threads`: threads of the decoder. One has the lowest total cost, and is enough if several videos or parts are
     read in parallel. Raises `Failed` if the video cannot be opened.
     """
-    wanted = np.arange(len(packets)) if indices is None else np.unique(np.fromiter(indices, np.int64))
+    requested = np.arange(len(packets)) if indices is None else np.unique(np.fromiter(indices, np.int64))
     with _Reader(path, packets, threads) as reader:
-        for first, last, stretch in _stretches(packets, wanted):
+        for first, last, stretch in _stretches(packets, requested):
             todo = deque(stretch.tolist())
             asked = set(todo)
             held: dict[int, av.VideoFrame] = {}
@@ -273,26 +273,26 @@ def read_frames(
                 yield reader.frame(index, held.pop(index, None))
 
 
-def _stretches(packets: Packets, wanted: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield runs of packets to decode: the first and last position in decoding order, and the frames of `wanted` in it."""
+def _stretches(packets: Packets, requested: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield runs of packets to decode: the first and last position in decoding order, and the frames of `requested` in it."""
     keys = np.flatnonzero(packets.keyframe)
-    keys = keys[np.argsort(packets.place[keys])]
+    keys = keys[np.argsort(packets.position[keys])]
     first = last = -1
     stretch: list[int] = []
-    for index in wanted.tolist():
-        place = int(packets.place[index])
+    for index in requested.tolist():
+        position = int(packets.position[index])
         # Decoding begins at the last keyframe that is neither decoded nor shown after the frame. Some frames that follow a
         # keyframe in the file are shown before it, and need the keyframe before it.
-        before = np.searchsorted(packets.place[keys], place, side="right") - 1
+        before = np.searchsorted(packets.position[keys], position, side="right") - 1
         while before >= 0 and keys[before] > index:
             before -= 1
-        start = int(packets.place[keys[before]]) if before >= 0 else 0
+        start = int(packets.position[keys[before]]) if before >= 0 else 0
         if stretch and first <= start <= last + 1:
-            last = max(last, place)
+            last = max(last, position)
         else:
             if stretch:
                 yield first, last, np.array(stretch)
-            first, last, stretch = start, place, []
+            first, last, stretch = start, position, []
         stretch.append(index)
     if stretch:
         yield first, last, np.array(stretch)
@@ -306,7 +306,7 @@ class _Reader:
         self.packets = packets
         self.threads = threads
         self.seekable = packets.timed
-        self.index = {place: index for index, place in enumerate(packets.place.tolist())}
+        self.index = {position: index for index, position in enumerate(packets.position.tolist())}
         self.failed = False  # whether the decoder met an error in the current run of packets
         self.opened = ExitStack()
 
@@ -325,7 +325,7 @@ class _Reader:
 
     def decode(self, first: int, last: int, asked: Collection[int]) -> Iterator[tuple[int, "av.VideoFrame"]]:
         """Yield the index and the picture of each frame of `asked` in the packets from position `first` to `last`."""
-        for picture in self._decode(first, last, {int(self.packets.place[index]) for index in asked}):
+        for picture in self._decode(first, last, {int(self.packets.position[index]) for index in asked}):
             index = None if picture.pts is None else self.index.get(picture.pts)
             if index is not None and index in asked:
                 picture.pts = int(self.packets.pts[index])
@@ -339,13 +339,13 @@ class _Reader:
         decoder = self.stream.codec_context
         skips = decoder.name in SKIPPING
         # Frames that are lost to an error are missing from the output; `read_frames` yields them without a picture.
-        while self.place <= last and (packet := next(self.coming, None)) is not None:
+        while self.position <= last and (packet := next(self.coming, None)) is not None:
             # The decoder passes this number on to the picture, so that the picture is found even if stamps repeat.
-            packet.pts = self.place
+            packet.pts = self.position
             if skips:
                 # A frame that nobody asks for, and to which no other frame refers, is not decoded.
-                decoder.skip_frame = "NONREF" if self.place in self.index and self.place not in asked else "DEFAULT"
-            self.place += 1
+                decoder.skip_frame = "NONREF" if self.position in self.index and self.position not in asked else "DEFAULT"
+            self.position += 1
             try:
                 yield from decoder.decode(packet)
             except FFmpegError:
@@ -358,32 +358,32 @@ class _Reader:
         self.opened.close()
         self.container, self.stream = self.opened.enter_context(open_video(self.path, self.threads))
         self.coming = demux(self.container, self.stream)
-        self.place = 0  # position of the next packet
+        self.position = 0  # position of the next packet
 
-    def _go_to(self, place: int) -> None:
-        if self.seekable and not self.place <= place < self.place + LEAP and not self._seek(place):
+    def _go_to(self, position: int) -> None:
+        if self.seekable and not self.position <= position < self.position + LEAP and not self._seek(position):
             # The container has no index, or a wrong one: read from the beginning.
             self.seekable = False
             self._open()
-        while self.place < place and next(self.coming, None) is not None:
-            self.place += 1
+        while self.position < position and next(self.coming, None) is not None:
+            self.position += 1
 
-    def _seek(self, place: int) -> bool:
-        """Seek to the packet at `place` or one before it; return whether the container did so."""
+    def _seek(self, position: int) -> bool:
+        """Seek to the packet at `position` or one before it; return whether the container did so."""
         from av.error import FFmpegError
 
-        (indices,) = np.nonzero(self.packets.place == place)
+        (indices,) = np.nonzero(self.packets.position == position)
         if not len(indices):
             return False
         with suppress(FFmpegError):
             self.container.seek(int(self.packets.dts[indices[0]]), stream=self.stream)
             self.coming = demux(self.container, self.stream)
             for packet in self.coming:
-                (found,) = np.nonzero(self.packets.marks == _mark(packet))
-                if len(found) == 1:
-                    self.place = int(found[0])
+                (matches,) = np.nonzero(self.packets.marks == _mark(packet))
+                if len(matches) == 1:
+                    self.position = int(matches[0])
                     self.coming = chain([packet], self.coming)
-                    return self.place <= place
+                    return self.position <= position
         return False
 
 

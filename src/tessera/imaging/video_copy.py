@@ -20,7 +20,7 @@ from tessera.imaging.encodable import closest_format, encodable, formats_of
 from tessera.imaging.encode import KEYFRAME_EVERY, Preset, x264_options
 from tessera.imaging.frame import UPRIGHT, Field, Matrix, converted, display_matrix, first_field, side_data
 from tessera.imaging.spans import Span
-from tessera.imaging.tracks import OPTIONS, Moves, TrackCopy, Tracks, kept
+from tessera.imaging.tracks import OPTIONS, Moves, TrackCopy, Tracks, copied_tags
 from tessera.imaging.video import Packets, demux, open_container, open_video
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _mastering(data: bytes, *, is_decimal: bool = False) -> str:
     chroma, light = (1, 1) if is_decimal else (50_000, 10_000)
 
     def pair(x: Fraction, y: Fraction, unit: int) -> str:
-        return "({},{})".format(*(f"{float(each):.4f}" if is_decimal else round(each * unit) for each in (x, y)))
+        return "({},{})".format(*(f"{float(number):.4f}" if is_decimal else round(number * unit) for number in (x, y)))
 
     (red, green, blue, white), (low, high) = zip(numbers[0:8:2], numbers[1:8:2], strict=True), numbers[8:10]
     named = {"G": green, "B": blue, "R": red, "WP": white}
@@ -271,15 +271,15 @@ def _assemble(
         source = opened.enter_context(open_container(original))
         output = opened.enter_context(av.open(f"file:{path}", "w", format=tracks.container, container_options=options))
         # The encoder is opened only to describe the pictures in the same way as in the parts.
-        made = _add_pictures(output, form, encoding)
+        stream = _add_pictures(output, form, encoding)
         if form.matrix != UPRIGHT:
             a, b, c, d = form.matrix
-            made.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+            stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
         if shown := video_track(source):
-            made.metadata.update(kept(shown.metadata))
-            made.disposition = shown.disposition
+            stream.metadata.update(copied_tags(shown.metadata))
+            stream.disposition = shown.disposition
         copy = TrackCopy(original, output, tracks, moves)
-        tags = kept(source.metadata)
+        tags = copied_tags(source.metadata)
         output.metadata.update(tags)
         output.set_chapters(_chapters(source.chapters(), moves))
         output.start_encoding()
@@ -290,7 +290,7 @@ def _assemble(
                 copy.mux(coming[1])
                 coming = next(others, None)
             packet.time_base, packet.pts, packet.dts, packet.duration = form.time_base, shown_at, decoded_at, lasting
-            packet.stream = made
+            packet.stream = stream
             output.mux_one(packet)
         while coming is not None:
             copy.mux(coming[1])
@@ -329,15 +329,15 @@ def _stamps(parts: Sequence[Path], form: Form) -> tuple[list[int], list[int], li
     """
     pts = np.array([round((packet.pts or 0) * packet.time_base / form.time_base) for packet in _packets(parts)])
     order = np.argsort(pts, kind="stable")
-    place = np.arange(len(pts))
-    rank = np.empty_like(place)
-    rank[order] = place
+    positions = np.arange(len(pts))
+    rank = np.empty_like(positions)
+    rank[order] = positions
     gaps = np.diff(pts[order])
-    usual = max(1, int(np.median(gaps)) if len(gaps) else round(1 / form.rate / form.time_base))
-    late = int((place - rank).max())
-    before = pts[order[0]] - usual * np.arange(late, 0, -1)
+    median_gap = max(1, int(np.median(gaps)) if len(gaps) else round(1 / form.rate / form.time_base))
+    late = int((positions - rank).max())
+    before = pts[order[0]] - median_gap * np.arange(late, 0, -1)
     dts = np.concatenate([before, pts[order]])[: len(pts)]
-    return pts.tolist(), dts.tolist(), np.append(gaps, usual)[rank].tolist()
+    return pts.tolist(), dts.tolist(), np.append(gaps, median_gap)[rank].tolist()
 
 
 def _chapters(chapters: "Sequence[Chapter]", moves: Moves) -> "list[Chapter]":
@@ -353,9 +353,9 @@ def _chapters(chapters: "Sequence[Chapter]", moves: Moves) -> "list[Chapter]":
 
 def exact_rate(rate: float) -> Fraction:
     """Return `rate`, in frames per second, exactly: 29.97 and 23.976 are 30000/1001 and 24000/1001."""
-    whole = round(rate * 1.001)
-    if abs(whole / 1.001 - rate) < min(0.006, abs(whole - rate)):
-        return Fraction(whole * 1000, 1001)
+    rounded = round(rate * 1.001)
+    if abs(rounded / 1.001 - rate) < min(0.006, abs(rounded - rate)):
+        return Fraction(rounded * 1000, 1001)
     return max(Fraction(rate).limit_denominator(RATES), Fraction(1, RATES))
 
 
@@ -380,15 +380,15 @@ def stamps_of(packets: Packets, moves: Moves, rate: Fraction | None) -> tuple[Fr
     per second, a frame has one for each frame of the copy to which it is the nearest.
     """
     base = packets.time_base
-    found = []
+    times = []
     for pts in packets.pts.tolist():
         offset = moves.offset(pts * base)
-        found.append(None if offset is None else pts * base - offset)
+        times.append(None if offset is None else pts * base - offset)
     if rate is None:
-        return base, [range(0) if at is None else range(round(at / base), round(at / base) + 1) for at in found]
+        return base, [range(0) if time is None else range(round(time / base), round(time / base) + 1) for time in times]
     gap = Fraction(packets.duration) - Fraction(float(packets.time[-1]))
     stamps = []
-    for at, following in zip(found, [*found[1:], None], strict=True):
-        end = None if at is None else at + gap if following is None else following
-        stamps.append(range(0) if at is None or end is None else range(round(at * rate), round(end * rate)))
+    for time, following in zip(times, [*times[1:], None], strict=True):
+        end = None if time is None else time + gap if following is None else following
+        stamps.append(range(0) if time is None or end is None else range(round(time * rate), round(end * rate)))
     return 1 / rate, stamps

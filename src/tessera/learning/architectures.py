@@ -1,4 +1,4 @@
-"""The architectures of timm: which there are, how they want their pictures, and whether weights are theirs."""
+"""The architectures of timm: their names, the pictures that they take, and whether weights fit them."""
 
 import os
 import re
@@ -62,13 +62,15 @@ def load_all(network: "torch.nn.Module", state: "Mapping[str, torch.Tensor]", pa
     Raises `TesseraError` that names the differences if they are of another architecture, or values that are not finite.
     """
     shapes: list[dict[str, Any]] = [
-        {name: tuple(value.shape) for name, value in each.items()} for each in (state, network.state_dict())
+        {name: tuple(value.shape) for name, value in tensors.items()} for tensors in (state, network.state_dict())
     ]
     # Counts of batches, which some files leave out; nothing reads them.
-    found, wanted = ({name: shape for name, shape in each.items() if "num_batches_tracked" not in name} for each in shapes)
-    if different := sorted({name for name, _ in found.items() ^ wanted.items()}):
+    loaded, expected = (
+        {name: shape for name, shape in tensors.items() if "num_batches_tracked" not in name} for tensors in shapes
+    )
+    if different := sorted({name for name, _ in loaded.items() ^ expected.items()}):
         listed = ", ".join(
-            shortened([f"{name} {found.get(name, 'none')}, not {wanted.get(name, 'none')}" for name in different], SHOWN)
+            shortened([f"{name} {loaded.get(name, 'none')}, not {expected.get(name, 'none')}" for name in different], SHOWN)
         )
         raise TesseraError(
             f"{path} has weights of another architecture: {len(different)} tensors differ ({listed}); declare weights of the"

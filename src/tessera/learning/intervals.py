@@ -36,10 +36,10 @@ def interval(values: np.ndarray, sources: int) -> Interval | None:
 
     NaN, the value of draws that cannot be computed, is left out. None if there are fewer than `LEAST` sources, or no values.
     """
-    known = values[np.isfinite(values)]
-    if sources < LEAST or not known.size:
+    finite = values[np.isfinite(values)]
+    if sources < LEAST or not finite.size:
         return None
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))
 
 
@@ -48,7 +48,7 @@ def too_few(sources: int) -> str:
     return f"too few sources for an interval ({sources})"
 
 
-def of_fraction(hits: int, count: int) -> Interval:
+def clopper_pearson(hits: int, count: int) -> Interval:
     """Return the exact interval of a fraction of which `hits` of `count` independent items were seen; `count` is at least 1.
 
     Clopper and Pearson, The use of confidence or fiducial limits illustrated in the case of the binomial (1934).
@@ -61,7 +61,7 @@ def of_fraction(hits: int, count: int) -> Interval:
     return Interval(float(low), float(high))
 
 
-def of_count(count: int) -> Interval:
+def poisson_interval(count: int) -> Interval:
     """Return the exact interval of the mean of a Poisson distribution of which `count` was drawn.
 
     Garwood, Fiducial limits for the Poisson distribution (1936).

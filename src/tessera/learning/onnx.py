@@ -23,6 +23,6 @@ def open_model(path: Path, threads: int, *, gpu: bool = False) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"] if gpu else ["CPUExecutionProvider"]
-    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+    preferred = ["CUDAExecutionProvider", "CPUExecutionProvider"] if gpu else ["CPUExecutionProvider"]
+    providers = [name for name in preferred if name in onnxruntime.get_available_providers()]
     return onnxruntime.InferenceSession(path, options, providers=providers)

@@ -49,10 +49,10 @@ def to_square(picture: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     scaled = np.array(Image.fromarray(picture).resize(target, method))
     if preprocessing.resize == "crop":
         rounded = round if preprocessing.offset == "nearest" else int
-        top, left = (rounded((given - size) / 2) for given in scaled.shape[:2])
+        top, left = (rounded((length - size) / 2) for length in scaled.shape[:2])
         scaled = scaled[top : top + size, left : left + size]
     elif preprocessing.resize == "pad":
-        top, left = ((size - given) // 2 for given in scaled.shape[:2])
+        top, left = ((size - length) // 2 for length in scaled.shape[:2])
         canvas = np.full((size, size, 3), GREY, np.uint8)
         canvas[top : top + scaled.shape[0], left : left + scaled.shape[1]] = scaled
         scaled = canvas

@@ -66,14 +66,14 @@ class LogRange(TypedDict):
 def _checked(values: Any, handler: Callable[[Any], Any]) -> Any:
     """Return `values`. Raises `ValueError` with one message, not one for each of the forms that they might have."""
     try:
-        found = handler(values)
+        choices = handler(values)
     except ValidationError:
         raise ValueError(FORMS) from None
-    if isinstance(found, dict):
-        least, most = found["log"] if "log" in found else (found["from"], found["to"])
+    if isinstance(choices, dict):
+        least, most = choices["log"] if "log" in choices else (choices["from"], choices["to"])
         if least >= most:
             raise ValueError(f"{least:g} should be below {most:g}")
-    return found
+    return choices
 
 
 FORMS = "should be a list of values, {from: …, to: …}, {from: …, to: …, step: …} or {log: [least, most]}"
@@ -126,41 +126,41 @@ def metric_of(search: SearchSettings, searched: Searched) -> str:
 
 def changed(settings: Mapping[str, Any], values: Mapping[str, Value]) -> dict[str, Any]:
     """Return a copy of `settings` with `values` at dotted paths. Raises `TesseraError` if a path leads into a value."""
-    found = deepcopy(dict(settings))
+    result = deepcopy(dict(settings))
     for path, value in values.items():
         *sections, key = path.split(".")
-        place = found
-        for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
-                raise TesseraError(f"{path}: {section!r} is no section")
-        place[key] = value
-    return found
+        section = result
+        for name in sections:
+            section = section.setdefault(name, {})
+            if not isinstance(section, dict):
+                raise TesseraError(f"{path}: {name!r} is no section")
+        section[key] = value
+    return result
 
 
-def search_faults(place: str, search: SearchSettings, model: Settings, searched: Searched) -> list[str]:
-    """Return what is wrong with a search of `model`, whose path is `place`: paths, values and the metric."""
+def search_faults(path: str, search: SearchSettings, model: Settings, searched: Searched) -> list[str]:
+    """Return what is wrong with a search of `model`, whose path is `path`: paths, values and the metric."""
     faults: list[Message] = []
     if search.metric is not None and search.metric not in searched.metrics:
-        faults.append(f"{place}.metric: should be one of {', '.join(searched.metrics)}; given: {search.metric!r}")
+        faults.append(f"{path}.metric: should be one of {', '.join(searched.metrics)}; given: {search.metric!r}")
     metric = metric_of(search, searched)
-    if clash := [path for path in searched.changing.get(metric, ()) if path in search.space]:
+    if clash := [setting for setting in searched.changing.get(metric, ()) if setting in search.space]:
         others = ", ".join(name for name in searched.metrics if name != metric)
-        faults.append(f"{place}.metric: {clash[0]} changes what {metric!r} means; seek {others}")
+        faults.append(f"{path}.metric: {clash[0]} changes what {metric!r} means; seek {others}")
     settings = model.model_dump(mode="json")
-    for path, choices in search.space.items():
-        if path.split(".")[0] not in searched.prefixes:
+    for setting, choices in search.space.items():
+        if setting.split(".")[0] not in searched.prefixes:
             allowed = ", ".join(searched.prefixes)
-            faults.append(f"{place}.space.{path}: only {allowed} change the training of `{search.model}`")
+            faults.append(f"{path}.space.{setting}: only {allowed} change the training of `{search.model}`")
             continue
         for value in _samples(choices):
             try:
-                load(type(model), changed(settings, {path: value}), "")
+                load(type(model), changed(settings, {setting: value}), "")
             except TesseraError as error:
                 lines = [line.strip() for line in str(error).splitlines()]
                 why = "; ".join(lines[1:] or lines)
                 hint = "; whole numbers are a list, or a range with a whole `step`" if "valid integer" in why else ""
-                faults.append(f"{place}.space.{path}: {value!r} is not allowed ({why}{hint})")
+                faults.append(f"{path}.space.{setting}: {value!r} is not allowed ({why}{hint})")
                 break
     return faults
 
@@ -179,7 +179,7 @@ def _samples(choices: Any) -> Sequence[Value]:
 def _ends(choices: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     """Return the ends and the step of a range, or None; whole numbers if all three are."""
     least, most, step = choices["from"], choices["to"], choices.get("step")
-    if step is not None and all(each == int(each) for each in (least, most, step)):
+    if step is not None and all(number == int(number) for number in (least, most, step)):
         return int(least), int(most), int(step)
     return least, most, step
 
@@ -188,17 +188,17 @@ def distributions(space: Mapping[str, Any]) -> dict[str, "BaseDistribution"]:
     """Return the distributions of optuna for the `space` of a search."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    found: dict[str, BaseDistribution] = {}
+    result: dict[str, BaseDistribution] = {}
     for path, choices in space.items():
         if not isinstance(choices, dict):
-            found[path] = CategoricalDistribution(tuple(choices))
+            result[path] = CategoricalDistribution(tuple(choices))
         elif "log" in choices:
             least, most = choices["log"]
-            found[path] = FloatDistribution(least, most, log=True)
+            result[path] = FloatDistribution(least, most, log=True)
         else:
             least, most, step = _ends(choices)
-            found[path] = (IntDistribution if isinstance(step, int) else FloatDistribution)(least, most, step=step)
-    return found
+            result[path] = (IntDistribution if isinstance(step, int) else FloatDistribution)(least, most, step=step)
+    return result
 
 
 def _rounded(value: Any, least: float, most: float) -> Any:
@@ -207,18 +207,18 @@ def _rounded(value: Any, least: float, most: float) -> Any:
 
 def _drawn(params: Mapping[str, Any], space: Mapping[str, Any]) -> dict[str, Value]:
     """Return what was drawn, rounded to `DIGITS`."""
-    found = {}
+    rounded = {}
     for path, choices in space.items():
         value = params[path]
         if isinstance(choices, dict):
             value = _rounded(value, *(choices["log"] if "log" in choices else _ends(choices)[:2]))
-        found[path] = value
-    return found
+        rounded[path] = value
+    return rounded
 
 
 def _already(settings: Mapping[str, Any], space: Mapping[str, Any]) -> dict[str, Value]:
     """Return the values of `settings` that the `space` contains."""
-    found: dict[str, Value] = {}
+    contained: dict[str, Value] = {}
     for path, choices in space.items():
         value: Any = settings
         for part in path.split("."):
@@ -226,15 +226,15 @@ def _already(settings: Mapping[str, Any], space: Mapping[str, Any]) -> dict[str,
         if value is ...:
             continue
         if not isinstance(choices, dict):
-            is_there = any(type(each) is type(value) and each == value for each in choices)
+            is_there = any(type(choice) is type(value) and choice == value for choice in choices)
         elif type(value) not in {int, float}:
             is_there = False
         else:
             least, most, step = (*choices["log"], None) if "log" in choices else _ends(choices)
             is_there = least <= value <= most and not (step and (value - least) % step)
         if is_there:
-            found[path] = value
-    return found
+            contained[path] = value
+    return contained
 
 
 class Outcome(BaseModel):
@@ -384,14 +384,14 @@ def _run_trial(trial: "optuna.Trial", settings: Mapping[str, Any], plan: Plan, t
     """Return the result of `trial` with `settings`: the known one, or that of its training."""
     import optuna
 
-    seen: list[float] = []
+    metrics: list[float] = []
 
     def follow(values: Iterable[float]) -> None:
-        for value in islice(values, len(seen), None):
+        for value in islice(values, len(metrics), None):
             if not math.isfinite(value):
-                raise _Fails(f"the metric is {value} after epoch {len(seen) + 1}")
-            seen.append(value)
-            trial.report(value, len(seen))
+                raise _Fails(f"the metric is {value} after epoch {len(metrics) + 1}")
+            metrics.append(value)
+            trial.report(value, len(metrics))
             if trial.should_prune():
                 raise optuna.TrialPruned
 
@@ -399,10 +399,10 @@ def _run_trial(trial: "optuna.Trial", settings: Mapping[str, Any], plan: Plan, t
         # If a training ends the process, as one for which the memory is too small does, the search would never get beyond it.
         file = run / BEGUN
         epochs, times = map(int, file.read_text().split()) if file.exists() else (0, 0)
-        times = times + 1 if epochs == len(seen) else 1
+        times = times + 1 if epochs == len(metrics) else 1
         if times > ATTEMPTS:
             raise _Fails(f"the process ended {ATTEMPTS} times within an epoch; it may need more memory")
-        file.write_text(f"{len(seen)} {times}")
+        file.write_text(f"{len(metrics)} {times}")
         try:
             with listening(lambda curves: follow(plan.values(curves))):
                 training.fit(run)
@@ -420,27 +420,27 @@ def _run_trial(trial: "optuna.Trial", settings: Mapping[str, Any], plan: Plan, t
     except TesseraError as error:
         return "failed", Outcome(values=(), seconds=0, is_whole=True, reason=_reason(error))
     run = trials.run(training.identity)
-    known = _read(run)
+    earlier = _read(run)
     begun = time.monotonic()
     state: State = "complete"
     reason = ""
     try:
-        follow(known.values if known else ())
-        if known and known.is_whole:
-            return "failed" if known.reason else "complete", known
-        known = None
+        follow(earlier.values if earlier else ())
+        if earlier and earlier.is_whole:
+            return "failed" if earlier.reason else "complete", earlier
+        earlier = None
         # What a process that was killed has saved, and did not tell this one.
         follow(plan.values(plan.curves(run)))
         trials.complete(training.identity, plan.checksums, plan.made_with, fit)
         follow(plan.values(plan.curves(run)))
     except optuna.TrialPruned:
         state = "pruned"
-        if known:
-            return state, known.model_copy(update={"values": tuple(seen), "reason": ""})
+        if earlier:
+            return state, earlier.model_copy(update={"values": tuple(metrics), "reason": ""})
     except _Fails as error:
         state, reason = "failed", str(error)
     spent = round(time.monotonic() - begun, 1)
-    outcome = Outcome(values=tuple(seen), seconds=spent, is_whole=state != "pruned", reason=reason)
+    outcome = Outcome(values=tuple(metrics), seconds=spent, is_whole=state != "pruned", reason=reason)
     _write(run, outcome)
     return state, outcome
 

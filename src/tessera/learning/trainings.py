@@ -1,4 +1,4 @@
-"""Trainings that outlive a change: each lies in a folder of its own, named by a digest of what decides its numbers."""
+"""Trainings that outlive a change: each has its own folder, named by a digest of what decides its numbers."""
 
 import json
 import os
@@ -74,11 +74,11 @@ class Trainings:
         Raises `TesseraError` if the dataset is not what was written.
         """
         shutil.rmtree(self._removed, ignore_errors=True)
-        known = self._known()
+        trainings = self._known()
         run = self.run(identity)
-        record = known.get(run)
+        record = trainings.get(run)
         if record is None:
-            self._report_new(identity, known)
+            self._report_new(identity, trainings)
             record = Record(identity=dict(identity), made_with=[], sources=self.sources)
         if record.finished:
             tell(f"{run} holds this training, finished; remove the folder to repeat it")
@@ -98,7 +98,7 @@ class Trainings:
 
     @property
     def _removed(self) -> Path:
-        """The folder that a training is moved to before it is removed: a half-removed one is never taken for a whole one."""
+        """The folder that a training is moved to before it is removed: a half-removed one is never taken for a complete one."""
         return self.folder / ".removed"
 
     def _files(self) -> list[Path]:
@@ -109,7 +109,7 @@ class Trainings:
         return {file.parent: read_record(file) for file in self._files()}
 
     def _write(self, run: Path, record: Record) -> None:
-        """Write the `record` of the training in `run`, whole or not at all; its time makes it the one that was used last."""
+        """Write the `record` of the training in `run` atomically; its time makes it the one that was used last."""
         run.mkdir(parents=True, exist_ok=True)
         partial = run / f".partial.{RECORD}"
         partial.write_text(json.dumps(record.model_dump(), indent=2) + "\n", encoding="utf-8")
@@ -118,15 +118,15 @@ class Trainings:
         os.utime(partial, ns=(now, now))
         partial.replace(run / RECORD)
 
-    def _report_new(self, identity: Mapping[str, Any], known: Mapping[Path, Record]) -> None:
+    def _report_new(self, identity: Mapping[str, Any], trainings: Mapping[Path, Record]) -> None:
         old = [str(folder) for folder in map(self.folder.with_name, OLD_FOLDERS) if folder.exists()]
         if old:
             tell(
                 f"{' and '.join(old)}: a training of Tessera 0.1, which cannot be compared with this one; it is left as it is, "
                 "remove it if you no longer need it"
             )
-        if known:
-            latest, record = next(iter(known.items()))
+        if trainings:
+            latest, record = next(iter(trainings.items()))
             differences = _differences(record.identity, dict(identity))
             tell(
                 f"another training than the last, which stays in {latest}: it differs in"
@@ -167,7 +167,7 @@ def environment(*libraries: str) -> dict[str, str]:
 
 @contextmanager
 def listening(listener: Callable[[str], None]) -> Iterator[None]:
-    """Pass what trainings in the block tell of their curves to `listener`. If it raises an exception, the training ends."""
+    """Pass the curves that trainings in the block report to `listener`. If it raises an exception, the training ends."""
     _listeners.append(listener)
     try:
         yield
@@ -247,12 +247,12 @@ def _extended(record: Record, run: Path, now: dict[str, str]) -> list[dict[str, 
     return before if before[-1:] == [now] else [*before, now]
 
 
-def _differences(one: Any, other: Any, place: str = "") -> list[str]:
+def _differences(left: Any, right: Any, path: str = "") -> list[str]:
     """Return the dotted keys in which two JSON values differ."""
-    if isinstance(one, dict) and isinstance(other, dict):
+    if isinstance(left, dict) and isinstance(right, dict):
         return [
             difference
-            for key in sorted({*one, *other})
-            for difference in _differences(one.get(key, ...), other.get(key, ...), f"{place}.{key}".removeprefix("."))
+            for key in sorted({*left, *right})
+            for difference in _differences(left.get(key, ...), right.get(key, ...), f"{path}.{key}".removeprefix("."))
         ]
-    return [] if one == other else [place]
+    return [] if left == right else [path]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.core.errors import TesseraError
-from tessera.core.files import check_apart, check_there, file_name, files_below
+from tessera.core.files import check_apart, check_exists, file_name, files_below
 from tessera.core.provenance import fingerprint
 from tessera.learning.classification.settings import HEAD
 from tessera.learning.weights.resolve import weights_checksums, weights_file
@@ -192,11 +192,11 @@ def classifier_use(project: Project, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def scored_folder(project: Project, wildcards: Wildcards) -> str:
-    """Return the folder that is scored. Raises `TesseraError` if it is not there, or is mixed up with the results."""
+    """Return the folder that is scored. Raises `TesseraError` if it does not exist, or overlaps the results."""
     folder = project.config["score"]["folder"]
     if folder is None:
         raise TesseraError("`score.folder` is null: name a folder of pictures")
-    check_there("score.folder", folder, folder=True)
+    check_exists("score.folder", folder, folder=True)
     check_apart("score.folder", folder, Path(project.results, "scores"))
     return str(folder)
 

@@ -3,7 +3,7 @@
 import ast
 import hashlib
 
-from tessera.core.definitions import ROOT, code_digest, remembered
+from tessera.core.definitions import ROOT, cached_digest, code_digest
 from tessera.core.errors import TesseraError
 
 SCRIPTS = ROOT.parents[1] / "workflow" / "scripts"
@@ -28,7 +28,7 @@ def digest_of_script(name: str) -> str:
             return code_digest(*functions)
         raise TesseraError(f"{file} imports no function of Tessera, so that its rule has no code to watch")
 
-    return remembered(hashlib.sha256(text.encode()).hexdigest(), derived)
+    return cached_digest(hashlib.sha256(text.encode()).hexdigest(), derived)
 
 
 def imported_by(script: str) -> list[str]:

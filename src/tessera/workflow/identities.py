@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.core.errors import TesseraError
-from tessera.core.files import IMAGE_SUFFIXES, check_there, files_below
+from tessera.core.files import IMAGE_SUFFIXES, check_exists, files_below
 from tessera.core.provenance import fingerprint
 from tessera.records.identities import read_references
 from tessera.workflow.project import Paths, Project, Wildcards, require_sources
@@ -32,7 +32,7 @@ def folder_of_references(project: Project, wildcards: Wildcards) -> str:
 def watched_references(project: Project, wildcards: Wildcards) -> str:
     """Return a value that changes with the reference pictures. Raises `TesseraError` if their folder has faults."""
     folder = Path(folder_of_references(project, wildcards))
-    check_there("identities.references.folder", folder, folder=True)
+    check_exists("identities.references.folder", folder, folder=True)
     read_references(folder)
     return fingerprint(files_below(folder, IMAGE_SUFFIXES))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.catalogue import image_set_of_part
-from tessera.core.files import check_there, files_below
+from tessera.core.files import check_exists, files_below
 from tessera.core.provenance import fingerprint
 from tessera.extras.image_sets.caption_settings import BESIDE, CAPTION_SUFFIXES, TagSettings
 from tessera.extras.image_sets.settings import ImageSetSettings
@@ -40,10 +40,10 @@ def _check_files(name: str, settings: Mapping[str, Any]) -> None:
         named += [("captions.tags", file) for file in TagSettings(**captions["tags"]).files]
     for setting, file in named:
         if file:
-            check_there(f"image_sets.{name}.{setting}", file)
+            check_exists(f"image_sets.{name}.{setting}", file)
     files = captions.get("files")
     if files and files != BESIDE:
-        check_there(f"image_sets.{name}.captions.files", files, folder=True)
+        check_exists(f"image_sets.{name}.captions.files", files, folder=True)
 
 
 def unknown_tags_of_sets(project: Project) -> list[str]:

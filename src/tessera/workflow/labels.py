@@ -7,7 +7,7 @@ from typing import Any
 
 from tessera.catalogue import all_datasets
 from tessera.core.errors import TesseraError
-from tessera.core.files import check_there, file_name, files_below
+from tessera.core.files import check_exists, file_name, files_below
 from tessera.core.provenance import fingerprint
 from tessera.records.annotation.label_files import frame_exports, frame_label_files
 from tessera.records.decisions import Decision
@@ -47,7 +47,7 @@ def watched_labels(project: Project, wildcards: Wildcards) -> str:
     The set must exist. An input function would not do: with results that need its job, Snakemake hides its errors.
     """
     labels = project.labels[wildcards.labels]
-    check_there(f"{labels.setting}: {labels.values['name']!r}", labels.values["path"])
+    check_exists(f"{labels.setting}: {labels.values['name']!r}", labels.values["path"])
     return fingerprint(files_below(labels.values["path"]))
 
 
@@ -69,7 +69,7 @@ def watched_frame_labels(project: Project, wildcards: Wildcards) -> str:
     """Return a value that changes with the label files of the frames of a shard. The folder of all of them must exist."""
     folder = project.config["annotations"]["frame_labels"]
     if folder:
-        check_there("annotations.frame_labels", folder, folder=True)
+        check_exists("annotations.frame_labels", folder, folder=True)
     return frame_labels_of_shard(project, wildcards)
 
 
@@ -104,7 +104,7 @@ def watched_image_labels(project: Project, wildcards: Wildcards) -> str:
             f"annotations.image_labels: {label_set['name']!r}: {str(label_set['path'])!r} has no pictures yet: run"
             " `snakemake ask`, and label those that it writes there"
         )
-    check_there(f"annotations.image_labels: {label_set['name']!r}", label_set["path"])
+    check_exists(f"annotations.image_labels: {label_set['name']!r}", label_set["path"])
     return fingerprint(files_below(label_set["path"]))
 
 

@@ -22,7 +22,7 @@ from tessera.catalogue import (
 )
 from tessera.configuration.read import load_configuration
 from tessera.core.errors import TesseraError
-from tessera.core.files import check_there, file_name, files_below
+from tessera.core.files import check_exists, file_name, files_below
 from tessera.records.decisions import Decided, split_decisions
 from tessera.records.manifest import ListedSource, group_by_shard, read_manifest
 from tessera.workflow.decisions import Decisions, load_decisions
@@ -239,7 +239,7 @@ def load_project(values: Mapping[str, Any], results: str, warn: Callable[[str], 
         [dataset.name for dataset in all_datasets(config)],
         [model.finds for model in all_models(config) if model.finds],
     )
-    check_there("sources.blocklist", config["sources"]["blocklist"])
+    check_exists("sources.blocklist", config["sources"]["blocklist"])
     # Unlike `Path.is_dir`, this accepts any string that a manifest can contain.
     folders = {file_name(each.source): Path(each.path) for each in sources if os.path.isdir(each.path)}  # noqa: PTH112
     project = Project(config, results, sources, folders, load_decisions(config, sources, folders, results, warn))

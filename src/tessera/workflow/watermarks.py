@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tessera.core.files import check_there, files_below
+from tessera.core.files import check_exists, files_below
 from tessera.core.provenance import fingerprint
 from tessera.workflow.project import Project, Wildcards
 
@@ -12,6 +12,6 @@ def watched_materials(project: Project, wildcards: Wildcards) -> list[str]:
     watched = []
     for material in ("logos", "fonts"):
         if path := project.config["watermarks"]["draw"][material]:
-            check_there(f"watermarks.draw.{material}", path)
+            check_exists(f"watermarks.draw.{material}", path)
             watched.append(fingerprint(files_below(Path(path))))
     return watched

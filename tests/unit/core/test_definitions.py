@@ -502,7 +502,7 @@ def test_a_change_of_any_definition_changes_a_digest(library: Definitions, reach
         for name, tree in mutants.items():
             if (key := Key(module, name)) in reached:
                 before, after = library.text(key), changed.text(key)
-                assert (before.digest, before.refers) != (after.digest, after.refers), f"{key}:\n{ast.unparse(tree)}"
+                assert (before.digest, before.references) != (after.digest, after.references), f"{key}:\n{ast.unparse(tree)}"
     assert all(tried[kind] > 50 for kind in KINDS), tried
 
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from rights import holds_for_others
+from other_user import holds_without_permissions
 
 from tessera.core.files import IMAGE_SUFFIXES, files_of, list_folder
 
@@ -53,7 +53,7 @@ def test_what_cannot_be_listed_is_named(tmp_path: Path) -> None:
     assert found.pictures == ("a.jpg",)
     assert found.others == {"b\\udcff.jpg": "its name is not UTF-8", "elsewhere": "a folder that is a link, or cannot be read"}
     shut.chmod(0)
-    assert holds_for_others(tmp_path, lambda: "shut" in list_folder(tmp_path, subfolders=True).others)
+    assert holds_without_permissions(tmp_path, lambda: "shut" in list_folder(tmp_path, subfolders=True).others)
 
 
 def test_planning_searches_no_subfolder_that_is_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tessera.core.ledger import Ledger, Status, read_ledger
-from tessera.core.store import WHOLE, Store, stored_items
+from tessera.core.store import CHECKSUMS, Store, stored_items
 
 
 def make(store: Store, name: str, **files: str) -> Path:
@@ -37,7 +37,7 @@ def test_an_item_that_a_killed_job_left_is_made_again(tmp_path: Path) -> None:
     (tmp_path / ".a").mkdir()
     (tmp_path / ".a" / "half").touch()
     make(store, "a", one="1")
-    assert sorted(path.name for path in store.item("a").iterdir()) == ["one", WHOLE]
+    assert sorted(path.name for path in store.item("a").iterdir()) == ["one", CHECKSUMS]
 
 
 @pytest.mark.parametrize("fault", ["changed", "lost", "added", "linked", "folder linked", "no list"])
@@ -51,7 +51,7 @@ def test_a_damaged_item_is_made_again(tmp_path: Path, fault: str) -> None:
     elif fault == "added":
         (item / "two").touch()
     elif fault == "no list":
-        (item / WHOLE).write_text("")
+        (item / CHECKSUMS).write_text("")
     else:
         moved = item if fault == "folder linked" else item / "one"
         moved.symlink_to(moved.rename(tmp_path / "elsewhere"))

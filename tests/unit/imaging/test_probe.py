@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from other_user import holds_without_permissions
 from PIL import Image
-from rights import holds_for_others
 
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import open_file
@@ -244,7 +244,7 @@ def test_a_file_without_permission_is_reported(tmp_path: Path) -> None:
             open_file(path)
         return fault.value.reason == "permission denied"
 
-    assert holds_for_others(tmp_path, is_told)
+    assert holds_without_permissions(tmp_path, is_told)
 
 
 def test_files_are_recognised_by_content_not_by_suffix(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from film_copies import copied, described, ffmpeg, packets_of, streams_of
 from tessera.imaging.frame import side_data
 from tessera.imaging.spans import parse_spans
 from tessera.imaging.timeline import Stamps
 from tessera.imaging.tracks import Moves, in_line, plan_tracks
 from tessera.imaging.video import read_packets
 from tessera.imaging.video_copy import Codec, Encoding
+from video_copies import copied, described, ffmpeg, packets_of, streams_of
 
 TEST = ["-f", "lavfi", "-t", "1", "-i", "testsrc2=s=96x64:r=24"]
 TONE = ["-f", "lavfi", "-t", "1", "-i", "sine=r=48000"]

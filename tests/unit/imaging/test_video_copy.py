@@ -7,7 +7,6 @@ import av
 import numpy as np
 import pytest
 
-from film_copies import copied, described, ffmpeg
 from tessera.core.errors import Failed
 from tessera.imaging.crops import Crop
 from tessera.imaging.encodable import formats_of
@@ -15,6 +14,7 @@ from tessera.imaging.frame import rgb
 from tessera.imaging.paint import paint
 from tessera.imaging.video import read_frames, read_packets
 from tessera.imaging.video_copy import ENCODERS, Codec, Encoding, exact_rate
+from video_copies import copied, described, ffmpeg
 
 STAMPS = [0, 40, 45, 130, 200, 210, 400, 440]  # milliseconds
 TURN = 1 << 16

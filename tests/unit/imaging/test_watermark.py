@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from frame_room import write_shard
+from frame_shards import write_shard
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.seeds import generator

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from stills import write_stills
+from source_files import write_source_files
 
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
@@ -68,7 +68,7 @@ def run(
     outputs = [folder / "frames.parquet", folder / "predictions.parquet", folder / "ledger.jsonl"]
     both = PreviewDetectionSettings(**SETTINGS, **settings)
     stills = {row["source"]: Path(row["path"]) for row in rows if row["kind"] in {"image", "folder"}}
-    files = write_stills(folder / "stills.parquet", **stills)
+    files = write_source_files(folder / "stills.parquet", **stills)
     if changed:
         changed.write_bytes(b"broken")
     predict_previews(

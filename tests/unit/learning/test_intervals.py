@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera.core.seeds import generator
-from tessera.learning.intervals import LEAST, RESAMPLES, draws, interval, of_count, of_fraction
+from tessera.learning.intervals import LEAST, RESAMPLES, clopper_pearson, draws, interval, poisson_interval
 
 TAIL = 0.025
 
@@ -47,7 +47,7 @@ def test_beyond_the_interval_of_a_fraction_what_was_seen_is_rare(count: int, dat
     def chance(fraction: float, seen: range) -> float:
         return sum(comb(count, k) * fraction**k * (1 - fraction) ** (count - k) for k in seen)
 
-    low, high = of_fraction(hits, count)
+    low, high = clopper_pearson(hits, count)
     assert chance(low, range(hits, count + 1)) == pytest.approx(TAIL) if hits else low == 0
     assert chance(high, range(hits + 1)) == pytest.approx(TAIL) if hits < count else high == 1
 
@@ -57,6 +57,6 @@ def test_beyond_the_interval_of_a_count_what_was_seen_is_rare(count: int) -> Non
     def chance(mean: float, seen: range) -> float:
         return sum(exp(k * log(mean) - mean - lgamma(k + 1)) for k in seen)
 
-    low, high = of_count(count)
+    low, high = poisson_interval(count)
     assert 1 - chance(low, range(count)) == pytest.approx(TAIL) if count else low == 0
     assert chance(high, range(count + 1)) == pytest.approx(TAIL)

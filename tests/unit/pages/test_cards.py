@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guessing import write_chance
+from chance_metrics import write_chance
 from huggingface_hub import ModelCard
 
 from tessera.catalogue import DETECTOR, RESTORER

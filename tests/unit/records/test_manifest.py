@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rights import holds_for_others
+from other_user import holds_without_permissions
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, files_of, is_plain_file, size_of
@@ -277,7 +277,7 @@ def test_a_folder_without_permission_is_no_error_while_planning(tmp_path: Path) 
     folder = tmp_path / "folder"
     folder.mkdir()
     folder.chmod(0)
-    assert holds_for_others(tmp_path, lambda: files_of(folder) == [] and size_of(folder) == 0)
+    assert holds_without_permissions(tmp_path, lambda: files_of(folder) == [] and size_of(folder) == 0)
 
 
 def test_a_fingerprint_changes_with_its_folder(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from labelme_program import save_in_labelme
-from stills import write_stills
+from source_files import write_source_files
 
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import write_checksums
@@ -81,7 +81,7 @@ def import_frames(folder: Path, labels: Path) -> tuple[dict[str, str], list[str]
     write_table(pl.DataFrame(schema=types(Frames)), Frames, folder / "frames")
     outputs = {name: folder / name for name in ("images", "annotations", "unsampled", "ledger")}
     shutil.rmtree(outputs["unsampled"], ignore_errors=True)
-    tables = (folder / "frames", folder / "sources", write_stills(folder / "stills"), folder / "pictures")
+    tables = (folder / "frames", folder / "sources", write_source_files(folder / "stills"), folder / "pictures")
     import_frame_labels(*tables, labels, ["nsfw"], 16, {}, {}, Path("unsampled"), **outputs)
     return {row["key"]: row["reason"] for row in read_ledger(outputs["ledger"])}, sorted(
         read_table(outputs["images"], Images)["key"]
@@ -196,7 +196,7 @@ def propose(folder: Path, labels: Path | None, **settings: Any) -> dict[str, str
     regions = [{"key": key, "number": 0, "label": "nsfw", "score": 0.3, **box} for key in keys]
     write_table(pl.DataFrame(regions, schema=types(Annotations)), Annotations, folder / "regions")
     wanted = ProposalSettings(folder=folder / "proposed", **{"choose": "every", "every": 1, **settings})
-    tables = (folder / "sources", write_stills(folder / "stills"), folder / "predicted", folder / "regions")
+    tables = (folder / "sources", write_source_files(folder / "stills"), folder / "predicted", folder / "regions")
     propose_labels(*tables, labels, 0.25, wanted, "model", ["nsfw"], (), {}, folder / "report.tsv", folder / "studio.xml")
     rows = [line.split("\t") for line in (folder / "report.tsv").read_text().splitlines()[1:]]
     return {key: status for _, key, status in rows}

@@ -18,7 +18,7 @@ from tessera.extras.classifiers.dataset import FAULTS_SHOWN, read_vectors
 from tessera.extras.classifiers.folds import held_out
 from tessera.extras.classifiers.settings import LabelErrorSettings
 from tessera.learning.classification.settings import Labels, ScoreRange
-from tessera.learning.embedding.stars import unit
+from tessera.learning.embedding.representatives import l2_normalise
 from tessera.records.decisions import Decision
 from tessera.records.tables.classification import CONTRADICTION, KINDS_OF_ERRORS, OUTLIER, WRONG, LabelErrors, Predictions
 from tessera.records.tables.image_labels import ImageLabels
@@ -201,7 +201,7 @@ def compared(
         rows = of_learned_classes(rows, labels)
         values, apart = _numbers(rows, labels).astype(float), 1.0
     near = find_neighbours(
-        unit(vectors),
+        l2_normalise(vectors),
         rows["group"].rank("dense").to_numpy(),
         values,
         rows["key"].is_in(list(made)).to_numpy(),
@@ -227,11 +227,11 @@ def find_neighbours(
 ) -> Neighbours:
     """Compare all pictures with each other.
 
-    `vectors`: float16 (N, D) from `unit`; those of length 0 have no neighbours, and are none. `groups`: (N,); the `count`
-    nearest pictures are those of other groups. `values`: float64 (N,); labels differ if these differ by `apart` or more.
-    `made`: bool (N,); two such pictures are not compared.
+    `vectors`: float16 (N, D) from `l2_normalise`; those of length 0 have no neighbours, and are none. `groups`: (N,); the
+    `count` nearest pictures are those of other groups. `values`: float64 (N,); labels differ if these differ by `apart` or
+    more. `made`: bool (N,); two such pictures are not compared.
 
-    The sums are exact, see `stars.cosines`, so that neither threads nor the size of blocks matter.
+    The sums are exact, see `representatives.cosines`, so that neither threads nor the size of blocks matter.
     """
     lengths = np.concatenate([np.empty(0), *((part * part).sum(axis=1) for _, part in _blocks(vectors))]) ** 0.5
     size = len(vectors)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tessera.learning.embedding.stars import BLOCK, all_cosines
+from tessera.learning.embedding.representatives import BLOCK, all_cosines
 
 FAR = -1.0  # the cosine with what is not there
 
@@ -29,8 +29,8 @@ class Found(NamedTuple):
 def classify(vectors: np.ndarray, references: np.ndarray, groups: Sequence[Group]) -> Found:
     """Return the nearest of `groups` to each of `vectors`, by the mean cosine with its references.
 
-    `vectors`, `references`: float16 (N, D) and (R, D) from `tessera.learning.embedding.stars.unit`. The certainty is the
-    fraction of the margin, see `margin_fraction`. Noise counts as one more identity. Of equals, the first group is nearest.
+    `vectors`, `references`: float16 (N, D) and (R, D) from `l2_normalise`. The certainty is the fraction of the margin, see
+    `margin_fraction`. Noise counts as one more identity. Of equals, the first group is nearest.
     """
     similar = np.full((len(vectors), len(groups)), FAR)
     for start in range(0, len(vectors), BLOCK):

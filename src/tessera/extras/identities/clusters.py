@@ -21,7 +21,7 @@ class Clusters(NamedTuple):
 
 
 def find_clusters(vectors: np.ndarray, settings: ClusterSettings) -> Clusters:
-    """Return the clusters of `vectors`, float16 (N, D) from `tessera.learning.embedding.stars.unit`, sorted by key.
+    """Return the clusters of `vectors`, float16 (N, D) from `l2_normalise`, sorted by key.
 
     Dense clusters are found first. Then, with `same` of `settings`, the share of pairs that show the same: two clusters are
     merged from `merge` on. Noise joins the cluster with the largest share from `rate` on or, if there are `count` such members,

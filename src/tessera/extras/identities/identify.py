@@ -17,7 +17,7 @@ from tessera.extras.identities.classify import Found, Group, classify
 from tessera.extras.identities.clusters import find_clusters
 from tessera.extras.identities.settings import IdentitySettings, ReferenceSettings
 from tessera.learning.embedding.density import NONE
-from tessera.learning.embedding.stars import unit
+from tessera.learning.embedding.representatives import l2_normalise
 from tessera.records.identities import cluster_name, reference_of
 from tessera.records.tables.crops import Crops
 from tessera.records.tables.embeddings import Embeddings
@@ -96,7 +96,7 @@ def read_vectors(tables: Sequence[Path], keys: Sequence[str] | None) -> dict[str
         for lengths, part in own.group_by(pl.col("vector").list.len(), maintain_order=True):
             numbers = part["vector"].list.to_array(int(str(lengths[0]))).to_numpy()
             is_usable = np.any(numbers != 0, axis=1)
-            small = unit(numbers[is_usable])
+            small = l2_normalise(numbers[is_usable])
             found |= dict(zip(part["key"].filter(pl.Series(is_usable)).to_list(), small, strict=True))
     return found
 

@@ -11,7 +11,7 @@ from tessera.core.ledger import Ledger
 from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.extras.near_duplicates.settings import NearDuplicateSettings
-from tessera.learning.embedding.stars import find_stars, unit
+from tessera.learning.embedding.representatives import find_representatives, l2_normalise
 from tessera.records.material import SETS
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def find_near_duplicates(
 
     `labelled`: files of `tables.Images`. `sources`: `tables.Sources`; pictures of sources that are not admitted are left out.
     Of several near-duplicates, a labelled picture is kept rather than another, because labels are work, then the sharpest, then
-    the first by key. Each of the others is close to the one that is kept, see `find_stars`. `ledger` gets one row per picture.
-    Neither the order of `tables` nor the division into shards matters.
+    the first by key. Each of the others is close to the one that is kept, see `find_representatives`. `ledger` gets one row per
+    picture. Neither the order of `tables` nor the division into shards matters.
 
     Raises `TesseraError` if the vectors differ in length.
     """
@@ -60,12 +60,12 @@ def find_near_duplicates(
         same_end = (ends[one] == ends[other]) & (ends[one] != MIDDLE)
         return np.where(own[one] == own[other], within, np.where(same_end, min(across, at_ends), across))
 
-    stars = find_stars(vectors, min(within, across, at_ends), limits)
+    representatives = find_representatives(vectors, min(within, across, at_ends), limits)
     rows = []
     keys = pictures["key"].to_list()
     with Ledger(ledger) as book:
         for number in np.argsort(np.array(keys, object), kind="stable").tolist():
-            key, stay, similarity = keys[number], int(stars.stays[number]), float(stars.cosines[number])
+            key, stay, similarity = keys[number], int(representatives.indices[number]), float(representatives.cosines[number])
             if stay == number:
                 book.row(key, "ok")
                 continue
@@ -77,7 +77,7 @@ def find_near_duplicates(
 
 
 def _read(tables: Sequence[Path], admitted: Collection[str], labelled: Collection[str]) -> "tuple[pl.DataFrame, np.ndarray]":
-    """Return the pictures of the sources `admitted` in the order of preference, and their vectors from `unit` in this order.
+    """Return the pictures of the sources `admitted` in the order of preference, and their vectors from `l2_normalise`.
 
     The tables are read twice, so that only the vectors of one of them are held beside the result.
     """
@@ -106,5 +106,5 @@ def _read(tables: Sequence[Path], admitted: Collection[str], labelled: Collectio
                 f"{path}: its vectors have {lengths} numbers, those of other pictures {vectors.shape[1]}; delete the folder"
                 f" {path.parent} and run again"
             )
-        vectors[own["rank"].to_numpy()] = unit(found.list.to_array(lengths[0]).to_numpy())
+        vectors[own["rank"].to_numpy()] = l2_normalise(found.list.to_array(lengths[0]).to_numpy())
     return pictures, vectors

@@ -90,8 +90,8 @@ def _do(step: Step, clip: Clip, rng: np.random.Generator, size: tuple[int, int],
             return [operations.blur(frame, kernel) for frame in clip]
         case Resize(scale=limits, methods=methods):
             scale, method = rng.uniform(*limits), str(rng.choice(methods))
-            wanted = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-            return [operations.resize(frame, wanted, method) for frame in clip]
+            shape = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+            return [operations.resize(frame, shape, method) for frame in clip]
         case GaussianNoise(sigma=limits, grey=probability):
             sigma, grey = rng.uniform(*limits), rng.random() < probability
             return [operations.gaussian_noise(frame, sigma, grey, rng) for frame in clip]

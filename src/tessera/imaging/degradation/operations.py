@@ -117,8 +117,8 @@ def chromatic_aberration(image: np.ndarray, shift: float) -> np.ndarray:
 
     def scaled(channel: np.ndarray, scale: float) -> np.ndarray:
         x, y = (width - 1) / 2 * (1 - scale), (height - 1) / 2 * (1 - scale)
-        place = np.array([[scale, 0, x], [0, scale, y]])
-        return cv2.warpAffine(channel, place, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        transform = np.array([[scale, 0, x], [0, scale, y]])
+        return cv2.warpAffine(channel, transform, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
     red, green, blue = cv2.split(image)
     return cv2.merge([scaled(red, 1 + shift / 2), green, scaled(blue, 1 - shift / 2)])

@@ -90,10 +90,10 @@ def cover(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> np.ndarray:
     rows, columns = _axis(height, y % mosaic.height, mosaic.height, side), _axis(width, x % mosaic.width, mosaic.width, side)
     shown = np.zeros((height, width), np.uint8)
     # The compiled code takes contiguous arrays, which a crop of a frame is not.
-    drawn, region = np.ascontiguousarray(image), np.ascontiguousarray(mask)
-    draw(drawn.reshape(height, -1), shown, region, _levels(side), rows, columns, mosaic.type == "squa_mid", mosaic.incomplete)
-    if drawn is not image:
-        image[:] = drawn
+    covered, region = np.ascontiguousarray(image), np.ascontiguousarray(mask)
+    draw(covered.reshape(height, -1), shown, region, _levels(side), rows, columns, mosaic.type == "squa_mid", mosaic.incomplete)
+    if covered is not image:
+        image[:] = covered
     return shown
 
 

@@ -122,8 +122,8 @@ def draw_mosaic(
             spread = 1 if rng.random() < 0.75 else 2
             size = max(3.0, block_size_v4(area, height, width) + rng.uniform(-spread, spread))
             size = np.floor(size) if rng.random() < 0.5 else np.ceil(size)
-    usual = max(settings.min_block, int(size * rng.uniform(*settings.scale)))
-    block = usual if block is None else block
+    default_block = max(settings.min_block, int(size * rng.uniform(*settings.scale)))
+    block = default_block if block is None else block
     weights = np.array(list(settings.types.values()))
     kind = list(settings.types)[rng.choice(len(weights), p=weights / weights.sum())]
     ratio = rng.uniform(*settings.ratio)

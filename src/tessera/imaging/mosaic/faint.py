@@ -68,11 +68,11 @@ def blur_region(image: np.ndarray, shown: np.ndarray, sigma: float) -> None:
 
     reach = math.ceil(3 * sigma) + 1  # the kernel of OpenCV extends over 3 standard deviations
     x0, y0, x1, y1 = map(int, mask_box(shown))
-    place = slice(max(0, y0 - reach), y1 + reach), slice(max(0, x0 - reach), x1 + reach)
-    part, inside = image[place], shown[place]
+    window = slice(max(0, y0 - reach), y1 + reach), slice(max(0, x0 - reach), x1 + reach)
+    part, inside = image[window], shown[window]
     blurred, near = cv2.GaussianBlur(part, (0, 0), sigma), cv2.GaussianBlur(inside, (0, 0), sigma)
     weight = np.where(inside, (near / 127.5 - 1).clip(0), 0)[..., None]
-    image[place] = np.rint(part + weight * (blurred - part.astype(np.float64))).astype(np.uint8)
+    image[window] = np.rint(part + weight * (blurred - part.astype(np.float64))).astype(np.uint8)
 
 
 def darken_region(image: np.ndarray, shown: np.ndarray, brightness: float) -> None:

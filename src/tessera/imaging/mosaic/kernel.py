@@ -132,7 +132,7 @@ def _soften(
     """Blend `colours` into the pixels from `top` to `bottom` and `left` to `right`, with the blurred mask as weight."""
     side = len(near) - mask.shape[1]
     low, high = max(0, left - side), min(right + side, mask.shape[1])
-    around, share, flat = counts[low:high], weight[left:right], colours[3 * left : 3 * right]
+    around, weights, flat = counts[low:high], weight[left:right], colours[3 * left : 3 * right]
     _fill(around, 0)
     for y in range(top, top + side):
         _count(around, mask[near_down[y], low:high])
@@ -142,10 +142,10 @@ def _soften(
         total = 0
         for x in range(left, left + side - 1):
             total += counts[near[x]]
-        _slide(share, levels, counts, total, near[left + side - 1 : right + side - 1], near[left:right])
+        _slide(weights, levels, counts, total, near[left + side - 1 : right + side - 1], near[left:right])
         if incomplete:
-            _intersect(share, mask[y, left:right])
-        _blend(image[y, 3 * left : 3 * right], shown[y, left:right], flat, share)
+            _intersect(weights, mask[y, left:right])
+        _blend(image[y, 3 * left : 3 * right], shown[y, left:right], flat, weights)
 
 
 @compiled(SIGNATURE)
@@ -206,8 +206,8 @@ def draw(
                 continue
             left, right = edges[n], edges[n + 1]
             if middle:
-                at = 3 * middles[n]
-                red, green, blue = image[centre, at], image[centre, at + 1], image[centre, at + 2]
+                offset = 3 * middles[n]
+                red, green, blue = image[centre, offset], image[centre, offset + 1], image[centre, offset + 2]
             else:
                 reds, greens, blues, pixels = 0, 0, 0, (bottom - top) * (right - left)
                 for x in range(left, right):

@@ -138,17 +138,17 @@ def draw_marks(
     if random.random() < settings.clean:
         return image, []
     tiled = random.random() < settings.tiled
-    wanted = 1 if tiled else int(random.integers(settings.marks[0], settings.marks[1] + 1))
+    count = 1 if tiled else int(random.integers(settings.marks[0], settings.marks[1] + 1))
     free = np.ones(image.shape[:2], dtype=bool)
     marks: list[Mark] = []
-    for _ in range(TRIES * wanted):
+    for _ in range(TRIES * count):
         mark, layer = make_mark(image.shape[:2], tiled, random, materials, settings)
         if not layer.size:
             continue  # too thin or too faint to be visible
-        drawn = [blend(image, free, layer, x, y) for x, y in _places(image.shape[:2], layer.shape[:2], tiled, random)]
-        if boxes := tuple(box for box in drawn if box):
+        drawn_boxes = [blend(image, free, layer, x, y) for x, y in _places(image.shape[:2], layer.shape[:2], tiled, random)]
+        if boxes := tuple(box for box in drawn_boxes if box):
             marks.append(replace(mark, boxes=boxes))
-        if len(marks) == wanted:
+        if len(marks) == count:
             break
     return image, marks
 
@@ -202,23 +202,23 @@ def blend(image: np.ndarray, free: np.ndarray, layer: np.ndarray, x: int, y: int
     right, bottom = min(x + layer.shape[1], image.shape[1]), min(y + layer.shape[0], image.shape[0])
     if max(right - left, 0) * max(bottom - top, 0) < INSIDE * layer.shape[0] * layer.shape[1]:
         return None
-    seen = layer[top - y : bottom - y, left - x : right - x]
-    visible = seen[:, :, 3] >= VISIBLE
+    part = layer[top - y : bottom - y, left - x : right - x]
+    visible = part[:, :, 3] >= VISIBLE
     x0, y0, x1, y1 = map(int, mask_box(visible.view(np.uint8)))
     if min(x1 - x0, y1 - y0) < LEAST_MARK:
         return None
     # Cut off the nearly transparent margin, so that nothing is drawn outside the box.
-    seen, visible = seen[y0:y1, x0:x1], visible[y0:y1, x0:x1]
-    place = np.s_[top + y0 : top + y1, left + x0 : left + x1]
-    if not free[place].all():
+    part, visible = part[y0:y1, x0:x1], visible[y0:y1, x0:x1]
+    window = np.s_[top + y0 : top + y1, left + x0 : left + x1]
+    if not free[window].all():
         return None
-    before = image[place].astype(np.float32)
-    after = np.rint(before + (seen[:, :, :3] - before) * (seen[:, :, 3:].astype(np.float32) / 255))
+    before = image[window].astype(np.float32)
+    after = np.rint(before + (part[:, :, :3] - before) * (part[:, :, 3:].astype(np.float32) / 255))
     changed = np.abs(after - before).mean(axis=2)[visible] >= CHANGE
     if changed.mean() < 0.5:
         return None
-    image[place] = after
-    free[place] = False
+    image[window] = after
+    free[window] = False
     return float(left + x0), float(top + y0), float(left + x1), float(top + y1)
 
 
@@ -268,8 +268,8 @@ def _text(text: str, font: Path, size: int, color: tuple[int, ...], stroke: int,
     # Transparent pixels have the colour of the edge, so that scaling mixes no other colour into it.
     edge = contrast if stroke or plate else color
     layer = Image.new("RGBA", (width, height), (*edge, round(255 * plate)))
-    place = (margin - left, margin - top)
-    ImageDraw.Draw(layer).text(place, text, (*color, 255), face, stroke_width=stroke, stroke_fill=(*contrast, 255))
+    position = (margin - left, margin - top)
+    ImageDraw.Draw(layer).text(position, text, (*color, 255), face, stroke_width=stroke, stroke_fill=(*contrast, 255))
     return layer
 
 

@@ -45,8 +45,8 @@ class Classifier:
         device = next(self.network.parameters()).device
         with torch.inference_mode():
             values = torch.from_numpy(np.ascontiguousarray(inputs)).to(device)
-            found = probabilities(self.network(as_input(values, self.description)), self.description)
-        results: np.ndarray = found.cpu().numpy()
+            outputs = probabilities(self.network(as_input(values, self.description)), self.description)
+        results: np.ndarray = outputs.cpu().numpy()
         labels = self.description.labels
         return labels.least + results * (labels.most - labels.least) if isinstance(labels, ScoreRange) else results
 
@@ -86,8 +86,8 @@ class Classifier:
 
 def write_classifier(path: Path, description: Description, weights: "Mapping[str, torch.Tensor]") -> None:
     """Write a classifier to the safetensors `path`. Equal classifiers give equal bytes."""
-    kept = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    path.write_bytes(safetensors_bytes(kept, {"format": "pt", DESCRIPTION: description.model_dump_json()}))
+    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    path.write_bytes(safetensors_bytes(tensors, {"format": "pt", DESCRIPTION: description.model_dump_json()}))
 
 
 def _described(path: Path, description: str | None) -> Description:

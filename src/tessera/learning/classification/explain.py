@@ -34,24 +34,24 @@ def heat_map(classifier: Classifier, picture: np.ndarray, number: int = 0) -> np
         network.forward_head(features)[0, number].backward()  # type: ignore[operator]
     assert features.grad is not None
     weights = features.grad.mean(dim=(2, 3), keepdim=True)
-    found = (weights * features).sum(1)[0].relu().detach().cpu().numpy().astype(np.float32)
-    if found.max() > 0:
-        found /= found.max()
-    return _placed(found, picture.shape[0], picture.shape[1], preparation)
+    heat = (weights * features).sum(1)[0].relu().detach().cpu().numpy().astype(np.float32)
+    if heat.max() > 0:
+        heat /= heat.max()
+    return _placed(heat, picture.shape[0], picture.shape[1], preparation)
 
 
-def _placed(found: np.ndarray, height: int, width: int, preparation: Preprocessing) -> np.ndarray:
-    """Return the map `found` of a prepared picture at its place in the picture of `height` by `width` pixels."""
+def _placed(heat: np.ndarray, height: int, width: int, preparation: Preprocessing) -> np.ndarray:
+    """Return the map `heat` of a prepared picture at its place in the picture of `height` by `width` pixels."""
     if preparation.resize == "stretch":
-        return resize(found, height, width)
+        return resize(heat, height, width)
     side = max(1, round(min(height, width) * preparation.crop)) if preparation.resize == "crop" else max(height, width)
-    square = resize(found, side, side)
+    square = resize(heat, side, side)
     top, left = abs(height - side) // 2, abs(width - side) // 2
     if preparation.resize == "pad":
         return square[top : top + height, left : left + width]
-    whole = np.zeros((height, width), np.float32)
-    whole[top : top + side, left : left + side] = square
-    return whole
+    result = np.zeros((height, width), np.float32)
+    result[top : top + side, left : left + side] = square
+    return result
 
 
 def overlay(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:

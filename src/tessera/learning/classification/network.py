@@ -117,10 +117,10 @@ def load_start(network: "torch.nn.Module", path: Path) -> None:
         # It may fail on weights of another architecture, and what it raises is not documented; they are refused below.
         with suppress(Exception):
             state = module.checkpoint_filter_fn(state, network)
-    wanted = network.state_dict()
+    expected = network.state_dict()
     last = getattr(network, "default_cfg", {}).get("classifier") or LAST
     for layer in [last] if isinstance(last, str) else last:
         names = [f"{layer}.weight", f"{layer}.bias"]
-        if any(name in state and state[name].shape != wanted[name].shape for name in names if name in wanted):
-            state.update({name: wanted[name] for name in names if name in wanted})
+        if any(name in state and state[name].shape != expected[name].shape for name in names if name in expected):
+            state.update({name: expected[name] for name in names if name in expected})
     load_all(network, state, path)

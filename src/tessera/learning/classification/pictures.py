@@ -27,7 +27,7 @@ def cut_tiles(picture: np.ndarray, tile: int, side: int) -> list[np.ndarray]:
     if min(height, width) <= tile:
         return [picture]
     if min(height, width) > side:
-        width, height = (int(side * each / min(height, width)) for each in (width, height))
+        width, height = (int(side * length / min(height, width)) for length in (width, height))
         picture = np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
     right, bottom = width - tile, height - tile
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (round(bottom / 2), round(right / 2))]

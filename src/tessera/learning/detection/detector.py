@@ -92,8 +92,8 @@ class Detector:
         """Yield the regions of each of `images`, results of `scale`, as `predict` does; at most one batch of them is held."""
         for batch in _batches(images, self._batch):
             with self._errors():
-                found = self._run(batch)
-            yield from found
+                regions = self._run(batch)
+            yield from regions
 
     def _run(self, batch: list[Scaled]) -> list[list[Region]]:
         import torch
@@ -101,13 +101,13 @@ class Detector:
         predictor = self._predictor
         predictor.batch = ([""] * len(batch),)  # the names of files
         with torch.inference_mode():
-            pixels = predictor.preprocess([each.image for each in batch])
+            pixels = predictor.preprocess([scaled.image for scaled in batch])
             try:
                 predictions = predictor.model(pixels)
             except _NothingFound:
                 return [[] for _ in batch]
             # Only the shapes of the images are used.
-            images = [np.broadcast_to(np.uint8(0), (*each.shape, 3)) for each in batch]
+            images = [np.broadcast_to(np.uint8(0), (*scaled.shape, 3)) for scaled in batch]
             results = predictor.postprocess(predictions, pixels, images)
         if any(result.boxes is None for result in results):
             raise self._unusable("it returns no axis-aligned boxes")
@@ -128,8 +128,8 @@ class Detector:
             raise self._unusable(error) from error
 
     def _unusable(self, reason: Exception | str) -> TesseraError:
-        said = " ".join(str(reason).split())[:300]
-        return TesseraError(f"{self._name} cannot be used as a detector of boxes or masks ({said}); declare other weights")
+        message = " ".join(str(reason).split())[:300]
+        return TesseraError(f"{self._name} cannot be used as a detector of boxes or masks ({message}); declare other weights")
 
 
 class _NothingFound(Exception):
@@ -162,27 +162,27 @@ def _load(weights: Path, settings: InferenceSettings) -> Any:
     return predictor
 
 
-def suppress(boxes: "torch.Tensor", scores: "torch.Tensor", most: float) -> "torch.Tensor":
-    """Return which of `boxes` overlap none with a higher score by more than `most`, by descending score: int64 (k,).
+def suppress(boxes: "torch.Tensor", scores: "torch.Tensor", max_iou: float) -> "torch.Tensor":
+    """Return which of `boxes` overlap none with a higher score by more than `max_iou`, by descending score: int64 (k,).
 
-    `boxes`: float (n, 4), x0, y0, x1, y1. `most`: intersection over union. This is `torchvision.ops.nms`, bit for bit, without
-    the import of torchvision, which takes longer than a detector runs over a short video. What ultralytics uses instead drops
-    boxes without an area, and its order of equal scores is undefined.
+    `boxes`: float (n, 4), x0, y0, x1, y1. This is `torchvision.ops.nms`, bit for bit, without the import of
+    torchvision, which takes longer than a detector runs over a short video. What ultralytics uses instead drops boxes without
+    an area, and its order of equal scores is undefined.
     """
     order = scores.argsort(descending=True, stable=True)
     x0, y0, x1, y1 = boxes[order].float().cpu().numpy().T
     areas = (x1 - x0) * (y1 - y0)
-    kept: list[int] = []
-    left = np.arange(len(order))
+    chosen: list[int] = []
+    remaining = np.arange(len(order))
     with np.errstate(invalid="ignore"):
-        while len(left):
-            first, left = left[0], left[1:]
-            kept.append(int(first))
-            width = (np.minimum(x1[first], x1[left]) - np.maximum(x0[first], x0[left])).clip(0)
-            overlap = width * (np.minimum(y1[first], y1[left]) - np.maximum(y0[first], y0[left])).clip(0)
-            share = overlap / (areas[first] + areas[left] - overlap)
-            left = left[~(share > np.float64(most))]
-    return order[kept]
+        while len(remaining):
+            first, remaining = remaining[0], remaining[1:]
+            chosen.append(int(first))
+            width = (np.minimum(x1[first], x1[remaining]) - np.maximum(x0[first], x0[remaining])).clip(0)
+            overlap = width * (np.minimum(y1[first], y1[remaining]) - np.maximum(y0[first], y0[remaining])).clip(0)
+            iou = overlap / (areas[first] + areas[remaining] - overlap)
+            remaining = remaining[~(iou > np.float64(max_iou))]
+    return order[chosen]
 
 
 def _stop_early(head: Any, confidence: float) -> None:

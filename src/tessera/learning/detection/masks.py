@@ -53,16 +53,16 @@ def _without_padding(coarse: "torch.Tensor", height: int, width: int) -> np.ndar
     return np.asarray(coarse[rows, columns])
 
 
-def _scaled(room: Any, height: int, width: int) -> tuple[int, int]:
-    """Return the height and width of an image of `height` by `width` pixels that is scaled to fit into those of `room`."""
-    scale = min(room[0] / height, room[1] / width)
+def _scaled(frame: Any, height: int, width: int) -> tuple[int, int]:
+    """Return the height and width of an image of `height` by `width` pixels that is scaled to fit into those of `frame`."""
+    scale = min(frame[0] / height, frame[1] / width)
     return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
 def _neighbours(count: int, scaled: int, start: int, stop: int) -> tuple[np.ndarray, ...]:
     """Return between which of `count` values the ones from `start` to `stop` of `scaled` lie, and the weights of the two."""
     step = np.float32(count) / np.float32(scaled)
-    place = np.maximum((np.arange(start, stop, dtype=np.float32) + np.float32(0.5)) * step - np.float32(0.5), np.float32(0))
-    low = np.minimum(place.astype(np.intp), count - 1)
-    weight = place - low.astype(np.float32)
+    position = np.maximum((np.arange(start, stop, dtype=np.float32) + np.float32(0.5)) * step - np.float32(0.5), np.float32(0))
+    low = np.minimum(position.astype(np.intp), count - 1)
+    weight = position - low.astype(np.float32)
     return low, np.minimum(low + 1, count - 1), 1 - weight, weight

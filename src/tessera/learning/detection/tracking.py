@@ -47,7 +47,7 @@ def track(
     al., 2023).
 
     A detection of low confidence can only continue a track that the previous look had. The smoothed boxes of ByteTrack are not
-    used; the place of a region is that of its detections. Finally, `join` joins tracks that were lost and soon found again
+    used; the position of a region is that of its detections. Finally, `join` joins tracks that were lost and soon found again
     nearby. `keeps_all`: whether detections that ByteTrack leaves out, such as those beside a track that it lost, enter `join`
     as tracks too.
     """
@@ -64,32 +64,32 @@ def track(
         fuse_score=True,
     )
     numbers = np.full(detections.height, -1)
-    looked = np.flatnonzero(frames["looked"].to_numpy())
-    bounds = np.searchsorted(detections["index"].to_numpy(), [looked, looked + 1])
-    time = frames["time"].to_numpy()[looked]
+    processed = np.flatnonzero(frames["looked"].to_numpy())
+    bounds = np.searchsorted(detections["index"].to_numpy(), [processed, processed + 1])
+    time = frames["time"].to_numpy()[processed]
     corners = detections.select("x0", "y0", "x1", "y1").to_numpy()
     margin = min(settings.speed * float(np.median(np.diff(time))), FARTHEST) if len(time) > 1 else 0.0
     sides = margin * (corners[:, 2:] - corners[:, :2])
     score = detections["score"].to_numpy()
     boxes = np.column_stack([corners[:, :2] - sides, corners[:, 2:] + sides, score, np.zeros_like(score)])
     patience = np.arange(len(time)) - np.searchsorted(time, time - settings.buffer - TINY)
-    shots = np.cumsum(find_breaks(frames, settings.cut))[looked]
-    known: dict[tuple[int, int], int] = {}
+    shots = np.cumsum(find_breaks(frames, settings.cut))[processed]
+    numbers_by_track: dict[tuple[int, int], int] = {}
     tracker, shot = None, -1
-    for place, (first, stop) in enumerate(bounds.T.tolist()):
-        if shot != shots[place]:
-            tracker, shot = BYTETracker(arguments), int(shots[place])
+    for position, (first, stop) in enumerate(bounds.T.tolist()):
+        if shot != shots[position]:
+            tracker, shot = BYTETracker(arguments), int(shots[position])
         assert tracker is not None
         # `patience` is the number of looks within the buffer, which depends on their spacing.
-        waiting = [one for one in tracker.lost_stracks if tracker.frame_id + 1 - one.end_frame <= patience[place]]
+        waiting = [lost for lost in tracker.lost_stracks if tracker.frame_id + 1 - lost.end_frame <= patience[position]]
         tracker.lost_stracks = waiting
         tracker.update(Boxes(boxes[first:stop], (1, 1)))
         # Its return value lacks the first detection of each track, because a track is confirmed only by the second one.
-        for one in tracker.tracked_stracks:
-            numbers[first + int(one.idx)] = known.setdefault((shot, one.track_id), len(known))
+        for active in tracker.tracked_stracks:
+            numbers[first + int(active.idx)] = numbers_by_track.setdefault((shot, active.track_id), len(numbers_by_track))
     if keeps_all:
         left_out = np.flatnonzero(numbers < 0)
-        numbers[left_out] = len(known) + np.arange(len(left_out))
+        numbers[left_out] = len(numbers_by_track) + np.arange(len(left_out))
     looks = np.repeat(np.arange(len(time)), bounds[1] - bounds[0])
     return join(numbers, looks, time, shots, corners, settings.buffer)
 
@@ -115,31 +115,31 @@ def join(
     ends = (np.diff(tracks[followed]) != 0) | (np.diff(looks[followed]) > 1)
     runs = [run for run in np.split(followed, np.flatnonzero(ends) + 1) if len(run)]
     joined = np.full_like(tracks, -1)
-    at = time[looks]  # of each detection
+    times = time[looks]  # of each detection
     centre, size = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
     recent: dict[int, np.ndarray] = {}  # the last detections, over `buffer` seconds, of each track that can be continued
     largest: dict[int, np.ndarray] = {}  # the largest size of each track at the ends of its runs
     for number, run in enumerate(sorted(runs, key=lambda run: int(run[0]))):
         start = run[0]
-        recent = {track: rows for track, rows in recent.items() if at[start] - at[rows[-1]] <= buffer + TINY}
+        recent = {track: rows for track, rows in recent.items() if times[start] - times[rows[-1]] <= buffer + TINY}
         choices = []
         for track, rows in recent.items():
             last = rows[-1]
-            lost = at[start] - at[last]
+            lost = times[start] - times[last]
             if looks[last] >= looks[start] or shots[looks[last]] != shots[looks[start]]:
                 continue
-            before = rows[np.searchsorted(at[rows], at[last] - lost - TINY)]
+            before = rows[np.searchsorted(times[rows], times[last] - lost - TINY)]
             apart, moved = (np.abs(centre[row] - centre[last]) for row in (start, before))
             if (apart <= np.maximum(size[start], largest[track]) + moved).all():
                 choices.append((-looks[last], tracks[last] != tracks[start], float(np.hypot(*apart)), track))
         track = min(choices)[-1] if choices else number
         joined[run] = track
         rows = np.concatenate([recent.get(track, run[:0]), run])
-        recent[track] = rows[at[rows] >= at[rows[-1]] - buffer - TINY]
+        recent[track] = rows[times[rows] >= times[rows[-1]] - buffer - TINY]
         largest[track] = np.maximum(size[run[-1]], largest.get(track, 0))
     # Numbered in the order in which they begin.
-    kept = {track: place for place, track in enumerate(dict.fromkeys(joined[joined >= 0].tolist()))}
-    return np.array([kept.get(track, -1) for track in joined.tolist()], dtype=tracks.dtype)
+    renumbered = {track: order for order, track in enumerate(dict.fromkeys(joined[joined >= 0].tolist()))}
+    return np.array([renumbered.get(track, -1) for track in joined.tolist()], dtype=tracks.dtype)
 
 
 def find_breaks(frames: "pl.DataFrame", cut: float) -> np.ndarray:
@@ -168,6 +168,6 @@ def find_cuts(change: np.ndarray, cut: float) -> np.ndarray:
     """
     around = np.lib.stride_tricks.sliding_window_view(np.pad(change, REACH, mode="reflect"), 2 * REACH + 1)
     others = np.delete(around, REACH, axis=1)
-    usual = np.sort(others, axis=1)[:, -REACH:].mean(axis=1)
-    cuts: np.ndarray = (change > 0) & (change >= cut) & (change >= RATIO * usual)
+    mean_of_others = np.sort(others, axis=1)[:, -REACH:].mean(axis=1)
+    cuts: np.ndarray = (change > 0) & (change >= cut) & (change >= RATIO * mean_of_others)
     return cuts

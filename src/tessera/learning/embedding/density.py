@@ -7,13 +7,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tessera.core.progress import progress
-from tessera.learning.embedding.stars import BLOCK, PAIRS, cosines, margin, scaled
+from tessera.learning.embedding.representatives import BLOCK, PAIRS, cosines, margin, scaled
 
 NONE = -1  # the label of a vector that is in no cluster
 
 
 def dense_clusters(vectors: np.ndarray, least: float, members: int) -> np.ndarray:
-    """Return the cluster of each of `vectors`, float16 (N, D) from `unit`: int64 (N,), from 0, or `NONE`.
+    """Return the cluster of each of `vectors`, float16 (N, D) from `l2_normalise`: int64 (N,), from 0, or `NONE`.
 
     This is DBSCAN (Ester et al. 1996) with cosines. A vector is a core if its cosine with at least `members` vectors, itself
     included, is `least` or more. Cores within this reach of each other are in one cluster. A vector that is no core joins
@@ -29,26 +29,26 @@ def dense_clusters(vectors: np.ndarray, least: float, members: int) -> np.ndarra
     part = np.arange(count)
     # Pairs of which one was not yet known to be a core. A vector that is not reaches fewer than `members`, so they are few.
     open_pairs = [np.empty((2, 0), np.int64)]
-    for ones, others in _near(vectors, least, "blocks of neighbours"):
-        reached += np.bincount(ones, minlength=count) + np.bincount(others, minlength=count)
-        is_joined = (reached[ones] >= members - 1) & (reached[others] >= members - 1)
-        _join(part, ones[is_joined], others[is_joined])
-        open_pairs.append(np.stack([ones[~is_joined], others[~is_joined]]))
+    for left, right in _near(vectors, least, "blocks of neighbours"):
+        reached += np.bincount(left, minlength=count) + np.bincount(right, minlength=count)
+        is_joined = (reached[left] >= members - 1) & (reached[right] >= members - 1)
+        _join(part, left[is_joined], right[is_joined])
+        open_pairs.append(np.stack([left[~is_joined], right[~is_joined]]))
     is_core = reached >= members - 1
-    ones, others = np.concatenate(open_pairs, axis=1)
-    is_joined = is_core[ones] & is_core[others]
-    _join(part, ones[is_joined], others[is_joined])
+    left, right = np.concatenate(open_pairs, axis=1)
+    is_joined = is_core[left] & is_core[right]
+    _join(part, left[is_joined], right[is_joined])
     labels = np.where(is_core, part, NONE)
-    is_border = is_core[ones] != is_core[others]
-    ones, others = ones[is_border], others[is_border]
-    _reach(vectors, np.where(is_core[ones], others, ones), np.where(is_core[ones], ones, others), labels)
+    is_border = is_core[left] != is_core[right]
+    left, right = left[is_border], right[is_border]
+    _reach(vectors, np.where(is_core[left], right, left), np.where(is_core[left], left, right), labels)
     return numbered(labels)
 
 
 def numbered(labels: np.ndarray) -> np.ndarray:
     """Return `labels`, int64 (N,), with the numbers from 0 in place of those that are not `NONE`, in their order."""
-    known = np.unique(labels[labels != NONE])
-    return np.where(labels == NONE, NONE, np.searchsorted(known, labels))
+    used = np.unique(labels[labels != NONE])
+    return np.where(labels == NONE, NONE, np.searchsorted(used, labels))
 
 
 def count_same(vectors: np.ndarray, labels: np.ndarray, least: float, clusters: int) -> np.ndarray:
@@ -56,41 +56,41 @@ def count_same(vectors: np.ndarray, labels: np.ndarray, least: float, clusters: 
 
     `labels`: int64 (N,), the cluster of each vector, or `NONE`. A vector is not counted with itself.
     """
-    found = np.zeros((len(vectors), clusters), np.int32)
-    for ones, others in _near(vectors, least, "blocks of members"):
-        for own, members in ((ones, labels[others]), (others, labels[ones])):
+    counts = np.zeros((len(vectors), clusters), np.int32)
+    for left, right in _near(vectors, least, "blocks of members"):
+        for vector_indices, members in ((left, labels[right]), (right, labels[left])):
             is_member = members != NONE
-            places, numbers = np.unique_counts(own[is_member] * clusters + members[is_member])
-            found.ravel()[places] += numbers.astype(np.int32)
-    return found
+            cells, numbers = np.unique_counts(vector_indices[is_member] * clusters + members[is_member])
+            counts.ravel()[cells] += numbers.astype(np.int32)
+    return counts
 
 
-def _join(part: np.ndarray, ones: np.ndarray, others: np.ndarray) -> None:
-    """Unite the parts of the pairs `ones`, `others` in `part`, int64 (N,), the first vector of the part of each."""
-    one, other = part[ones], part[others]
-    is_apart = one != other
+def _join(part: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
+    """Unite the parts of the pairs `left`, `right` in `part`, int64 (N,), the first vector of the part of each."""
+    left_parts, right_parts = part[left], part[right]
+    is_apart = left_parts != right_parts
     # As one number each, which are sorted many times as fast as pairs.
-    pairs = np.stack(np.divmod(np.unique(one[is_apart] * len(part) + other[is_apart]), len(part)))
+    pairs = np.stack(np.divmod(np.unique(left_parts[is_apart] * len(part) + right_parts[is_apart]), len(part)))
     if pairs.size:
-        known = np.unique(pairs)
-        graph = coo_array((np.ones(pairs.shape[1], bool), tuple(np.searchsorted(known, pairs))), shape=(len(known),) * 2)
+        distinct = np.unique(pairs)
+        graph = coo_array((np.ones(pairs.shape[1], bool), tuple(np.searchsorted(distinct, pairs))), shape=(len(distinct),) * 2)
         _, component = connected_components(graph, directed=False)
         first = np.full(component.max() + 1, len(part))
-        np.minimum.at(first, component, known)
+        np.minimum.at(first, component, distinct)
         names = np.arange(len(part))
-        names[known] = first[component]
+        names[distinct] = first[component]
         part[:] = names[part]
 
 
-def _reach(vectors: np.ndarray, ones: np.ndarray, cores: np.ndarray, labels: np.ndarray) -> None:
-    """Give each of the vectors `ones` the label of that of its `cores` with the largest cosine, the first of equals."""
-    exact = np.empty(len(ones))
-    for start in range(0, len(ones), PAIRS):
+def _reach(vectors: np.ndarray, borders: np.ndarray, cores: np.ndarray, labels: np.ndarray) -> None:
+    """Give each of the vectors `borders` the label of that of its `cores` with the largest cosine, the first of equals."""
+    exact = np.empty(len(borders))
+    for start in range(0, len(borders), PAIRS):
         part = slice(start, start + PAIRS)
-        exact[part] = cosines(vectors[ones[part]], vectors[cores[part]])
-    order = np.lexsort((cores, -exact, ones))
-    own, first = np.unique(ones[order], return_index=True)
-    labels[own] = labels[cores[order][first]]
+        exact[part] = cosines(vectors[borders[part]], vectors[cores[part]])
+    order = np.lexsort((cores, -exact, borders))
+    distinct, first = np.unique(borders[order], return_index=True)
+    labels[distinct] = labels[cores[order][first]]
 
 
 def _near(vectors: np.ndarray, least: float, unit: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -101,12 +101,12 @@ def _near(vectors: np.ndarray, least: float, unit: str) -> Iterator[tuple[np.nda
         block = scaled(vectors[rows])
         for columns in blocks[number:]:
             products = block @ scaled(vectors[columns]).T
-            ones, others = np.nonzero(products >= np.float32(least) - error)
-            is_near = products[ones, others] >= np.float32(least) + error
-            ones, others = ones + rows.start, others + columns.start
+            left, right = np.nonzero(products >= np.float32(least) - error)
+            is_near = products[left, right] >= np.float32(least) + error
+            left, right = left + rows.start, right + columns.start
             doubtful = np.flatnonzero(~is_near)
             for start in range(0, len(doubtful), PAIRS):
                 part = doubtful[start : start + PAIRS]
-                is_near[part] = cosines(vectors[ones[part]], vectors[others[part]]) >= least
-            is_near &= ones < others
-            yield ones[is_near], others[is_near]
+                is_near[part] = cosines(vectors[left[part]], vectors[right[part]]) >= least
+            is_near &= left < right
+            yield left[is_near], right[is_near]

@@ -74,9 +74,10 @@ class Embedder:
         except MemoryError:
             raise
         except Exception as error:  # each library raises its own exceptions
-            said = " ".join(str(error).split())[:300]
-            fix = "lower `batch`" if "out of memory" in said else "set `preprocessing` to that of the model, or declare another"
-            raise TesseraError(f"{self._name} cannot embed a batch of the shape {batch.shape} ({said}); {fix}") from error
+            message = " ".join(str(error).split())[:300]
+            is_memory = "out of memory" in message
+            fix = "lower `batch`" if is_memory else "set `preprocessing` to that of the model, or declare another"
+            raise TesseraError(f"{self._name} cannot embed a batch of the shape {batch.shape} ({message}); {fix}") from error
         if vectors.ndim != 2 or len(vectors) != len(pictures):
             raise TesseraError(
                 f"{self._name} returns numbers of the shape {vectors.shape} for {len(pictures)} pictures, expected is a vector"

@@ -57,14 +57,14 @@ def _timm(weights: Path, settings: EmbedderSettings) -> Network:
     except (RuntimeError, ValueError, KeyError) as error:
         raise TesseraError(f"timm cannot build {name!r} ({error}); choose another architecture") from error
     load_all(model, state if classes else {key: value for key, value in state.items() if not key.startswith(heads)}, weights)
-    own: dict[str, Any] = resolve_model_data_config(model)
+    data_config: dict[str, Any] = resolve_model_data_config(model)
     preprocessing = settings.preprocessing or Preprocessing(
-        size=own["input_size"][-1],
-        resize=RESIZE[own["crop_mode"]],
-        crop=own["crop_pct"] if own["crop_mode"] == "center" else 1.0,
-        interpolation=own["interpolation"],
-        mean=own["mean"],
-        std=own["std"],
+        size=data_config["input_size"][-1],
+        resize=RESIZE[data_config["crop_mode"]],
+        crop=data_config["crop_pct"] if data_config["crop_mode"] == "center" else 1.0,
+        interpolation=data_config["interpolation"],
+        mean=data_config["mean"],
+        std=data_config["std"],
     )
     return _of_torch(model, preprocessing)
 
@@ -87,8 +87,8 @@ def _detector(weights: Path, settings: EmbedderSettings) -> Network:
         layers = model.model[:depth]
         size = (checkpoint.get("train_args") or {}).get("imgsz", IMAGE_SIZE)
     except Exception as error:  # for files that are not checkpoints, exceptions of many types are raised
-        said = " ".join(str(error).split())[:300]
-        raise TesseraError(f"{weights}: not a checkpoint of a detector of ultralytics ({said}); declare another") from error
+        message = " ".join(str(error).split())[:300]
+        raise TesseraError(f"{weights}: not a checkpoint of a detector of ultralytics ({message}); declare another") from error
 
     class Backbone(torch.nn.Module):
         def __init__(self) -> None:
@@ -144,16 +144,16 @@ def _onnx(weights: Path, settings: EmbedderSettings) -> Network:
     size = settings.preprocessing.size
     # A side of any size is a name or None.
     sides = [side if isinstance(side, int) else None for side in inputs[0].shape] if len(inputs) == 1 else []
-    fits = len(sides) == 4 and all(side in {None, wanted} for side, wanted in zip(sides[1:], (3, size, size), strict=True))
+    fits = len(sides) == 4 and all(side in {None, expected} for side, expected in zip(sides[1:], (3, size, size), strict=True))
     if not fits or inputs[0].type != "tensor(float)":
-        stated = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
+        stated = ", ".join(f"{tensor.name} {tensor.type} {tensor.shape}" for tensor in inputs)
         raise TesseraError(
             f"{weights}: its inputs are {stated or 'none'}; expected is one input of 32-bit floating-point numbers"
             f" (pictures, 3, {size}, {size}); set `preprocessing.size`, or export the model with this input alone"
         )
-    chosen = next((each.name for each in outputs if len(each.shape) == 2), None)
+    chosen = next((tensor.name for tensor in outputs if len(tensor.shape) == 2), None)
     if chosen is None:
-        stated = ", ".join(f"{each.name} {each.shape}" for each in outputs)
+        stated = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in outputs)
         raise TesseraError(
             f"{weights}: its outputs are {stated}; expected is one of the shape (pictures, numbers); export the model with"
             " its pooled features as an output"
@@ -161,7 +161,7 @@ def _onnx(weights: Path, settings: EmbedderSettings) -> Network:
     singly = sides[0] == 1
 
     def run(batch: np.ndarray) -> np.ndarray:
-        parts = [batch[place : place + 1] for place in range(len(batch))] if singly else [batch]
+        parts = [batch[index : index + 1] for index in range(len(batch))] if singly else [batch]
         return np.concatenate([session.run([chosen], {inputs[0].name: part})[0] for part in parts])
 
     return Network(run, settings.preprocessing, "CUDAExecutionProvider" in session.get_providers())

@@ -72,13 +72,13 @@ def compared_faults(model: str, compared: Sequence[ComparedWeights], reserved: C
 
     `reserved`: names that stand for something else in tables.
     """
-    names = Counter([model, *reserved, *(each.name for each in compared)])
-    files = Counter(each.sha256 for each in compared)
+    names = Counter([model, *reserved, *(weights.name for weights in compared)])
+    files = Counter(weights.sha256 for weights in compared)
     faults: list[Message] = [
         f"{count} models are called {name!r}; give each a name of its own" for name, count in names.items() if count > 1
     ]
     for file in (file for file, count in files.items() if count > 1):
-        same = ", ".join(repr(each.name) for each in compared if each.sha256 == file)
+        same = ", ".join(repr(weights.name) for weights in compared if weights.sha256 == file)
         faults.append(f"{same} are the same file, with the sha256 {file}; keep one of them")
     return [f"`comparisons.{model}`: {fault}" for fault in faults]
 

@@ -27,7 +27,7 @@ def fetch_weights(weights: WeightsSettings, path: Path) -> None:
     source = weights.source
     try:
         with _open(source) as stream, path.open("wb") as file:
-            size, found = copy_within(stream, file, LIMIT)
+            size, sha256 = copy_within(stream, file, LIMIT)
     except Failed as error:
         raise TesseraError(f"the weights {source} cannot be read: {error.detail}; check `weights.source`") from None
     except (OSError, HTTPException, ValueError) as error:  # URLError is an OSError
@@ -37,9 +37,9 @@ def fetch_weights(weights: WeightsSettings, path: Path) -> None:
         raise TesseraError(f"the weights {source} cannot be read: {reason}; check `weights.source`") from error
     if size > LIMIT:
         raise TesseraError(f"the weights {source} are larger than {LIMIT} bytes; check `weights.source`")
-    if found != weights.sha256:
+    if sha256 != weights.sha256:
         raise TesseraError(
-            f"the weights {source} have the sha256 {found}, declared is {weights.sha256}; "
+            f"the weights {source} have the sha256 {sha256}, declared is {weights.sha256}; "
             "download them from a source you trust, and declare the sha256 that it states"
         )
     if fault := _fault(path):

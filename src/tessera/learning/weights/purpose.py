@@ -1,4 +1,4 @@
-"""Tell detectors from restoration models by the bytes of their files, so that errors name a mix-up."""
+"""Distinguish detectors from restoration models by the bytes of their files, so that errors can name a confusion."""
 
 import zipfile
 from pathlib import Path
@@ -12,15 +12,15 @@ MARKS: dict[Purpose, bytes] = {"detector": b"ultralytics", "restoration model": 
 START = 1 << 24  # bytes that are searched
 
 
-def check_purpose(path: Path, wanted: Purpose) -> None:
-    """Raise `TesseraError` if the weights `path` are those of another model than the `wanted` one. Nothing in them is run.
+def check_purpose(path: Path, expected: Purpose) -> None:
+    """Raise `TesseraError` if the weights `path` are those of another model than the `expected` one. Nothing in them is run.
 
     Files that are neither a detector of ultralytics nor a BasicVSR++ pass: what loads them says what is wrong.
     """
     start = _start(path)
     for purpose, mark in MARKS.items():
-        if purpose != wanted and mark in start and MARKS[wanted] not in start:
-            raise TesseraError(f"{path} is a {purpose}, and a {wanted} is needed here; declare other weights in this setting")
+        if purpose != expected and mark in start and MARKS[expected] not in start:
+            raise TesseraError(f"{path} is a {purpose}, and a {expected} is needed here; declare other weights in this setting")
 
 
 def _start(path: Path) -> bytes:

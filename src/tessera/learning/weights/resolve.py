@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.files import check_there, open_file
+from tessera.core.files import check_exists, open_file
 from tessera.core.provenance import sha256_file
 from tessera.learning.weights.declare import ComparedWeights, WeightsSettings
 
@@ -41,11 +41,11 @@ def verify_weights(weights: Path, expected: Path | str) -> None:
 
     Raises `TesseraError` if it differs.
     """
-    found = sha256_file(weights)
+    sha256 = sha256_file(weights)
     if isinstance(expected, str):
-        if found != expected:
-            raise TesseraError(f"{weights}: its sha256 is {found}, but {expected} is expected; delete it and run again")
-    elif f"{found}  {weights.name}" not in expected.read_text(encoding="utf-8", errors="replace").splitlines():
+        if sha256 != expected:
+            raise TesseraError(f"{weights}: its sha256 is {sha256}, but {expected} is expected; delete it and run again")
+    elif f"{sha256}  {weights.name}" not in expected.read_text(encoding="utf-8", errors="replace").splitlines():
         raise TesseraError(f"{weights} differs from the file listed in {expected}; delete {weights.parent} and run again")
 
 
@@ -57,31 +57,31 @@ def check_declared(setting: str, weights: WeightsSettings) -> None:
     if "://" in weights.source:
         return
     path = Path(weights.source)
-    check_there(setting, path)
+    check_exists(setting, path)
     try:
         with open_file(path) as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except (Failed, OSError):
         return  # The job that copies it says why it cannot be read.
-    if found != weights.sha256:
+    if sha256 != weights.sha256:
         raise TesseraError(
-            f"{setting}: the weights {path} have the sha256 {found}, declared is {weights.sha256}; correct the declaration if"
+            f"{setting}: the weights {path} have the sha256 {sha256}, declared is {weights.sha256}; correct the declaration if"
             " you trust the file, or get it again"
         )
 
 
-def declared_weights(settings: Any, place: str = "") -> Iterator[tuple[str, WeightsSettings]]:
+def declared_weights(settings: Any, path: str = "") -> Iterator[tuple[str, WeightsSettings]]:
     """Yield all weights that `settings` declare at any depth, each with the dotted path of its setting."""
     if isinstance(settings, Mapping):
         # Those that are compared have a name, and possibly more.
         if set(settings) == set(WeightsSettings.model_fields) or set(ComparedWeights.model_fields) <= set(settings):
-            yield place, _identified(settings)
+            yield path, _identified(settings)
         else:
             for key, value in settings.items():
-                yield from declared_weights(value, f"{place}.{key}".removeprefix("."))
+                yield from declared_weights(value, f"{path}.{key}".removeprefix("."))
     elif isinstance(settings, list):
         for number, value in enumerate(settings):
-            yield from declared_weights(value, f"{place}.{number}")
+            yield from declared_weights(value, f"{path}.{number}")
 
 
 def _identified(settings: Mapping[str, Any]) -> WeightsSettings:

@@ -1,4 +1,4 @@
-"""Read and write files of tensors: no code in them is run, equal content gives equal bytes, and files appear whole."""
+"""Read and write files of tensors: no code in them is run, equal content gives equal bytes, and files appear complete."""
 
 import io
 import json
@@ -33,7 +33,7 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
         if any(value.is_meta or value.layout != torch.strided for value in tensors.values()):
             raise ValueError("tensors without stored values")
         # Several names may share one tensor, as those of a generator and its moving average do.
-        keys = {name: (each.data_ptr(), each.shape, each.stride(), each.dtype) for name, each in tensors.items()}
+        keys = {name: (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) for name, tensor in tensors.items()}
         distinct = {keys[name]: value for name, value in tensors.items()}
         _check_fits(path, sum(value.numel() * value.element_size() for value in distinct.values()), size)
         converted = {key: value.float() for key, value in distinct.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tessera.core.messages import counted
-from tessera.learning.intervals import LEAST, of_count, of_fraction
+from tessera.learning.intervals import LEAST, clopper_pearson, poisson_interval
 from tessera.pages.report.pages import TITLES, best_figures, table, write_page
 from tessera.records.limits import no_better_than_chance
 
@@ -170,7 +170,7 @@ def _of_clean(false: Mapping[str, Read]) -> Iterator[Measure]:
     per_minute = {}
     for split, each in videos.items():
         minutes = each["seconds"] / 60
-        ends = [end / minutes for end in of_count(each["tracks"])]
+        ends = [end / minutes for end in poisson_interval(each["tracks"])]
         note = f"{each['tracks']:,} in {each['seconds']:,.1f} s of {counted(each['videos'], 'videos')}"
         per_minute[split] = Value(each["tracks"] / minutes, ends, ",.1f", note)
     yield Measure(PER_MINUTE, per_minute, no_footage)
@@ -187,7 +187,7 @@ def _of_clean(false: Mapping[str, Read]) -> Iterator[Measure]:
 
 
 def _share(hits: int, count: int, things: str) -> Value:
-    return Value(hits / count, of_fraction(hits, count), ".0%", f"{hits:,} of {counted(count, things)}")
+    return Value(hits / count, clopper_pearson(hits, count), ".0%", f"{hits:,} of {counted(count, things)}")
 
 
 def _of_restorer(measured: Read) -> Iterator[Measure]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from tessera.core.ledger import read_ledger
 from tessera.core.messages import counted, tallied
-from tessera.learning.intervals import of_count, of_fraction
+from tessera.learning.intervals import clopper_pearson, poisson_interval
 from tessera.pages.report.pages import table
 from tessera.records.tables.evaluation import WatchedVideos
 from tessera.records.tables.table import read_table
@@ -62,7 +62,7 @@ def _false_positives(watched: pl.DataFrame, finds: str, free: Collection[str]) -
             " a video of these the split val or test.</p>"
         )
     hit, frames, count = total["with_detection"], total["frames"], total["tracks"]
-    low, high = of_count(count)
+    low, high = poisson_interval(count)
     shown = [
         ["footage", f"{total['seconds']:,.1f} seconds of {counted(len(watched), 'videos')}"],
         ["false positives, each track counted once", f"{count:,}"],
@@ -109,8 +109,8 @@ def _labelled(watched: pl.DataFrame, objects: pl.DataFrame, confidence: float) -
 
 
 def stated(hits: int, count: int) -> str:
-    """Return a fraction with its interval; see `of_fraction`."""
-    low, high = of_fraction(hits, count)
+    """Return a fraction with its interval; see `clopper_pearson`."""
+    low, high = clopper_pearson(hits, count)
     return f"{hits / count:.3f} ({low:.2f} to {high:.2f})"
 
 

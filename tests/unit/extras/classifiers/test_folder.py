@@ -142,5 +142,5 @@ def test_a_folder_that_is_mixed_up_with_the_results_is_refused(tmp_path: Path) -
     (tmp_path / "link").symlink_to(tmp_path)
     check_apart("score.folder", tmp_path / "pictures", tmp_path / "results")
     for folder in (tmp_path, tmp_path / "link", tmp_path / "results" / "brackets"):
-        with pytest.raises(TesseraError, match="are mixed up; name another folder"):
+        with pytest.raises(TesseraError, match="must not contain, or lie inside, the results"):
             check_apart("score.folder", folder, tmp_path / "results")

@@ -17,7 +17,7 @@ from tessera.extras.classifiers import label_errors as module
 from tessera.extras.classifiers.label_errors import find_label_errors, find_neighbours, wrong_labels
 from tessera.extras.classifiers.settings import LabelErrorSettings
 from tessera.learning.classification.settings import Labels, ScoreRange
-from tessera.learning.embedding.stars import unit
+from tessera.learning.embedding.representatives import l2_normalise
 from tessera.records.decisions import Decision, read_decisions
 from tessera.records.tables.classification import CONTRADICTION, OUTLIER, WRONG, LabelErrors, Predictions
 from tessera.records.tables.image_labels import ImageLabels
@@ -213,7 +213,7 @@ def test_vectors_without_a_direction_have_no_neighbours_and_hide_none() -> None:
     same: list[np.ndarray] = []
     for used in (vectors, zero):
         numbers = np.arange(len(used))
-        found = find_neighbours(unit(used), numbers, numbers % 2.0, np.zeros(len(used), bool), apart=1, count=3)
+        found = find_neighbours(l2_normalise(used), numbers, numbers % 2.0, np.zeros(len(used), bool), apart=1, count=3)
         assert (found.cosines[:40] >= 0.98).sum() == 40 and (found.cosines[40:] == -np.inf).all()
         same.append(found.distances[:40])
     assert np.array_equal(*same)
@@ -230,7 +230,7 @@ def test_scores_of_near_duplicates_differ_by_a_fraction_of_the_range(tmp_path: P
 @settings(max_examples=25, deadline=None)
 def test_neighbours_equal_those_of_a_loop_for_any_size_of_blocks(size: int, count: int, seed: int, block: int) -> None:
     rng = np.random.default_rng(seed)
-    vectors = unit(rng.normal(0, 1, (size, 3)))
+    vectors = l2_normalise(rng.normal(0, 1, (size, 3)))
     groups, values, made = rng.integers(0, 4, size), rng.integers(0, 3, size).astype(float), rng.random(size) < 0.3
     before, module.BLOCK = module.BLOCK, block
     try:

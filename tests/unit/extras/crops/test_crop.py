@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from onnx import TensorProto, helper
 
-from frame_room import write_shard
+from frame_shards import write_shard
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from frame_room import write_shard
+from frame_shards import write_shard
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tessera.extras.identities.clusters import drop_unlike, find_clusters, join_noise, merge_clusters
 from tessera.extras.identities.settings import ClusterSettings
 from tessera.learning.embedding.density import count_same
-from tessera.learning.embedding.stars import unit
+from tessera.learning.embedding.representatives import l2_normalise
 
 NOISE = -1
 
@@ -15,7 +15,7 @@ NOISE = -1
 def at(*degrees: float) -> np.ndarray:
     """Return a vector in each of these directions in a plane, float16 (N, 2)."""
     angles = np.radians(degrees)
-    return unit(np.stack([np.cos(angles), np.sin(angles)], axis=1))
+    return l2_normalise(np.stack([np.cos(angles), np.sin(angles)], axis=1))
 
 
 @settings(max_examples=20, deadline=None)

@@ -21,7 +21,7 @@ from tessera.extras.identities.identify import _by_references, identify_crops
 from tessera.extras.identities.settings import IdentitySettings, ReferenceSettings
 from tessera.learning.embedding import density
 from tessera.learning.embedding.density import dense_clusters
-from tessera.learning.embedding.stars import all_cosines, cosines, unit
+from tessera.learning.embedding.representatives import all_cosines, cosines, l2_normalise
 from tessera.records.decisions import region_key
 from tessera.records.identities import (
     IdentityDecision,
@@ -151,7 +151,7 @@ def test_crops_that_are_certain_become_references_that_decide_others() -> None:
 
 def test_clusters_are_those_of_dbscan_whatever_the_size_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(1)
-    vectors = unit(np.array([near(int(draw.integers(6)), n, 0.5) for n in range(200)]))
+    vectors = l2_normalise(np.array([near(int(draw.integers(6)), n, 0.5) for n in range(200)]))
     exact = vectors.astype(np.float64)
     exact /= np.linalg.norm(exact, axis=1, keepdims=True)
     expected = DBSCAN(eps=0.2, min_samples=4, metric="precomputed").fit(np.clip(1 - exact @ exact.T, 0, 2))
@@ -306,6 +306,6 @@ def test_a_folder_of_references_is_read_whole_or_refused(tmp_path: Path) -> None
 
 
 def test_the_cosines_of_all_pairs_are_those_of_each_pair_to_the_last_bit() -> None:
-    vectors = unit(np.random.default_rng(0).standard_normal((40, 300)))
+    vectors = l2_normalise(np.random.default_rng(0).standard_normal((40, 300)))
     ones, others = np.divmod(np.arange(40 * 40), 40)
     assert (all_cosines(vectors, vectors).ravel() == cosines(vectors[ones], vectors[others])).all()

@@ -1,7 +1,7 @@
 """Tags are processed as by an obvious loop over pictures."""
 
 import polars as pl
-import tag_loop
+import slow_captions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,13 +12,13 @@ from tessera.records.tables.tags import Tags
 
 TAGS = [
     *("solo", "1girl", "2boys", "6+girls", "multiple_girls", "girls", "cat", "education", "black_cat", "cat_ears", "hair"),
-    *("long_hair", "long hair", "very_long_hair", "long", "hairband", "hair_ornament", *sorted(tag_loop.EMOTICONS)),
+    *("long_hair", "long hair", "very_long_hair", "long", "hairband", "hair_ornament", *sorted(slow_captions.EMOTICONS)),
 ]
 SCORES = st.sampled_from([0.0, 0.34, 0.35, 0.5, 0.85, 0.9])  # ties, and both sides of the thresholds
 CATEGORIES = st.sampled_from(["general", "general", "general", "meta", "character", "artist", "rating"])
 PICTURE = st.lists(st.tuples(st.sampled_from(TAGS), CATEGORIES, SCORES), unique_by=lambda tag: tag[0], max_size=12)
 PEOPLE = st.lists(st.sampled_from(["ann", "bob"]), unique=True)
-NAMES = st.sampled_from([tag.replace("_", " ") for tag in TAGS if tag not in tag_loop.EMOTICONS])
+NAMES = st.sampled_from([tag.replace("_", " ") for tag in TAGS if tag not in slow_captions.EMOTICONS])
 SETTINGS = st.builds(
     TagSettings,
     blacklist=st.lists(st.sampled_from(TAGS), max_size=3),
@@ -53,13 +53,13 @@ def test_tags_are_processed_as_by_an_obvious_loop(
         overlaps,
         given,
     )
-    clean = [(tag_loop.clean(tags, given, overlaps), names) for tags, names in found]
-    cores = tag_loop.core(clean, given)
+    clean = [(slow_captions.clean(tags, given, overlaps), names) for tags, names in found]
+    cores = slow_captions.core(clean, given)
     assert {(identity, tag): share for identity, _, tag, share, _ in core.iter_rows()} == cores
-    assert all(row["is_character"] == tag_loop.describes(row["tag"], given.character) for row in core.to_dicts())
+    assert all(row["is_character"] == slow_captions.describes(row["tag"], given.character) for row in core.to_dicts())
     expected = [
         (f"p{number}", group, tag)
         for number, (tags, names) in enumerate(clean)
-        for group, tag in tag_loop.finish(tags, names, cores, given)
+        for group, tag in slow_captions.finish(tags, names, cores, given)
     ]
     assert processed.select("key", "category", "tag").rows() == expected

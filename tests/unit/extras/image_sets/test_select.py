@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from guessing import write_chance
+from chance_metrics import write_chance
 
 from tessera.core import log
 from tessera.core.errors import TesseraError

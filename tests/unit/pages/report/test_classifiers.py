@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from report_room import detail, pictures
+from small_report import detail, pictures
 
 from tessera.core.errors import TesseraError
 from tessera.extras.classifiers.metrics import measure

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_room import detail, pictures
+from small_report import detail, pictures
 
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, read_ledger, summarise

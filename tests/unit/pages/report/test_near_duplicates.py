@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from report_room import detail, pictures
+from small_report import detail, pictures
 
 from tessera.core.errors import TesseraError
 from tessera.imaging.images import write_image

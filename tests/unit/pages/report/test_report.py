@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from jinja2 import Environment
 from jinja2.meta import find_undeclared_variables
-from report_room import CAPTIONS, HOSTILE, figure, report, some_figures
+from small_report import CAPTIONS, HOSTILE, figure, report, some_figures
 
 import tessera
 from tessera.configuration.read import load_configuration

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from report_room import detail, pictures
+from small_report import detail, pictures
 
 from restoration_clips import write_moving_clip
 from tessera.core.errors import TesseraError

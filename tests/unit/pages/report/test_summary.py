@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guessing import write_chance
+from chance_metrics import write_chance
 
 from tessera.pages.report.pages import figure
 from tessera.pages.report.summary import write_summary

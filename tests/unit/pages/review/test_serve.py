@@ -10,14 +10,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from review_room import usual_room
+from review_items import write_default_review
 
 from tessera.core.errors import TesseraError
 from tessera.pages.review.serve import listening, serve
 
 
 def test_it_ends_with_ctrl_c_as_if_nothing_had_happened_and_a_second_one_is_refused(tmp_path: Path) -> None:
-    table = usual_room(tmp_path) / "items.parquet"
+    table = write_default_review(tmp_path) / "items.parquet"
     command = [sys.executable, "-m", "tessera.pages.review.serve", str(table), "--who", "Ada"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     address = process.stdout.readline()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from review_room import CLASSES, WHO, item, seen_regions, usual_room, write_media, write_room
+from review_items import CLASSES, WHO, item, write_default_review, write_detections, write_media, write_review
 from starlette.testclient import TestClient
 
 from tessera.core.ledger import read_ledger
@@ -38,7 +38,7 @@ CLASSIFIERS = {"blur": CLASSES, "noise": {"least": 0.0, "most": 10.0}}
 
 
 class Page:
-    """What a page in a browser can do with the server of a room."""
+    """What a page in a browser can do with the server of a project."""
 
     def __init__(self, folder: Path, who: str = WHO) -> None:
         self.folder, self.who = folder, who
@@ -70,14 +70,14 @@ class Page:
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Path:
-    usual_room(tmp_path)
+def folder(tmp_path: Path) -> Path:
+    write_default_review(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def page(room: Path) -> Page:
-    return Page(room)
+def page(folder: Path) -> Page:
+    return Page(folder)
 
 
 def ids(page: Page, queue: str) -> list[int]:
@@ -124,12 +124,12 @@ def test_a_key_of_the_user_is_shown_once(tmp_path: Path) -> None:
     assert shown == [*expected, ("", CLASSES[0]), ("2", CLASSES[1])]
 
 
-def test_decisions_follow_clips_and_regions_that_were_made_anew(room: Path) -> None:
-    columns, table = list(Decision.model_fields), room / "config" / "decisions.tsv"
+def test_decisions_follow_clips_and_regions_that_were_made_anew(folder: Path) -> None:
+    columns, table = list(Decision.model_fields), folder / "config" / "decisions.tsv"
     table.parent.mkdir()
     for key in ("film-0000104-7", "film-0000007+33-9-57-25", "film-0000300-1"):
         append_row(table, {"key": key, "decision": "drop", "who": "Bo", "when": "2026-01-31"}, columns)
-    page = Page(room)
+    page = Page(folder)
     first, second = page.items(CLIPS)
     assert first["decisions"] == [] and second["decisions"][0]["key"] == "film-0000104-7"
     assert page.items(REGIONS)[0]["decisions"][0]["key"] == "film-0000007+33-9-57-25"
@@ -143,21 +143,21 @@ def test_decisions_follow_clips_and_regions_that_were_made_anew(room: Path) -> N
 def test_a_decision_is_on_what_a_clip_showed_and_what_matches_nothing_is_listed_with_the_reason(tmp_path: Path) -> None:
     keys = {"film-0000100-1": (100, (0, 0, 50, 50)), "film-0000100-2": (100, (60, 0, 110, 50))}
     targets = {key: clip_key(key, 60, box) for key, (_, box) in keys.items()}
-    write_room(tmp_path, [item(CLIPS, key, target=target, frames=60) for key, target in targets.items()])
+    write_review(tmp_path, [item(CLIPS, key, target=target, frames=60) for key, target in targets.items()])
     page = Page(tmp_path)
     assert page.decide(0, action="drop")[0] == 200
     assert page.decisions() == [(targets["film-0000100-1"], "drop", "")]
     # Another run gives the tracks each other's numbers, begins later, and leaves out one.
     moved = {"film-0000110-2": targets["film-0000100-1"], "film-0000110-1": targets["film-0000100-2"]}
     again = {key: clip_key(key, 60, place_of(target).box) for key, target in moved.items()}
-    write_room(tmp_path, [item(CLIPS, key, target=target, frames=60) for key, target in again.items()])
+    write_review(tmp_path, [item(CLIPS, key, target=target, frames=60) for key, target in again.items()])
     page.version = page.get("api/state")["version"]
     assert [bool(each["decisions"]) for each in page.items(CLIPS)] == [True, False]
     assert page.get("api/plan")["changes"] == ["left out of the datasets: 1 clip"]
     # A decision on the other one, which has the number of the first now, takes nothing from it.
     assert page.decide(1, action="keep")[0] == 200
     assert [each["decisions"][0]["decision"] for each in page.items(CLIPS)] == ["drop", "keep"]
-    write_room(tmp_path, [item(CLIPS, "film-0000110-1", target=again["film-0000110-1"], frames=60)])
+    write_review(tmp_path, [item(CLIPS, "film-0000110-1", target=again["film-0000110-1"], frames=60)])
     (lost,) = page.get("api/plan")["unmatched"]
     assert lost == f"{targets['film-0000100-1']}: no clip shows any of it now"
     assert page.get("api/plan")["changes"] == []
@@ -166,7 +166,7 @@ def test_a_decision_is_on_what_a_clip_showed_and_what_matches_nothing_is_listed_
 def test_a_decision_on_a_crop_follows_its_place_in_the_frame(tmp_path: Path) -> None:
     def write(box: str, other: str) -> Page:
         rows = [("film-0000007-person-0", box), ("film-0000007-person-1", other)]
-        write_room(tmp_path, [item(IDENTITIES, key, target=f"{key}+{box}", label="cluster_a") for key, box in rows])
+        write_review(tmp_path, [item(IDENTITIES, key, target=f"{key}+{box}", label="cluster_a") for key, box in rows])
         return Page(tmp_path)
 
     page = write("0-0-50-50", "60-0-110-50")
@@ -180,12 +180,12 @@ def test_a_decision_on_a_crop_follows_its_place_in_the_frame(tmp_path: Path) -> 
     assert lost == "film-0000007-person-0+61-0-111-50: nothing is seen there now"
 
 
-def test_what_people_disagree_about_is_found_and_stops_the_next_run(room: Path) -> None:
-    columns, table = list(Decision.model_fields), room / "config" / "decisions.tsv"
+def test_what_people_disagree_about_is_found_and_stops_the_next_run(folder: Path) -> None:
+    columns, table = list(Decision.model_fields), folder / "config" / "decisions.tsv"
     table.parent.mkdir()
     for who, decision in (("Bo", "keep"), ("Cy", "drop")):
         append_row(table, {"key": "film-0000000-1", "decision": decision, "who": who, "when": "2026-01-31"}, columns)
-    page = Page(room)
+    page = Page(folder)
     assert [each["key"] for each in page.items(CLIPS, decided="disputed")] == ["film-0000000-1"]
     assert page.plan() == ["nothing: people disagree about 1 item, see `decided: disputed`"]
     append_row(
@@ -264,8 +264,8 @@ def test_taking_back_never_deletes_what_a_person_drew(page: Page) -> None:
     assert path.exists() and page.decisions() == []
 
 
-def test_a_label_that_cannot_be_decided_on_is_not_left_behind(room: Path) -> None:
-    ada, bo = Page(room), Page(room, "Bo")
+def test_a_label_that_cannot_be_decided_on_is_not_left_behind(folder: Path) -> None:
+    ada, bo = Page(folder), Page(folder, "Bo")
     (number,) = ids(ada, FRAMES)
     assert bo.decide(number, action="drop")[0] == 200
     assert ada.decide(number, action="accept", value="0")[0] == 409
@@ -277,7 +277,7 @@ def test_a_label_that_cannot_be_decided_on_is_not_left_behind(room: Path) -> Non
 def test_what_changes_nothing_cannot_be_decided(tmp_path: Path) -> None:
     media = write_media(tmp_path)
     rows = [item(FRAMES, "film-0000001", state="kept", picture=media["picture"]), item(IDENTITIES, "film-0000001-person-0")]
-    write_room(tmp_path, rows)
+    write_review(tmp_path, rows)
     page = Page(tmp_path)
     assert page.items(FRAMES)[0]["actions"] == ["drop", "keep", "drop"] and page.items(IDENTITIES)[0]["actions"] == [
         "move",
@@ -287,8 +287,8 @@ def test_what_changes_nothing_cannot_be_decided(tmp_path: Path) -> None:
     assert page.decide(ids(page, IDENTITIES)[0], action="rename", value="Eve")[0] == 400, "it is nobody yet"
 
 
-def test_what_somebody_else_accepted_stays(room: Path) -> None:
-    ada, bo = Page(room), Page(room, "Bo")
+def test_what_somebody_else_accepted_stays(folder: Path) -> None:
+    ada, bo = Page(folder), Page(folder, "Bo")
     (number,) = ids(ada, FRAMES)
     assert ada.decide(number, action="accept", value="0")[0] == 200
     assert bo.decide(number, action="keep")[0] == 200 and bo.post("api/undo", number)[0] == 200
@@ -304,28 +304,28 @@ def test_only_regions_that_are_shown_become_a_label(page: Page) -> None:
     (number,) = ids(page, FRAMES)
     assert page.decide(number, action="accept", value="0,2")[0] == 409
     assert page.decide(number, action="accept", value="9" * 5_000)[0] == 409
-    seen_regions(page.folder, "film-0000007", moved=4)
+    write_detections(page.folder, "film-0000007", moved=4)
     status, told = page.decide(number, action="accept", value="0")
     assert status == 409 and "has found other regions since" in told["error"]
     assert labelled(page) == {} and not (page.folder / "config" / "decisions.tsv").exists()
 
 
-def test_two_servers_never_acknowledge_decisions_that_contradict_each_other(room: Path) -> None:
-    pages = Page(room), Page(room, "Bo")
+def test_two_servers_never_acknowledge_decisions_that_contradict_each_other(folder: Path) -> None:
+    pages = Page(folder), Page(folder, "Bo")
     numbers = ids(pages[0], CLIPS) * 10
     with ThreadPoolExecutor(2) as pool:
         for place, number in enumerate(numbers):
             words = ("keep", "drop") if place % 2 else ("drop", "keep")
             answers = list(pool.map(lambda each: each[0].decide(number, action=each[1])[0], zip(pages, words, strict=True)))  # noqa: B023
             assert 409 in answers or answers == [200, 200]
-            read_decisions(room / "config" / "decisions.tsv", CLASSIFIERS)
+            read_decisions(folder / "config" / "decisions.tsv", CLASSIFIERS)
             for page in pages:
                 page.post("api/undo", number)
 
 
-def test_whoever_overrules_overrules_all_who_decided_otherwise(room: Path) -> None:
-    columns, table = list(Decision.model_fields), room / "config" / "decisions.tsv"
-    page = Page(room)
+def test_whoever_overrules_overrules_all_who_decided_otherwise(folder: Path) -> None:
+    columns, table = list(Decision.model_fields), folder / "config" / "decisions.tsv"
+    page = Page(folder)
     first, _ = ids(page, CLIPS)
     for who in ("Bo", "Cy"):
         append_row(table, {"key": "film-0000000-1", "decision": "keep", "who": who, "when": "2026-01-31"}, columns)
@@ -350,7 +350,7 @@ def test_names_that_the_next_run_would_refuse_are_not_written(page: Page) -> Non
 
 def test_what_another_run_set_is_used(page: Page) -> None:
     found = json.loads((page.folder / "results" / "review" / "page.json").read_text())
-    write_room(
+    write_review(
         page.folder, [item(CLIPS, "other-0000000-1")], decisions=str(page.folder / "config" / "new.tsv"), identities=None
     )
     page.version = page.get("api/state")["version"]
@@ -373,7 +373,7 @@ def test_what_is_no_text_is_refused(given: dict[str, Any], page: Page) -> None:
 
 
 def test_without_a_folder_for_labels_nothing_is_accepted(tmp_path: Path) -> None:
-    review = usual_room(tmp_path)
+    review = write_default_review(tmp_path)
     found = json.loads((review / "page.json").read_text())
     (review / "page.json").write_text(json.dumps({**found, "labels": None}))
     page = Page(tmp_path)
@@ -406,8 +406,8 @@ def test_identities_have_a_table_of_their_own(page: Page) -> None:
     assert {row["action"] for row in page.items(IDENTITIES)[0]["decisions"]} == {"move", "rename"}
 
 
-def test_a_decision_of_somebody_else_is_shown_and_overruled_only_on_purpose(room: Path) -> None:
-    ada, bo = Page(room), Page(room, "Bo")
+def test_a_decision_of_somebody_else_is_shown_and_overruled_only_on_purpose(folder: Path) -> None:
+    ada, bo = Page(folder), Page(folder, "Bo")
     (first, _), (frame,) = ids(ada, CLIPS), ids(ada, FRAMES)
     assert bo.decide(first, action="keep")[0] == 200
     status, told = ada.decide(first, action="drop")
@@ -447,7 +447,7 @@ def said(page: Page) -> dict[str, str]:
 
 def test_what_is_taken_back_leaves_what_was_decided_before_also_of_many_and_after_a_start(tmp_path: Path) -> None:
     keys = [f"film-{number:07}-1" for number in range(200)]
-    write_room(tmp_path, [item(CLIPS, key) for key in keys])
+    write_review(tmp_path, [item(CLIPS, key) for key in keys])
     page = Page(tmp_path)
     for number in range(20):
         page.decide(number, action="keep", reason="fine")
@@ -475,7 +475,7 @@ ACTS = st.lists(
 @given(ACTS)
 def test_no_tab_takes_back_what_another_decided(acts: list[Any]) -> None:
     with TemporaryDirectory() as folder:
-        write_room(Path(folder), [item(CLIPS, f"film-{number:07}-1") for number in range(3)])
+        write_review(Path(folder), [item(CLIPS, f"film-{number:07}-1") for number in range(3)])
         page = Page(Path(folder))
         alive: dict[int, list[tuple[int, str]]] = {0: [], 1: [], 2: []}  # for each clip what was decided and not taken back
         own: list[list[tuple[int, int]]] = [[], []]  # clip and batch
@@ -495,8 +495,8 @@ def test_no_tab_takes_back_what_another_decided(acts: list[Any]) -> None:
             assert (said(page) if table.exists() else {}) == expected
 
 
-def test_a_decision_that_overruled_somebody_is_taken_back_and_the_other_is_heard_again(room: Path) -> None:
-    ada, bo = Page(room), Page(room, "Bo")
+def test_a_decision_that_overruled_somebody_is_taken_back_and_the_other_is_heard_again(folder: Path) -> None:
+    ada, bo = Page(folder), Page(folder, "Bo")
     first, _ = ids(ada, CLIPS)
     bo.decide(first, action="keep")
     _, told = ada.decide(first, action="drop", overrule=True)
@@ -517,8 +517,8 @@ def test_what_another_program_changed_is_not_taken_back(page: Page) -> None:
     assert said(page) == {"film-0000000-1": "keep"}
 
 
-def test_of_many_those_that_fail_are_named_and_the_others_are_saved(room: Path) -> None:
-    ada, bo = Page(room), Page(room, "Bo")
+def test_of_many_those_that_fail_are_named_and_the_others_are_saved(folder: Path) -> None:
+    ada, bo = Page(folder), Page(folder, "Bo")
     first, second = ids(ada, CLIPS)
     bo.decide(first, action="keep")
     status, told = ada.decide(first, second, action="drop")
@@ -604,8 +604,8 @@ def test_the_outlines_that_are_shown_are_those_that_accept_saves(page: Page) -> 
 def test_a_labelled_frame_shows_its_label(tmp_path: Path) -> None:
     media_of = write_media(tmp_path)
     labels = tmp_path / "results" / "labels.parquet"
-    shutil.copy(seen_regions(tmp_path, "film-0000007")["outlines"], labels)
-    write_room(tmp_path, [item(FRAMES, "film-0000007", labelled=str(labels), picture=media_of["picture"])])
+    shutil.copy(write_detections(tmp_path, "film-0000007")["outlines"], labels)
+    write_review(tmp_path, [item(FRAMES, "film-0000007", labelled=str(labels), picture=media_of["picture"])])
     page = Page(tmp_path)
     (row,) = page.items(FRAMES)
     assert row["labelled"] is True
@@ -617,7 +617,7 @@ def test_a_labelled_frame_shows_its_label(tmp_path: Path) -> None:
 
 def test_results_of_another_run_are_never_decided_on_by_mistake(page: Page) -> None:
     first, _ = ids(page, CLIPS)
-    write_room(page.folder, [item(CLIPS, "other-0000000-1")])
+    write_review(page.folder, [item(CLIPS, "other-0000000-1")])
     status, told = page.decide(first, action="drop")
     assert status == 410 and "workflow ran again" in told["error"]
     assert page.client.get(f"media/{page.version}/{first}/clip").status_code == 410
@@ -628,7 +628,7 @@ def test_results_of_another_run_are_never_decided_on_by_mistake(page: Page) -> N
 
 def test_items_are_filtered_and_sent_in_pages_that_miss_none(tmp_path: Path) -> None:
     rows = [item(CLIPS, f"film-{number:07}-1", 1 - number / 1000, source="ab"[number % 2]) for number in range(450)]
-    write_room(tmp_path, rows)
+    write_review(tmp_path, rows)
     page = Page(tmp_path)
     assert [each["key"] for each in page.items(CLIPS)] == [row["key"] for row in rows]
     assert {each["key"] for each in page.items(CLIPS, source="a", least="0.9")} == {
@@ -687,14 +687,14 @@ def test_nothing_outside_the_results_is_served(place: str, tmp_path: Path) -> No
     (tmp_path / "secret.jpg").write_bytes(Path(paths["picture"]).read_bytes())
     (tmp_path / "results" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
     (tmp_path / "results" / "a.txt").write_text("text")
-    write_room(tmp_path, [item(FRAMES, "film-0000001", picture=str(tmp_path / place))])
+    write_review(tmp_path, [item(FRAMES, "film-0000001", picture=str(tmp_path / place))])
     page = Page(tmp_path)
     assert page.client.get(f"media/{page.version}/0/picture").status_code == 404
 
 
 @cache
 def page_without_files(folder: Path) -> Page:
-    write_room(folder, [item(CLIPS, "film-0000000-1")])
+    write_review(folder, [item(CLIPS, "film-0000000-1")])
     return Page(folder)
 
 
@@ -815,7 +815,7 @@ def test_proxies_are_no_larger_than_they_are_shown(tmp_path: Path) -> None:
 def test_proxies_are_made_before_those_first_that_are_worth_most_within_a_budget(tmp_path: Path) -> None:
     clips = [write_media(tmp_path, name, frames=4) for name in "abc"]
     rows = [item(CLIPS, f"film-{n:07}-1", 1 - n / 4, clip=each["clip"], mask=each["mask"]) for n, each in enumerate(clips)]
-    table = write_room(tmp_path, rows) / "items.parquet"
+    table = write_review(tmp_path, rows) / "items.parquet"
     folder, ledger = tmp_path / "results" / "review" / "proxies", tmp_path / "proxies.jsonl"
     media.make_proxies(table, 1.0, 2, folder=folder, ledger=ledger)
     first, *_ = expected = [media.proxy_of(folder, Path(each["clip"]), Path(each["mask"])) for each in clips]

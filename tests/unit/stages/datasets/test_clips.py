@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from clip_tables import clip, score, write_clips, write_scores
 from PIL import Image
-from report_room import pictures
+from small_report import pictures
 
 from tessera.core.errors import TesseraError
 from tessera.imaging.encode import VideoWriter

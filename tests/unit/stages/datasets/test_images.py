@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 import pytest
-from guessing import write_chance
+from chance_metrics import write_chance
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from free_detector import write_detector
+from fixed_detector import write_detector
 from tessera.core.errors import TesseraError
 from tessera.core.provenance import sha256_file
 from tessera.pages.report.detectors import tabulate_comparison

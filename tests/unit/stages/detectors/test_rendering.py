@@ -7,7 +7,7 @@ import av
 import numpy as np
 import polars as pl
 import pytest
-from stills import write_stills
+from source_files import write_source_files
 
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import read_image, write_image
@@ -121,7 +121,7 @@ def shard(tmp_path: Path) -> list[Path]:
         for i, score in ((8, 0.8), (12, 0.2))
     ]
     write_table(pl.DataFrame(regions, types(Annotations)), Annotations, tmp_path / "predictions.parquet")
-    write_stills(tmp_path / "stills.parquet", stills=tmp_path / "stills")
+    write_source_files(tmp_path / "stills.parquet", stills=tmp_path / "stills")
     return [tmp_path / f"{name}.parquet" for name in ("sources", "stills", "frames", "predictions")]
 
 

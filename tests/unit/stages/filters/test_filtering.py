@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from chance_metrics import write_chance
 from clip_tables import clip, score, write_clips, write_scores, write_sources
-from guessing import write_chance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from imageio_ffmpeg import get_ffmpeg_exe
-from stills import write_stills
+from source_files import write_source_files
 
-from film_copies import ffmpeg
 from tessera.core.errors import Dropped
 from tessera.core.files import files_of
 from tessera.core.ledger import read_ledger
@@ -28,6 +27,7 @@ from tessera.imaging.video import Packets, read_frames, read_packets
 from tessera.records.tables.footage import Frames, SourceFiles, Sources
 from tessera.records.tables.table import read_table, types, write_table
 from tessera.stages.footage.sampling import FrameSettings, decimate, sample_frames, select_frames
+from video_copies import ffmpeg
 
 MEDIA = Path(__file__).parents[5] / "shared" / "media"
 RAW = ["-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
@@ -227,7 +227,7 @@ class Sampled:
         held = {given["source"]: Path(given["path"]) for given in rows if given["kind"] in {"image", "folder"}}
         sample_frames(
             folder / "sources.parquet",
-            stills or write_stills(folder / "stills.parquet", **held),
+            stills or write_source_files(folder / "stills.parquet", **held),
             folder / "kept",
             FrameSettings(**settings),
             code=code,

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from stills import write_stills
+from source_files import write_source_files
 
-from film_copies import ffmpeg
 from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
@@ -24,6 +23,7 @@ from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table, types, write_table
 from tessera.stages.labels.frames import import_frame_labels
 from tessera.stages.labels.settings import unclaimed_labels
+from video_copies import ffmpeg
 
 HEIGHT, WIDTH = 32, 48
 
@@ -64,7 +64,7 @@ def import_labels(
     import_frame_labels(
         folder / "frames",
         folder / "sources",
-        write_stills(folder / "stills"),
+        write_source_files(folder / "stills"),
         folder / "pictures",
         folder / "labels",
         ["nsfw"],

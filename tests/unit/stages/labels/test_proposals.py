@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stills import write_stills
+from source_files import write_source_files
 
 from tessera.core import log
 from tessera.core.errors import TesseraError
@@ -294,7 +294,7 @@ def test_a_shard_becomes_a_folder_per_source_and_a_report(tmp_path: Path) -> Non
     write_table(frames, PredictedFrames, tmp_path / "frames.parquet")
     write_table(regions_table({3: [0.5]}, mask), Annotations, tmp_path / "predictions.parquet")
     wanted = ProposalSettings(folder=tmp_path / "proposed", choose="list", frames={name: (3, 4, 12)})
-    write_stills(tmp_path / "stills.parquet")
+    write_source_files(tmp_path / "stills.parquet")
     tables = [tmp_path / f"{table}.parquet" for table in ("sources", "stills", "frames", "predictions")]
     propose_labels(*tables, None, 0.25, wanted, "nsfw 1", ["nsfw"], (), {}, tmp_path / "report.tsv", tmp_path / "studio.xml")
     with (tmp_path / "report.tsv").open(newline="") as file:

@@ -13,11 +13,10 @@ import av
 import cv2
 import numpy as np
 import pytest
+from colour_blocks import decode_with_ffmpeg
 from colour_blocks import ffmpeg as piped
-from colour_blocks import seen
 
-from clip_room import Room, ellipse, film, moving, pictures
-from film_copies import described, ffmpeg
+from clip_shards import ClipShard, ellipse, film, moving, pictures
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.imaging.crops import CropSettings
@@ -28,6 +27,7 @@ from tessera.imaging.video import read_frames, read_packets
 from tessera.stages.restore import restored
 from tessera.stages.restore.restore import Restore
 from tessera.stages.restore.restored import RestoreSettings, gate_restored, restore_previews
+from video_copies import described, ffmpeg
 
 SIZE = 32
 Row = tuple[str, ...]  # of a ledger
@@ -53,7 +53,7 @@ def restore_room(
         folder / "scene_frames.parquet",
         folder / "found.jsonl",
         restore,
-        folder / "kept",
+        folder / "cache",
         made_by=made_by,
         settings=RestoreSettings(**{"window": 12, "overlap": 4, "quantizer": 0, "preset": "ultrafast"} | values),
         crops=CropSettings(border=8, size=32),
@@ -154,12 +154,12 @@ def leaving(height: int, width: int, count: int) -> list[np.ndarray]:
 def test_only_the_pixels_of_regions_and_their_soft_edges_change(
     make: Callable[[Path], Path], masks: list[np.ndarray], tmp_path: Path
 ) -> None:
-    room = Room(tmp_path)
+    shard = ClipShard(tmp_path)
     path = make(tmp_path / "film.mp4")
-    room.source("film", path)
-    room.source("plain", path)
-    room.scene("film", 5, masks)
-    room.write()
+    shard.source("film", path)
+    shard.source("plain", path)
+    shard.scene("film", 5, masks)
+    shard.write()
     found = restore_room(tmp_path, invert)
     assert found == {"film": ("ok", ""), "plain": ("dropped", "no mosaic found"), "refused": ("dropped", "source refused")}
     (copy,) = (tmp_path / "out/videos").iterdir()
@@ -184,10 +184,10 @@ def test_a_region_of_a_deep_film_keeps_more_levels_than_8_bits_have(pixel_format
     slope = np.broadcast_to(np.linspace(0, 65535, width).astype(np.uint16)[:, None], (3, height, width, 3))
     raw = "-f", "rawvideo", "-pix_fmt", "rgb48le", "-video_size", f"{width}x{height}", "-i", "-"
     piped(*raw, "-vf", f"scale=flags=accurate_rnd,format={pixel_format}", "-c:v", "ffv1", path, data=slope.tobytes())
-    room = Room(tmp_path)
-    room.source("film", path)
-    room.scene("film", 0, whole(height, width, 3))
-    room.write()
+    shard = ClipShard(tmp_path)
+    shard.source("film", path)
+    shard.scene("film", 0, whole(height, width, 3))
+    shard.write()
     restore_room(tmp_path, identity, found=[("film", "ok")])
     decoded = [frame.picture for frame in read_frames(path, read_packets(path)) if frame.picture]
     stored = [encodable(picture, closest_format(picture, formats_of("libx264"))) for picture in decoded]
@@ -204,15 +204,15 @@ def test_a_region_of_a_deep_film_keeps_more_levels_than_8_bits_have(pixel_format
 def test_films_in_rgb_keep_their_colours(codec: str, pixel_format: str, suffix: str, tmp_path: Path) -> None:
     path, colour = tmp_path / f"film.{suffix}", (200, 60, 90)
     write_stored(path, codec, 128, 96, pixel_format=pixel_format, count=4)
-    room, masks = Room(tmp_path), moving(96, 128, 4)
-    room.source("film", path)
-    room.scene("film", 0, masks)
-    room.write()
+    shard, masks = ClipShard(tmp_path), moving(96, 128, 4)
+    shard.source("film", path)
+    shard.scene("film", 0, masks)
+    shard.write()
     # 8 or 16 bits.
     restore_room(
         tmp_path, lambda clip: np.full_like(clip, np.array(colour) * (np.iinfo(clip.dtype).max // 255)), found=[("film", "ok")]
     )
-    before, after = (seen(each) for each in (path, tmp_path / "out/videos" / path.name))
+    before, after = (decode_with_ffmpeg(each) for each in (path, tmp_path / "out/videos" / path.name))
     for one, other, mask in zip(before, after, masks, strict=True):
         near = cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0
         assert np.abs(other - one)[~near].max() <= 1
@@ -220,12 +220,12 @@ def test_films_in_rgb_keep_their_colours(codec: str, pixel_format: str, suffix: 
 
 
 def test_the_ledger_and_the_sheet_say_in_which_frames_nothing_was_found(tmp_path: Path) -> None:
-    room = Room(tmp_path)
+    shard = ClipShard(tmp_path)
     images = pictures(30, 96, 128)
     for name, masks in (("film", moving(96, 128, 20)), ("whole", moving(96, 128, 30))):
-        room.source(name, film(tmp_path / f"{name}.mp4", images))
-        room.scene(name, 0, masks)
-    room.write()
+        shard.source(name, film(tmp_path / f"{name}.mp4", images))
+        shard.scene(name, 0, masks)
+    shard.write()
     restore_room(tmp_path, invert, found=[("film", "ok"), ("whole", "ok")])
     rows = {row["key"]: row["detail"] for row in read_ledger(tmp_path / "out/ledger.jsonl")}
     assert rows == {
@@ -246,10 +246,10 @@ def test_a_region_after_a_change_of_size_is_restored_at_its_place(tmp_path: Path
     ]
     path = tmp_path / "film.ts"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    room, mask = Room(tmp_path), ellipse(192, 192, (150, 150), (24, 18))
-    room.source("film", path)
-    room.scene("film", 11, [mask] * 8)
-    room.write()
+    shard, mask = ClipShard(tmp_path), ellipse(192, 192, (150, 150), (24, 18))
+    shard.source("film", path)
+    shard.scene("film", 11, [mask] * 8)
+    shard.write()
     assert restore_room(tmp_path, invert)["film"] == ("ok", "")
     untouched = restore_room(tmp_path, identity, "same", made_by="other")
     assert untouched["film"] == ("ok", "")
@@ -267,10 +267,10 @@ def refuse(clip: np.ndarray) -> np.ndarray:
 
 
 def test_what_was_restored_is_not_restored_again(tmp_path: Path) -> None:
-    room = Room(tmp_path)
-    room.source("film", film(tmp_path / "film.mp4", pictures(30, 96, 128)))
-    room.scene("film", 5, moving(96, 128, 20))
-    room.write()
+    shard = ClipShard(tmp_path)
+    shard.source("film", film(tmp_path / "film.mp4", pictures(30, 96, 128)))
+    shard.scene("film", 5, moving(96, 128, 20))
+    shard.write()
     restore_room(tmp_path, invert)
     restore_room(tmp_path, refuse, "again")
     files = [f"{folder}/film.{suffix}" for folder, suffix in (("videos", "mp4"), ("comparisons", "mp4"), ("sheets", "jpg"))]
@@ -282,10 +282,10 @@ def test_what_was_restored_is_not_restored_again(tmp_path: Path) -> None:
 def test_a_restoration_that_is_killed_again_and_again_makes_the_same_bytes(tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     killed.mkdir()
-    room = Room(killed)
-    room.source("film", film(tmp_path / "film.mp4", pictures(60, 96, 128)))
-    room.scene("film", 5, moving(96, 128, 50))
-    room.write()
+    shard = ClipShard(killed)
+    shard.source("film", film(tmp_path / "film.mp4", pictures(60, 96, 128)))
+    shard.scene("film", 5, moving(96, 128, 50))
+    shard.write()
     shutil.copytree(killed, whole)
     code = """
 import sys, time
@@ -309,7 +309,7 @@ restore_room(Path(sys.argv[1]), slow, sys.argv[2])
             time.sleep(0.002)
         process.kill()
         process.wait()
-        assert not [*killed.glob("kept/[!.]*"), *killed.glob("out*/*/*")]
+        assert not [*killed.glob("cache/[!.]*"), *killed.glob("out*/*/*")]
         parts = len(list(killed.glob("parts/[!.]*")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(restored, "WINDOWS", 1)
@@ -322,16 +322,16 @@ restore_room(Path(sys.argv[1]), slow, sys.argv[2])
     assert len(made) == 3
     for path in made:
         assert (killed / path.relative_to(whole)).read_bytes() == path.read_bytes()
-    assert len(list((killed / "kept").iterdir())) == 1
+    assert len(list((killed / "cache").iterdir())) == 1
     assert not list((killed / "parts").iterdir())
 
 
 def test_only_its_spans_are_in_the_restored_film(tmp_path: Path) -> None:
-    room = Room(tmp_path)
+    shard = ClipShard(tmp_path)
     path = film(tmp_path / "film.mp4", pictures(60, 96, 128))
-    room.source("film", path)
-    room.scene("film", 5, moving(96, 128, 50))
-    room.write()
+    shard.source("film", path)
+    shard.scene("film", 5, moving(96, 128, 50))
+    shard.write()
     asked: list[int] = []
     restore_room(tmp_path, lambda clip: asked.append(len(clip)) or invert(clip), spans={"film": ["0.4-0.8", "0:01.6-0:02"]})
     (row,) = [row for row in read_ledger(tmp_path / "out/ledger.jsonl") if row["key"] == "film"]
@@ -348,8 +348,8 @@ def test_only_its_spans_are_in_the_restored_film(tmp_path: Path) -> None:
         RestoreSettings(spans={"film": ["1:00"]})
 
 
-def damaged_room(folder: Path, damaged: Sequence[int]) -> Room:
-    """Return a room with a film of 30 frames, of which the `damaged` ones cannot be decoded."""
+def damaged_shard(folder: Path, damaged: Sequence[int]) -> ClipShard:
+    """Return a shard with a film of 30 frames, of which the `damaged` ones cannot be decoded."""
     path = folder / "film.mov"
     ffmpeg("-i", film(folder / "sound.mp4", pictures(30, 96, 128)), "-c:v", "mjpeg", "-q:v", "2", path)
     data = bytearray(path.read_bytes())
@@ -358,16 +358,16 @@ def damaged_room(folder: Path, damaged: Sequence[int]) -> Room:
     for position, size in (places[index] for index in damaged):
         data[position : position + size] = bytes(size)
     path.write_bytes(data)
-    room = Room(folder)
-    room.source("film", path)
-    room.scene("film", 2, moving(96, 128, 25))
-    room.write()
-    return room
+    shard = ClipShard(folder)
+    shard.source("film", path)
+    shard.scene("film", 2, moving(96, 128, 25))
+    shard.write()
+    return shard
 
 
 def test_a_part_of_which_no_frame_can_be_decoded_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restored, "WINDOWS", 1)
-    damaged_room(tmp_path, range(8, 16))
+    damaged_shard(tmp_path, range(8, 16))
     assert restore_room(tmp_path, invert)["film"] == ("ok", "")
     (row,) = [row for row in read_ledger(tmp_path / "out/ledger.jsonl") if row["key"] == "film"]
     assert "nothing found in 5, 8 cannot be decoded" in row["detail"]
@@ -376,7 +376,7 @@ def test_a_part_of_which_no_frame_can_be_decoded_is_left_out(tmp_path: Path, mon
 
 @pytest.mark.parametrize("rate", [None, 50])
 def test_frames_that_cannot_be_decoded_leave_no_gap(rate: float | None, tmp_path: Path) -> None:
-    damaged_room(tmp_path, [0, 1, 12, 13, 14])
+    damaged_shard(tmp_path, [0, 1, 12, 13, 14])
     assert restore_room(tmp_path, invert, rate=rate)["film"] == ("ok", "")
     copy = tmp_path / "out/videos/film.mov"
     time = read_packets(copy).time
@@ -391,10 +391,10 @@ def test_what_differs_from_the_original_is_said(tmp_path: Path) -> None:
     sounded = tmp_path / "film.avi"
     tone = ["-f", "lavfi", "-t", "1", "-i", "sine=r=44100"]
     ffmpeg("-i", path, *tone, "-map", "0", "-map", "1", "-c:v", "mjpeg", "-c:a", "adpcm_ima_wav", sounded)
-    room = Room(tmp_path)
-    room.source("film", sounded)
-    room.scene("film", 5, moving(96, 128, 20))
-    room.write()
+    shard = ClipShard(tmp_path)
+    shard.source("film", sounded)
+    shard.scene("film", 5, moving(96, 128, 20))
+    shard.write()
     restore_room(tmp_path, invert)
     (row,) = [row for row in read_ledger(tmp_path / "out/ledger.jsonl") if row["key"] == "film"]
     assert row["status"] == "ok"
@@ -404,10 +404,10 @@ def test_what_differs_from_the_original_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", ["hevc", "av1"])
 def test_a_film_is_restored_in_the_codec_and_the_format_of_the_settings(codec: str, tmp_path: Path) -> None:
-    room = Room(tmp_path)
-    room.source("film", film(tmp_path / "film.mp4", pictures(12, 96, 128)))
-    room.scene("film", 2, moving(96, 128, 8))
-    room.write()
+    shard = ClipShard(tmp_path)
+    shard.source("film", film(tmp_path / "film.mp4", pictures(12, 96, 128)))
+    shard.scene("film", 2, moving(96, 128, 8))
+    shard.write()
     restore_room(tmp_path, invert, codec=codec, pixel_format="yuv420p10le", quantizer=20, rate=50)
     assert f"Video: {codec}" in described(tmp_path / "out/videos/film.mp4")
     assert "yuv420p10le" in described(tmp_path / "out/videos/film.mp4")
@@ -421,10 +421,10 @@ def test_equal_settings_give_equal_bytes_and_the_tags_of_the_source_at_every_run
     tags = "format=yuv420p10le,setparams=color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc:range=tv"
     path = tmp_path / "film.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=s=160x120:r=25", "-frames:v", "2", "-vf", tags, "-c:v", "ffv1", path)
-    room = Room(tmp_path)
-    room.source("film", path)
-    room.scene("film", 0, moving(120, 160, 2))
-    room.write()
+    shard = ClipShard(tmp_path)
+    shard.source("film", path)
+    shard.scene("film", 0, moving(120, 160, 2))
+    shard.write()
     made = []
     for run in range(40):
         restore_room(tmp_path, invert, f"out{run}", str(run), [("film", "ok")], window=2, overlap=0)
@@ -435,28 +435,28 @@ def test_equal_settings_give_equal_bytes_and_the_tags_of_the_source_at_every_run
 
 
 def test_a_source_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:
-    room = Room(tmp_path)
+    shard = ClipShard(tmp_path)
     for name in ("film", "plain"):
-        room.source(name, film(tmp_path / f"{name}.mp4", pictures(12, 96, 128)))
-        room.scene(name, 2, moving(96, 128, 8))
-    room.write()
+        shard.source(name, film(tmp_path / f"{name}.mp4", pictures(12, 96, 128)))
+        shard.scene(name, 2, moving(96, 128, 8))
+    shard.write()
     (tmp_path / "film.mp4").write_bytes(b"nothing")
     assert restore_room(tmp_path, invert)["film"] == ("failed", "not a media file")
     assert [path.name for path in (tmp_path / "out/videos").iterdir()] == ["plain.mp4"]
 
 
 def test_the_masks_of_a_long_video_are_no_python_objects_all_at_once(tmp_path: Path) -> None:
-    room = Room(tmp_path)
-    room.source("film", film(tmp_path / "film.mp4", pictures(300, 16, 16)))
-    room.scene("film", 0, [np.full((16, 16), 255, np.uint8)] * 300)
-    scene, frames = room.scenes.pop(), [*room.frames]
-    room.frames.clear()
+    shard = ClipShard(tmp_path)
+    shard.source("film", film(tmp_path / "film.mp4", pictures(300, 16, 16)))
+    shard.scene("film", 0, [np.full((16, 16), 255, np.uint8)] * 300)
+    scene, frames = shard.scenes.pop(), [*shard.frames]
+    shard.frames.clear()
     mask = "a" * 1000
     for number in range(20):
         own = {"key": f"film-{number}", "first": 300 * number}
-        room.scenes.append({**scene, **own})
-        room.frames += [{**row, "key": own["key"], "index": row["index"] + own["first"], "rle": mask} for row in frames]
-    room.write()
+        shard.scenes.append({**scene, **own})
+        shard.frames += [{**row, "key": own["key"], "index": row["index"] + own["first"], "rle": mask} for row in frames]
+    shard.write()
     (tmp_path / "film.mp4").write_bytes(b"nothing")
     tracemalloc.start()
     assert restore_room(tmp_path, refuse)["film"] == ("failed", "not a media file")
@@ -466,10 +466,10 @@ def test_the_masks_of_a_long_video_are_no_python_objects_all_at_once(tmp_path: P
 
 
 def test_without_any_mosaic_nothing_but_the_reason_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    room, terminal = Room(tmp_path), io.StringIO()
+    shard, terminal = ClipShard(tmp_path), io.StringIO()
     monkeypatch.setattr("tessera.core.log._terminal", terminal)
-    room.source("plain", film(tmp_path / "plain.mp4", pictures(12, 96, 128)))
-    room.write()
+    shard.source("plain", film(tmp_path / "plain.mp4", pictures(12, 96, 128)))
+    shard.write()
     rows = restore_room(tmp_path, refuse, found=[("plain", "ok"), ("film", "failed", "no frames", "the stream has no packet")])
     assert rows == {"plain": ("dropped", "no mosaic found"), "film": ("failed", "no frames")}
     assert not [path for name in ("videos", "comparisons", "sheets") for path in (tmp_path / "out" / name).iterdir()]

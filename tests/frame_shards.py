@@ -1,4 +1,4 @@
-"""Frames of a shard: what tests of the rooms that make samples of frames share."""
+"""Frames of a shard, for tests of the stages that make samples of frames."""
 
 from pathlib import Path
 from typing import Any

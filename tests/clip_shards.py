@@ -1,4 +1,4 @@
-"""Footage, scenes in it, and clips that are cut of them: what tests of clips share."""
+"""A shard of footage with scenes and the clips that are cut out of them, for tests of clips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -73,7 +73,7 @@ def run(folder: Path, settings: ClipSettings = LOSSLESS, threads: int = 2, out: 
     outputs.mkdir()
     cut_clips(
         *(folder / f"{name}.parquet" for name in TABLES),
-        folder / "kept",
+        folder / "cache",
         settings,
         block_sizes,
         detector="0" * 64,
@@ -89,8 +89,8 @@ def run(folder: Path, settings: ClipSettings = LOSSLESS, threads: int = 2, out: 
 
 
 @dataclass
-class Room:
-    """The inputs and outputs of `cut_clips`, in a folder."""
+class ClipShard:
+    """The inputs and outputs of `cut_clips` for one shard, in a folder."""
 
     folder: Path
     sources: list[dict[str, Any]] = field(default_factory=list)
@@ -100,10 +100,10 @@ class Room:
 
     def source(self, name: str, path: Path, **values: Any) -> str:
         """Add admitted footage."""
-        known: dict[str, Any] = {column: "" for column, kind in types(Sources).items() if kind == pl.String}
-        known |= {"status": "admitted", "content": "general", "kind": "video", "size": 1, "use": [], "rights": "CC0"}
-        known |= {"average_rate": 25.0, "variable_rate": False, "sha256": name.ljust(64, "0")}
-        row = {column: known.get(column) for column in types(Sources)}
+        defaults: dict[str, Any] = {column: "" for column, kind in types(Sources).items() if kind == pl.String}
+        defaults |= {"status": "admitted", "content": "general", "kind": "video", "size": 1, "use": [], "rights": "CC0"}
+        defaults |= {"average_rate": 25.0, "variable_rate": False, "sha256": name.ljust(64, "0")}
+        row = {column: defaults.get(column) for column in types(Sources)}
         self.sources.append({**row, "source": name, "path": str(path), **values})
         return name
 
@@ -119,9 +119,9 @@ class Room:
         self.scenes.append(row | values)
         for index, mask in enumerate(masks, first):
             box = dict(zip(("x0", "y0", "x1", "y1"), map(int, mask_box(mask)), strict=True))
-            stamp = int(packets.pts[index]) if packets.timed else None
+            pts = int(packets.pts[index]) if packets.timed else None
             self.frames.append(
-                {"key": key, "index": index, "pts": stamp, "time": float(packets.time[index]), "rle": encode_rle(mask), **box}
+                {"key": key, "index": index, "pts": pts, "time": float(packets.time[index]), "rle": encode_rle(mask), **box}
             )
         return key
 
@@ -135,10 +135,10 @@ class Room:
         for (name, schema), rows in zip(TABLES.items(), (self.scenes, self.frames, self.sources), strict=True):
             write_table(pl.DataFrame(rows, schema=types(schema)), schema, self.folder / f"{name}.parquet")
 
-    def kept(self) -> dict[str, tuple[int, int]]:
-        """Return the inode and the time of each kept file. A file that was made again has others."""
-        found = {path: path.stat() for path in (self.folder / "kept").glob("[!.]*/*.m*")}
-        return {str(path): (status.st_ino, status.st_mtime_ns) for path, status in found.items()}
+    def cached(self) -> dict[str, tuple[int, int]]:
+        """Return the inode and the time of each file of the cache. A file that was made again has others."""
+        statuses = {path: path.stat() for path in (self.folder / "cache").glob("[!.]*/*.m*")}
+        return {str(path): (status.st_ino, status.st_mtime_ns) for path, status in statuses.items()}
 
     def ledger(self, out: str = "out") -> dict[str, tuple[str, str]]:
         return {row["key"]: (row["status"], row["reason"]) for row in read_ledger(self.folder / out / "ledger.jsonl")}

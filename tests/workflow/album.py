@@ -21,7 +21,7 @@ SIDE = 24
 
 
 class Album:
-    """A project with a folder of `count` pictures. What is said of a picture is told from its content: its `number`."""
+    """A project with a folder of `count` pictures. Labels and decisions of a picture follow from its content, its `number`."""
 
     def __init__(self, project: Project, count: int) -> None:
         self.project, self.folder = project, project.folder / "album"
@@ -89,8 +89,8 @@ class Album:
         return hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
 
 
-def wanted(album: Album, labelled: list[str], negative: list[str], before: dict[str, int]) -> dict[str, int | None]:
-    """Return the labels that the pictures must have now, by their names now: told by their numbers alone."""
+def expected_labels(album: Album, labelled: list[str], negative: list[str], before: dict[str, int]) -> dict[str, int | None]:
+    """Return the labels that the pictures must have now, by their names. They follow from the numbers of the pictures alone."""
     said = {before[name]: 5 + before[name] % 15 for name in labelled} | {before[name]: None for name in negative}
     return {name: said[number] for name, number in album.names.items() if number in said}
 

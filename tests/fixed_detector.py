@@ -1,4 +1,4 @@
-"""Detectors whose inference costs nothing: one finds nothing in any image, one a box in images with a bright corner."""
+"""Detectors whose inference costs nothing: one detects nothing, the other a box in images with a bright corner."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ def write_detector(path: Path, names: Sequence[str], size: int = 64, *, sees_cor
     """
     constants = {"start": [0, 0, 0], "end": [1, 1, 1], "axes": [1, 2, 3], "shape": [0, 1, 1]}
     rows = 4 + len(names)
-    box = {"place": 32.0, "side": 20.0}
+    box = {"centre": 32.0, "side": 20.0}
     nodes = [
         helper.make_node("Slice", ["images", "start", "end", "axes"], ["corner"]),
         helper.make_node("Reshape", ["corner", "shape"], ["number"]),
@@ -24,7 +24,7 @@ def write_detector(path: Path, names: Sequence[str], size: int = 64, *, sees_cor
         *(helper.make_node("Add", ["zero", name], [f"{name}s"]) for name in box),
         helper.make_node(
             "Concat",
-            ["places"] * 2 + ["sides"] * 2 + ["number"] * len(names) if sees_corner else ["zero"] * rows,
+            ["centres"] * 2 + ["sides"] * 2 + ["number"] * len(names) if sees_corner else ["zero"] * rows,
             ["output0"],
             axis=1,
         ),

@@ -1,4 +1,4 @@
-"""A journey small enough for tests: two tiny videos, their labels, three trainings of one epoch, clips, and two stages."""
+"""A pipeline small enough for tests: two tiny videos, their labels, three trainings of one epoch, clips, and two stages."""
 
 import json
 import shutil
@@ -59,7 +59,7 @@ def add_source(project: Project, source: str) -> dict[str, str]:
 
 
 def begin(project: Project) -> list[dict[str, str]]:
-    """Fill `project` with the journey; return the rows of its manifest."""
+    """Fill `project` with the footage and the settings of the pipeline; return the rows of its manifest."""
     rows = [add_source(project, source) for source in ("amber", "clay")]
     project.write_manifest(rows)
     project.settings = {

@@ -1,4 +1,4 @@
-"""Copies of films with their own pictures, and what FFmpeg says about them: what tests of copies share."""
+"""Copies of films with their own pictures, and what FFmpeg prints about them, for tests of copies."""
 
 import re
 import subprocess
@@ -40,8 +40,8 @@ def packets_of(path: Path, stream: str = "0:V:0") -> list[tuple[float, int, str]
 
 def streams_of(path: Path) -> list[str]:
     """Return the language and the kind of each stream, in the order of FFmpeg, such as `eng Audio`."""
-    found = re.findall(r"Stream #0:\d+(?:\[\w+\])?(?:\((\w+)\))?: (\w+): (\w+)", described(path))
-    return [" ".join(filter(None, (language if language != "und" else "", kind))) for language, kind, _ in found]
+    streams = re.findall(r"Stream #0:\d+(?:\[\w+\])?(?:\((\w+)\))?: (\w+): (\w+)", described(path))
+    return [" ".join(filter(None, (language if language != "und" else "", kind))) for language, kind, _ in streams]
 
 
 def copied(

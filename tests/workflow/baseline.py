@@ -1,4 +1,4 @@
-"""A finished journey, changes that tests make to it and undo again, and what the documentation says that they rerun."""
+"""A finished project, changes that tests make to it and undo again, and the reruns that the documentation states for them."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from projects import REPOSITORY, Project, Run
 from tessera.core.provenance import sha256_file
 
 Rows = list[dict[str, str]]
-Change = Callable[["Workshop", ExitStack], None]
+Change = Callable[["Baseline", ExitStack], None]
 
 DOCUMENTATION = (REPOSITORY / "docs" / "reruns.md").read_text(encoding="utf-8")
 GROUPS = {
@@ -46,8 +46,8 @@ def rerun_jobs(cell: str, finished: Run) -> Counter[str]:
     return Counter(job.split()[0] for job in expected)
 
 
-class Workshop:
-    """A finished journey to `targets`, and its workflow, which may be a copy that tests can change."""
+class Baseline:
+    """A project whose `targets` are made, and its workflow, which may be a copy that tests can change."""
 
     def __init__(self, project: Project, rows: Rows, snakefile: Path, targets: Sequence[str] = ("all",)) -> None:
         self.project = project
@@ -89,16 +89,16 @@ class Workshop:
     def set(self, path: str, value: object) -> Iterator[None]:
         """Change the setting at the dotted `path` inside the block."""
         *parents, last = path.split(".")
-        place = self.project.settings
+        section = self.project.settings
         for parent in parents:
-            place = place.setdefault(parent, {})
-        before = dict(place)
-        place[last] = value
+            section = section.setdefault(parent, {})
+        before = dict(section)
+        section[last] = value
         try:
             yield
         finally:
-            place.clear()
-            place.update(before)
+            section.clear()
+            section.update(before)
 
     def code(self, module: str) -> Path:
         """Return the file of `module` in the copy of the workflow."""
@@ -106,15 +106,15 @@ class Workshop:
 
 
 def setting(path: str, value: object) -> Change:
-    return lambda workshop, stack: stack.enter_context(workshop.set(path, value))
+    return lambda baseline, stack: stack.enter_context(baseline.set(path, value))
 
 
 def edit(file: str, old: str, new: str) -> Change:
-    return lambda workshop, stack: stack.enter_context(workshop.edited(workshop.project.folder / file, old, new))
+    return lambda baseline, stack: stack.enter_context(baseline.edited(baseline.project.folder / file, old, new))
 
 
 def code(module: str, old: str, new: str) -> Change:
-    return lambda workshop, stack: stack.enter_context(workshop.edited(workshop.code(module), old, new))
+    return lambda baseline, stack: stack.enter_context(baseline.edited(baseline.code(module), old, new))
 
 
 def remove(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A folder of review items for tests: clips with masks that move, pictures, and the settings of the page."""
+"""Review items for tests: clips with masks that move, pictures, and the settings of the page."""
 
 import json
 from pathlib import Path
@@ -21,19 +21,20 @@ CLASSES = ["sharp", "soft"]
 
 def item(queue: str, key: str, value: float = 0.5, **more: Any) -> dict[str, Any]:
     """Return a row of `tables.ReviewItems`."""
-    usual = {name: USUAL[kind] for name, kind in types(ReviewItems).items() if kind in USUAL}
-    return {**usual, "is_blurred": False, "queue": queue, "key": key, "source": "film", "value": value, "reason": "why", **more}
+    defaults = {name: USUAL[kind] for name, kind in types(ReviewItems).items() if kind in USUAL}
+    defaults |= {"is_blurred": False, "source": "film", "reason": "why"}
+    return {**defaults, "queue": queue, "key": key, "value": value, **more}
 
 
-def write_room(folder: Path, rows: list[dict[str, Any]], **page: Any) -> Path:
+def write_review(folder: Path, rows: list[dict[str, Any]], **page: Any) -> Path:
     """Write `rows` and the settings of the page to `folder/results/review`, and return that folder."""
     review = folder / "results" / "review"
     review.mkdir(parents=True, exist_ok=True)
     write_table(pl.DataFrame(rows, schema=types(ReviewItems)), ReviewItems, review / "items.parquet")
-    usual = {"decisions": str(folder / "config" / "decisions.tsv"), "identities": str(folder / "config" / "identities.tsv")}
-    usual |= {"classifiers": {"blur": CLASSES, "noise": {"least": 0.0, "most": 10.0}}, "labels": str(folder / "labels")}
-    usual |= {"keys": {"w": {"decision": "drop", "reason": "watermark"}}, "classes": ["nsfw"]}
-    (review / "page.json").write_text(json.dumps({**usual, "results": str(folder / "results"), **page}))
+    defaults = {"decisions": str(folder / "config" / "decisions.tsv"), "identities": str(folder / "config" / "identities.tsv")}
+    defaults |= {"classifiers": {"blur": CLASSES, "noise": {"least": 0.0, "most": 10.0}}, "labels": str(folder / "labels")}
+    defaults |= {"keys": {"w": {"decision": "drop", "reason": "watermark"}}, "classes": ["nsfw"]}
+    (review / "page.json").write_text(json.dumps({**defaults, "results": str(folder / "results"), **page}))
     return review
 
 
@@ -61,8 +62,8 @@ def write_media(folder: Path, name: str = "a", frames: int = 6, size: tuple[int,
     return {column: str(path) for column, path in paths.items()}
 
 
-def seen_regions(folder: Path, key: str, moved: int = 0) -> dict[str, Any]:
-    """Write two detections in the frame `key` of 64 by 48 pixels, one of them sure; return what an item says of them.
+def write_detections(folder: Path, key: str, moved: int = 0) -> dict[str, Any]:
+    """Write a confident and a doubtful detection in the frame `key` of 64 by 48 pixels; return the columns of an item for them.
 
     `moved`: pixels by which they are moved.
     """
@@ -90,21 +91,21 @@ def seen_regions(folder: Path, key: str, moved: int = 0) -> dict[str, Any]:
     }
 
 
-def usual_room(folder: Path) -> Path:
-    """Write a room with two clips, a frame, a region, two labels of classifiers, a question, and two crops of an identity."""
+def write_default_review(folder: Path) -> Path:
+    """Write review items: two clips, a frame, a region, two labels, a question, and two crops of an identity."""
     media = write_media(folder, frames=60)
     clip, picture = {"clip": media["clip"], "mask": media["mask"], "frames": 60}, {"picture": media["picture"]}
-    seen = seen_regions(folder, "film-0000007")
-    of_region = {"boxes": seen["boxes"][1:], "box_texts": seen["box_texts"][1:], "box_counts": [False]}
+    detections = write_detections(folder, "film-0000007")
+    region = {"boxes": detections["boxes"][1:], "box_texts": detections["box_texts"][1:], "box_counts": [False]}
     rows = [
         item(CLIPS, "film-0000000-1", 0.9, state="kept", **clip),
         item(CLIPS, "film-0000100-1", 0.2, state="dropped", **clip),
-        item(FRAMES, "film-0000007", **seen, **picture),
-        item(REGIONS, "film-0000007+32-8-56-24", state="dropped", **of_region, **picture),
+        item(FRAMES, "film-0000007", **detections, **picture),
+        item(REGIONS, "film-0000007+32-8-56-24", state="dropped", **region, **picture),
         item(LABELS, "set+1", classifier="blur", label="sharp", suggested="soft", **picture),
         item(LABELS, "set+2", classifier="noise", label="3", **picture),
         item(ASKED, "asked+round-001%2Ftrain%2Ffilm-0000007", classifier="blur", suggested="soft", **picture),
         item(IDENTITIES, "film-0000007-person-0", 0.8, label="cluster_a", **picture),
         item(IDENTITIES, "film-0000008-person-0", 0.1, label="cluster_a", **picture),
     ]
-    return write_room(folder, rows)
+    return write_review(folder, rows)

@@ -1,4 +1,4 @@
-"""An obvious, slow processing of the tags of one picture after another, to compare with."""
+"""A slow and obvious processing of tags, one picture after another, to compare with."""
 
 import re
 from collections import Counter
@@ -87,13 +87,13 @@ def finish(
     for tag in kept:
         if tag["category"] not in ("general", "meta"):
             groups.setdefault(tag["category"], []).append(tag)
-    found = []
+    caption = []
     for group in sorted({*groups, "general"}):
         ordered = in_order(groups.get(group, []), settings.order == "score" or group == "rating")
         if group == "general" and settings.append_dropped:
             ordered += in_order(dropped, settings.order == "score")
-        found += [(group, tag["tag"]) for tag in (ordered[: settings.maximum] if group == "general" else ordered)]
-    return found
+        caption += [(group, tag["tag"]) for tag in (ordered[: settings.maximum] if group == "general" else ordered)]
+    return caption
 
 
 def in_order(tags: list[Tag], is_by_score: bool) -> list[Tag]:

@@ -84,8 +84,8 @@ def some_figures(folder: Path) -> list[dict[str, Any]]:
 
 def pictures(page: Path) -> list[np.ndarray]:
     """Return the still pictures of an HTML page, RGB uint8 (H, W, 3)."""
-    found = re.findall(r'src="data:image/jpeg;base64,(.*?)"', page.read_text(encoding="utf-8"))
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")) for data in found]
+    encoded = re.findall(r'src="data:image/jpeg;base64,(.*?)"', page.read_text(encoding="utf-8"))
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")) for data in encoded]
 
 
 def detail(image: np.ndarray) -> float:

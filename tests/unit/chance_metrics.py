@@ -1,4 +1,4 @@
-"""Metrics of a classifier, as far as they say whether it is better than chance."""
+"""The part of the metrics of a classifier that compares it with chance."""
 
 import json
 from pathlib import Path

@@ -13,18 +13,18 @@ from tessera.records.tables.footage import SourceFiles
 from tessera.records.tables.table import types, write_table
 
 
-def write_stills(path: Path, **sources: Path) -> Path:
-    """Write the files of `sources`, images and folders by their ids, to the table `path`, and return it."""
+def write_source_files(table: Path, **sources: Path) -> Path:
+    """Write the files of `sources`, images and folders by their ids, to `table`, and return it."""
     rows: list[dict[str, Any]] = []
-    for source, place in sources.items():
-        names = list_folder(place, subfolders=False).pictures if place.is_dir() else ("",)
+    for source, path in sources.items():
+        names = list_folder(path, subfolders=False).pictures if path.is_dir() else ("",)
         for index, name in enumerate(names):
             try:
-                read_image(place / name)
+                read_image(path / name)
             except Failed as fault:
                 verdict = {"status": "failed", "reason": fault.reason, "detail": fault.detail, "sha256": ""}
             else:
-                verdict = {"status": "ok", "reason": "", "detail": "", "sha256": sha256_file(place / name)}
+                verdict = {"status": "ok", "reason": "", "detail": "", "sha256": sha256_file(path / name)}
             rows.append({"source": source, "path": name, "index": index, **verdict})
-    write_table(pl.DataFrame(rows, schema=types(SourceFiles)), SourceFiles, path)
-    return path
+    write_table(pl.DataFrame(rows, schema=types(SourceFiles)), SourceFiles, table)
+    return table
