@@ -38,7 +38,7 @@ class Figure(NamedTuple):
     label: str
     wildcards: Mapping[str, str]
     patterns: Sequence[str]  # of a folder, the names of its files, with wildcards in braces
-    made_by: str  # the rule
+    rule: str  # that makes it
     place: float = math.inf  # among its neighbours
 
 
@@ -153,7 +153,7 @@ def _content(figure: Figure) -> dict[str, str]:
         # What people would rather look at than read is not folded.
         return {"pictures" if "<figure " in page else "page": page}
     if file.suffix not in KINDS:
-        raise TesseraError(f"{file}: the report shows {', '.join(KINDS)} and .html; correct the rule {figure.made_by}")
+        raise TesseraError(f"{file}: the report shows {', '.join(KINDS)} and .html; correct the rule {figure.rule}")
     return {"picture": data_uri(file.read_bytes(), KINDS[file.suffix])}
 
 
