@@ -147,7 +147,9 @@ rule write_croissant:
     benchmark:
         "<benchmarks>/write_croissant/{dataset}.jsonl"
     params:
-        description=project.of_dataset(lambda dataset: dataset.description.replace("``", "`")),
+        description=project.of_dataset(
+            lambda dataset: dataset.description.replace("``", "`")
+        ),
         settings=lookup(dpath="croissant", within=config),
         code=digest_of_script("write_croissant"),
     script:
