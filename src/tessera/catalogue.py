@@ -1,8 +1,8 @@
 """The catalogue of datasets and models: everything in which they differ.
 
 Rules, the report, the settings and the manifest read this catalogue. No other module and no rule file names a dataset or a
-model. So a new one needs only an entry here and a room of its own. Classifiers and image sets, of which the settings name any
-number, have entries that are made here of their names: a classifier one for its model and one for its dataset.
+model. So a new one needs only an entry here and a package. The settings name any number of classifiers and image sets: their
+entries are made here, one for each image set, and one for the dataset and one for the model of each classifier.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -146,9 +146,9 @@ class Dataset:
     name: str
     layout: Layout
     gates: tuple[str, ...]  # the gates that it depends on
-    made_by: tuple[str, ...]  # the sections of the settings that its content depends on
-    story: str  # how its samples are made, for the report
-    remedy: str = ""  # advice for the error message if it is empty
+    settings_sections: tuple[str, ...]  # the sections of the settings that its content depends on
+    description: str  # how its samples are made, for the report
+    empty_hint: str = ""  # advice for the error message if it is empty
     samples: tuple[str, ...] = ()  # folders with the tables images.parquet and annotations.parquet
     pictures: tuple[str, ...] = ()  # folders with the images themselves
     classes: Callable[[Config], list[str]] = lambda config: []  # names in the order of their numbers
@@ -160,7 +160,7 @@ class Dataset:
     series: str | None = None  # the only series whose sources feed it; None: any
 
 
-def _looks_through_videos(config: Config) -> bool:
+def _detects_in_videos(config: Config) -> bool:
     return bool(config["scenes"]["detect"]["weights"])
 
 
@@ -174,21 +174,21 @@ DATASETS = (
         name="nsfw_detection",
         layout=IMAGES,
         gates=("frames", "labels"),
-        made_by=("sources", "frames", "annotations", "duplicates", "splits"),
+        settings_sections=("sources", "frames", "annotations", "duplicates", "splits"),
         samples=("<results>/labels/frames/{labelled}",),
         pictures=("<results>/labels/frames/{labelled}/unsampled", "<results>/frames/{shard}/images"),
         classes=lambda config: list(config["annotations"]["classes"]),
         sets={LABELS: "annotations.labels"},
         drops_duplicates=True,
-        story="Images are labelled in two places: sampled frames in ``annotations.frame_labels``, and the sets of images "
+        description="Images are labelled in two places: sampled frames in ``annotations.frame_labels``, and the sets of images "
         "named in ``annotations.labels``.",
-        remedy="Name a set of labelled images in `annotations.labels`, label frames of your sources",
+        empty_hint="Name a set of labelled images in `annotations.labels`, label frames of your sources",
     ),
     Dataset(
         name="watermark_detection",
         layout=IMAGES,
         gates=("frames", "watermarks"),
-        made_by=("sources", "frames", "watermarks", "duplicates", "splits"),
+        settings_sections=("sources", "frames", "watermarks", "duplicates", "splits"),
         samples=("<results>/watermarks/frames/{shard}",),
         pictures=("<results>/watermarks/frames/{shard}/images",),
         classes=lambda config: ["watermark"],
@@ -196,35 +196,35 @@ DATASETS = (
         # Frames that look the same have different watermarks drawn over them.
         drops_duplicates=False,
         drawn={"marks": "<results>/watermarks/frames/{shard}/marks.parquet"},
-        story="Images come from two places: watermarks are drawn over sampled frames, and the sets named in "
+        description="Images come from two places: watermarks are drawn over sampled frames, and the sets named in "
         "``watermarks.sets`` are imported.",
-        remedy="Name a set in `watermarks.sets`, draw on more frames (`watermarks.draw.frames_per_source`)",
+        empty_hint="Name a set in `watermarks.sets`, draw on more frames (`watermarks.draw.frames_per_source`)",
     ),
     Dataset(
         name="mosaic_detection",
         layout=IMAGES,
         gates=("frames", "regions", "mosaics"),
-        made_by=("sources", "frames", "regions", "mosaics", "degradations", "duplicates", "splits"),
+        settings_sections=("sources", "frames", "regions", "mosaics", "degradations", "duplicates", "splits"),
         samples=("<results>/mosaics/{shard}",),
         pictures=("<results>/mosaics/{shard}/images",),
         classes=_mosaic_classes,
         drops_duplicates=True,
         backgrounds=lambda config: float(config["mosaics"]["backgrounds"]),
         drawn={"mosaics": "<results>/mosaics/{shard}/mosaics.parquet"},
-        story="Detectors run over every sampled frame. Each detection is accepted or rejected. Each frame then gets mosaics, "
-        "becomes a clean background, or is left out. The masks of the mosaics become the labels.",
-        remedy="Lower `regions.choose.confidence`, train the detectors of `regions.detectors` longer (the ledgers in"
+        description="Detectors run over every sampled frame. Each detection is accepted or rejected. Each frame then gets "
+        "mosaics, becomes a clean background, or is left out. The masks of the mosaics become the labels.",
+        empty_hint="Lower `regions.choose.confidence`, train the detectors of `regions.detectors` longer (the ledgers in"
         " results/regions say what became of each frame)",
     ),
     Dataset(
         name="mosaic_restoration",
         layout=CLIPS,
         gates=("scenes", "clips"),
-        made_by=("sources", "scenes", "clips", "scores", "filters", "splits"),
-        story="A detector runs over the videos of every admitted source. Its detections are tracked from frame to frame. "
+        settings_sections=("sources", "scenes", "clips", "scores", "filters", "splits"),
+        description="A detector runs over the videos of every admitted source. Its detections are tracked from frame to frame. "
         "Tracks become scenes, and scenes are cut into clips, which are scored. The filters and the decisions of people select "
         "the clips.",
-        is_made=_looks_through_videos,
+        is_made=_detects_in_videos,
     ),
 )
 
@@ -303,8 +303,8 @@ class Model:
     dataset: str
     kind: Kind
     purpose: str  # continues "A model that can", for its card
-    remedy: str  # for the error message if it is not trained: why, and how to change that
-    settings: Settings | None = None  # the defaults of `models.NAME`; None if its room has a section of its own
+    untrained_hint: str  # for the error message if it is not trained: why, and how to change that
+    settings: Settings | None = None  # the defaults of `models.NAME`; None if it has a section of its own
     finds: str | None = None  # what it detects; selects it if the settings of a detector say `weights: trained`
     is_trained: Callable[[Config], bool] | None = None  # None: trained if `models.NAME` is not null
     uses: tuple[str, ...] = ()  # further parts of the settings that its card states
@@ -312,12 +312,12 @@ class Model:
 
 def _detector(name: str, finds: str, settings: DetectorSettings, purpose: str) -> Model:
     """Return a detector that is trained on the dataset with the same name."""
-    remedy = f"`models.{name}` is null, so that it is not trained; give it settings, or ask for another"
-    return Model(name, name, DETECTOR, purpose, remedy, settings, finds)
+    untrained_hint = f"`models.{name}` is null, so that it is not trained; give it settings, or ask for another"
+    return Model(name, name, DETECTOR, purpose, untrained_hint, settings, finds)
 
 
 def _has_stages(config: Config) -> bool:
-    return _looks_through_videos(config) and bool(config["restoration"]["stages"])
+    return _detects_in_videos(config) and bool(config["restoration"]["stages"])
 
 
 MODELS = (
@@ -345,8 +345,8 @@ MODELS = (
         dataset="mosaic_restoration",
         kind=RESTORER,
         purpose="replace mosaics in footage by a likely picture of the content under them",
-        remedy="no restoration model is trained: `restoration.stages` is empty, or `scenes.detect.weights` is null, so that "
-        "there are no clips; set them, or ask for another model; `snakemake datasets` makes clips without a model",
+        untrained_hint="no restoration model is trained: `restoration.stages` is empty, or `scenes.detect.weights` is null, so "
+        "that there are no clips; set them, or ask for another model; `snakemake datasets` makes clips without a model",
         is_trained=_has_stages,
     ),
 )
@@ -359,10 +359,18 @@ def dataset_of(classifier: str) -> Dataset:
         name=classifier,
         layout=PICTURES,
         gates=("frames", "labels", "image_labels", "concepts"),
-        made_by=("sources", "frames", "annotations", "duplicates", "splits", f"{settings}.labels", f"{settings}.pictures"),
-        story="Pictures come from the places that ``classifiers`` names: sets of labelled pictures, datasets of regions, and"
-        " frames that were degraded.",
-        remedy=f"Name more pictures in `{settings}.pictures`",
+        settings_sections=(
+            "sources",
+            "frames",
+            "annotations",
+            "duplicates",
+            "splits",
+            f"{settings}.labels",
+            f"{settings}.pictures",
+        ),
+        description="Pictures come from the places that ``classifiers`` names: sets of labelled pictures, datasets of regions,"
+        " and frames that were degraded.",
+        empty_hint=f"Name more pictures in `{settings}.pictures`",
     )
 
 
@@ -372,7 +380,7 @@ def _classifier(name: str, settings: Mapping[str, Any]) -> Model:
         dataset=name,
         kind=CLASSIFIER,
         purpose="tell what a picture as a whole shows, so that datasets can be chosen by it",
-        remedy=f"`classifiers.{name}` is not there",
+        untrained_hint=f"`classifiers.{name}` is not there",
         is_trained=lambda config: True,
         uses=(f"embeddings.{settings['embedding']}",) if settings["embedding"] else (),
     )
@@ -389,11 +397,13 @@ def image_set(name: str, config: Config, series: str | None = None) -> Dataset:
     needs["scores"] = settings["select"]["scores"]
     return Dataset(
         name=name if series is None else f"{name}{PART}{file_name(series)}",
-        layout=replace(IMAGE_SETS, folders=tuple(layout for layout, own in settings["layouts"].items() if own is not None)),
-        gates=("frames", *(room for room, needed in needs.items() if needed)),
-        made_by=("sources", "frames", "duplicates", "splits", "crops", "tagger", "identities", f"image_sets.{name}"),
-        story="Sampled frames and crops of them are selected by the rules in ``image_sets``, scaled down and encoded.",
-        remedy=f"Change `image_sets.{name}.select`",
+        layout=replace(
+            IMAGE_SETS, folders=tuple(layout for layout, options in settings["layouts"].items() if options is not None)
+        ),
+        gates=("frames", *(gate for gate, needed in needs.items() if needed)),
+        settings_sections=("sources", "frames", "duplicates", "splits", "crops", "tagger", "identities", f"image_sets.{name}"),
+        description="Sampled frames and crops of them are selected by the rules in ``image_sets``, scaled down and encoded.",
+        empty_hint=f"Change `image_sets.{name}.select`",
         is_made=lambda config: True,
         series=series,
     )
@@ -437,9 +447,9 @@ def made_datasets(config: Config, has_sources: bool = True, series: Iterable[str
     """
     used = {model.dataset for model in trained_models(config, has_sources).values()}
     made = [dataset for dataset in all_datasets(config) if dataset.name in used or (has_sources and dataset.is_made(config))]
-    parts = {name: sorted(set(series) - {""}) for name, each in config["image_sets"].items() if each["each_series"]}
-    made = [each for each in made if each.name not in parts]
-    made += [image_set(name, config, one) for name, own in parts.items() if has_sources for one in own]
+    parts = {name: sorted(set(series) - {""}) for name, settings in config["image_sets"].items() if settings["each_series"]}
+    made = [dataset for dataset in made if dataset.name not in parts]
+    made += [image_set(name, config, one) for name, its_series in parts.items() if has_sources for one in its_series]
     return {dataset.name: dataset for dataset in made}
 
 
@@ -448,8 +458,8 @@ def label_task(dataset: Dataset, config: Config) -> str:
 
     Boxes are enough if every detector that is trained on it finds boxes. They can be made of masks, but not the reverse.
     """
-    detectors = [each for each in trained_models(config).values() if each.dataset == dataset.name and each.kind is DETECTOR]
-    tasks = {task_of(config["models"][each.name]["architecture"]) for each in detectors}
+    detectors = [model for model in trained_models(config).values() if model.dataset == dataset.name and model.kind is DETECTOR]
+    tasks = {task_of(config["models"][model.name]["architecture"]) for model in detectors}
     return "detect" if tasks == {"detect"} else "segment"
 
 
@@ -467,24 +477,25 @@ def labelled_sets(config: Config) -> list[NamedSet]:
 
     A set feeds the dataset that its setting `use` names or, without one, that whose entry names the list.
     """
-    found = []
+    sets = []
     for dataset in DATASETS:
         for prefix, setting in dataset.sets.items():
             section, _, key = setting.partition(".")
-            found += [
-                NamedSet(f"{prefix}{each['name']}", setting, each["use"] or dataset.name, each) for each in config[section][key]
+            sets += [
+                NamedSet(f"{prefix}{values['name']}", setting, values["use"] or dataset.name, values)
+                for values in config[section][key]
             ]
-    return found
+    return sets
 
 
 def sets_of(dataset: Dataset, config: Config) -> dict[str, dict[str, Any]]:
     """Return the settings of each set of material that `dataset` imports, by the prefix of the sources of its images."""
     pictures = config["classifiers"].get(dataset.name, {}).get("pictures", {"sets": [], "regions": None})
     feeds = {dataset.name, (pictures["regions"] or {}).get("dataset")}
-    labels = [each for each in config["annotations"]["image_labels"] if each["name"] in pictures["sets"]]
+    labels = [values for values in config["annotations"]["image_labels"] if values["name"] in pictures["sets"]]
     return {
-        **{each.source: each.values for each in labelled_sets(config) if each.dataset in feeds},
-        **{f"{IMAGE_LABELS}{each['name']}": each for each in labels},
+        **{label_set.source: label_set.values for label_set in labelled_sets(config) if label_set.dataset in feeds},
+        **{f"{IMAGE_LABELS}{values['name']}": values for values in labels},
     }
 
 
@@ -497,28 +508,28 @@ def part_of(config: Config, path: str) -> Any:
 
 def settings_on_card(model: Model, config: Config) -> dict[str, Any]:
     """Return the settings that the card of `model` states: its own, and the parts that it uses, by their paths."""
-    own = part_of(config, f"{model.kind.section}.{model.name}")
-    return {**own, **{path: part_of(config, path) for path in model.uses}}
+    own_settings = part_of(config, f"{model.kind.section}.{model.name}")
+    return {**own_settings, **{path: part_of(config, path) for path in model.uses}}
 
 
 def settings_of(dataset: Dataset, config: Config) -> dict[str, Any]:
     """Return the sections of the settings that the content of `dataset` depends on, with those sets alone that feed it."""
-    own = list(sets_of(dataset, config).values())
-    sections = {path: copy(part_of(config, path)) for path in dataset.made_by}
+    feeding_sets = list(sets_of(dataset, config).values())
+    sections = {path: copy(part_of(config, path)) for path in dataset.settings_sections}
     for other in DATASETS:
         for section, _, key in (setting.partition(".") for setting in other.sets.values()):
             if section in sections:
-                sections[section][key] = [each for each in config[section][key] if each in own]
+                sections[section][key] = [values for values in config[section][key] if values in feeding_sets]
     if sections.get("identities"):
         del sections["identities"]["shown"]  # it decides the report alone
     return sections | ({"drops": drops} if (drops := config["drops"].get(dataset.name)) else {})
 
 
-def fed_by(room: str) -> list[str]:
-    """Return the names of the datasets that `room` makes samples for."""
-    return [dataset.name for dataset in DATASETS if room in dataset.gates]
+def fed_by(gate: str) -> list[str]:
+    """Return the names of the datasets that depend on `gate`."""
+    return [dataset.name for dataset in DATASETS if gate in dataset.gates]
 
 
-def model_for(what: str) -> str:
-    """Return the name of the model that `weights: trained` means for a detector of `what`; empty if there is none."""
-    return next((model.name for model in MODELS if model.finds == what), "")
+def model_for(finds: str) -> str:
+    """Return the name of the model that `weights: trained` means for a detector of `finds`; empty if there is none."""
+    return next((model.name for model in MODELS if model.finds == finds), "")

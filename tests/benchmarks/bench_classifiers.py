@@ -89,7 +89,7 @@ def test_a_head_trains_three_times_as_fast_as_the_loop_of_city(tmp_path: Path, m
         middle = time.process_time()
         loop_of_city(samples, description)
         end = time.process_time()
-        trained = len(samples.places("train")) * training.epochs
+        trained = len(samples.indices("train")) * training.epochs
         best = [max(best[0], trained / (middle - start)), max(best[1], THEIRS / (end - middle))]
     ours, theirs = best
     print(

@@ -243,7 +243,7 @@ def make_clips(room: Path, settings: Mapping[str, Any], planted: Mapping[str, st
             embedder=marked,
             embedder_checksums=marked.parent / "SHA256SUMS",
         ),
-        kept=room / "kept classified",
+        cache=room / "kept classified",
         code="",
         threads=2,
         scored=room / "watermarked",

@@ -17,13 +17,16 @@ from tessera.pages.report.report import write_report
 from tessera.pages.report.tiles import Picture, draw_tiles
 
 CAPTIONS = Path(__file__).parents[2] / "workflow" / "report"
-CONTEXT = {"config": {"report": {"blur": "adult"}, "preview": {"restore": {"shown": []}}}, "stories": {"a": "A ``story``."}}
+CONTEXT = {
+    "config": {"report": {"blur": "adult"}, "preview": {"restore": {"shown": []}}},
+    "descriptions": {"a": "A ``story``."},
+}
 HOSTILE = "<b>&\"'{x}</b>"
 
 
 def figure(path: Path, **changes: Any) -> dict[str, Any]:
     """Return a figure of the report, with the fields of `Figure`."""
-    stated = {"category": "3. Models", "subcategory": "a", "label": "1. Card", "caption": "card.rst", "made_by": "render_card"}
+    stated = {"category": "3. Models", "subcategory": "a", "label": "1. Card", "caption": "card.rst", "rule": "render_card"}
     return {"path": str(path), "wildcards": {"dataset": "a", "model": "a"}, "patterns": [], **stated, **changes}
 
 

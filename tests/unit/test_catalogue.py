@@ -50,9 +50,9 @@ def wildcards(paths: Iterable[str]) -> set[str]:
     return {name for path in paths for name in re.findall(r"{(\w*)}", path)}
 
 
-def outputs_of(room: str) -> str:
-    """Return the text of the outputs of all rules in the file of `room`."""
-    return "".join(re.findall(r"^    output:\n((?: {8}.*\n)+)", RULES[room], flags=re.MULTILINE))
+def outputs_of(rule_file: str) -> str:
+    """Return the text of the outputs of all rules in the file `rule_file`."""
+    return "".join(re.findall(r"^    output:\n((?: {8}.*\n)+)", RULES[rule_file], flags=re.MULTILINE))
 
 
 def test_the_names_differ() -> None:
@@ -127,7 +127,7 @@ def test_the_ledgers_of_gates_are_made_by_rules() -> None:
 @datasets
 def test_the_settings_that_a_dataset_names_exist(dataset: Dataset) -> None:
     config = load_configuration({})
-    assert set(dataset.made_by) <= set(Configuration.model_fields)
+    assert set(dataset.settings_sections) <= set(Configuration.model_fields)
     for prefix, setting in dataset.sets.items():
         section, key = setting.split(".")
         assert prefix in SETS
@@ -164,7 +164,7 @@ def test_a_model_has_settings_of_its_own_or_says_when_it_is_trained(model: Model
     assert (model.settings is None) == (model.is_trained is not None)
     defaults = load_configuration({})["models"]
     assert defaults.get(model.name) == (model.settings and model.settings.model_dump(mode="json"))
-    assert model.remedy and model.purpose and model.kind.not_for
+    assert model.untrained_hint and model.purpose and model.kind.not_for
 
 
 def test_a_detector_is_found_by_what_it_finds() -> None:
@@ -175,7 +175,7 @@ def test_a_detector_is_found_by_what_it_finds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "fed"),
+    ("gate", "fed"),
     [
         ("frames", ["nsfw_detection", "watermark_detection", "mosaic_detection"]),
         ("regions", ["mosaic_detection"]),
@@ -184,8 +184,8 @@ def test_a_detector_is_found_by_what_it_finds() -> None:
         ("sources", []),
     ],
 )
-def test_a_room_feeds_the_datasets_that_name_its_gate(room: str, fed: list[str]) -> None:
-    assert fed_by(room) == fed
+def test_a_gate_feeds_the_datasets_that_name_it(gate: str, fed: list[str]) -> None:
+    assert fed_by(gate) == fed
 
 
 NO_VIDEOS: dict[str, Any] = {"scenes": {"detect": {"weights": None}}}
@@ -217,7 +217,7 @@ CLASSIFIER = Model(
     dataset="watermark_detection",
     kind=Kind(rules="classifiers", exports=("{model}.json",), not_for=NOT_FOR),
     purpose="recognise pictures with a watermark",
-    remedy="",
+    untrained_hint="",
     is_trained=lambda config: True,
 )
 
@@ -281,7 +281,7 @@ def test_an_image_set_is_made_in_its_layouts_or_once_for_each_series() -> None:
     assert not set(made_datasets(config, has_sources=False, series=["other"])) - set(NAMES)
 
 
-def test_an_image_set_depends_on_the_rooms_that_it_uses() -> None:
+def test_an_image_set_depends_on_the_gates_that_it_uses() -> None:
     weights = {"source": "mine.onnx", "sha256": "0123456789abcdef" * 4}
     plain = load_configuration(SERIES)
     assert image_set("stills", plain).gates == ("frames",)

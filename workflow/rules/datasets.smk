@@ -15,17 +15,17 @@ rule gate_room:
     input:
         ledgers=project.of_job(ledgers_of_gate),
     output:
-        summary="<results>/gates/{room}.json",
+        summary="<results>/gates/{gate}.json",
     log:
-        "<logs>/gate_room/{room}.log",
+        "<logs>/gate_room/{gate}.log",
     benchmark:
-        "<benchmarks>/gate_room/{room}.jsonl"
+        "<benchmarks>/gate_room/{gate}.jsonl"
     wildcard_constraints:
-        room=any_of(gates(project)),
+        gate=any_of(gates(project)),
     localrule: True
     params:
         steps=project.of_job(steps_of_gate),
-        max_failed=lookup(dpath="gates/{room}", within=config),
+        max_failed=lookup(dpath="gates/{gate}", within=config),
         code=digest_of_script("gate_room"),
     script:
         "../scripts/gate_room.py"
@@ -147,7 +147,9 @@ rule write_croissant:
     benchmark:
         "<benchmarks>/write_croissant/{dataset}.jsonl"
     params:
-        description=project.of_dataset(lambda dataset: dataset.story.replace("``", "`")),
+        description=project.of_dataset(
+            lambda dataset: dataset.description.replace("``", "`")
+        ),
         settings=lookup(dpath="croissant", within=config),
         code=digest_of_script("write_croissant"),
     script:

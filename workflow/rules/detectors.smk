@@ -14,7 +14,7 @@ from tessera.workflow.detectors import (
     parts_of_dataset,
     preview_evaluation,
     preview_target,
-    remedy_of_dataset,
+    empty_hint_of_dataset,
     weights_for_lada,
 )
 from tessera.workflow.models import exported_files, forbidden_uses, purpose
@@ -38,7 +38,7 @@ rule check_dataset:
     threads: 4
     params:
         architecture=lookup(dpath="models/{model}/architecture", within=config),
-        remedy=project.of_job(remedy_of_dataset),
+        remedy=project.of_job(empty_hint_of_dataset),
         code=digest_of_script("check_dataset"),
     script:
         "../scripts/check_dataset.py"

@@ -45,7 +45,7 @@ rule select_samples:
         backgrounds=project.of_dataset(lambda dataset: dataset.backgrounds(config)),
         classes=project.of_dataset(lambda dataset: dataset.classes(config)),
         task=project.of_dataset(lambda dataset: label_task(dataset, config)),
-        remedy=project.of_dataset(lambda dataset: dataset.remedy),
+        remedy=project.of_dataset(lambda dataset: dataset.empty_hint),
         code=digest_of_script("select_samples"),
     script:
         "../scripts/select_samples.py"

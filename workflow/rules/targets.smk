@@ -10,7 +10,7 @@ from tessera.workflow.withdrawal import WITHDRAWN
 project = project_of(config)
 
 
-for setting, made_by in targets(project).items():
+for setting, files in targets(project).items():
     if workflow.is_rule(setting.split(".")[1]):
         raise WorkflowError(
             f"`{setting}`: there is a target or a rule of this name; give it another"
@@ -22,5 +22,5 @@ for setting, made_by in targets(project).items():
             setting.split(".")[1]
         input:
             WITHDRAWN,
-            made_by,
+            files,
         localrule: True

@@ -25,7 +25,7 @@ with job(snakemake) as (inputs, outputs, params):
         settings=settings,
         suffix=SUFFIX[params.stored["format"]],
         quality=params.stored["quality"],
-        kept=Path(snakemake.output.table).parent / "kept",
+        cache=Path(snakemake.output.table).parent / "kept",
         code=params.cropped_by,
         threads=snakemake.threads,
         **vars(outputs),

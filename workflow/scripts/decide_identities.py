@@ -6,7 +6,7 @@ from tessera.records.identities import IdentityDecision
 
 with job(snakemake) as (inputs, outputs, params):
     decide_identities(
-        found=inputs.found,
+        identities=inputs.found,
         crops=inputs.crops,
         decisions=[IdentityDecision(**row) for row in params.decisions],
         **vars(outputs),

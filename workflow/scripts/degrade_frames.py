@@ -12,7 +12,7 @@ with job(snakemake) as (inputs, outputs, params):
         dataset=snakemake.wildcards.concept,
         settings=ConceptSettings(**params.settings),
         seed=params.seed,
-        place=Path(snakemake.output.degraded),
+        final_folder=Path(snakemake.output.degraded),
         **vars(outputs),
         threads=snakemake.threads,
     )

@@ -15,7 +15,7 @@ with job(snakemake) as (inputs, outputs, params):
         weights=inputs.weights,
         expected=expected_digest(params.settings["weights"], inputs.checksums),
         settings=EmbeddingSettings(**params.settings),
-        kept=Path(snakemake.output.table).parent / "kept" / snakemake.wildcards.embedding,
+        cache=Path(snakemake.output.table).parent / "kept" / snakemake.wildcards.embedding,
         code=params.embedded_by,
         threads=snakemake.threads,
         **vars(outputs),

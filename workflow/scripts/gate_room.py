@@ -11,10 +11,10 @@ with job(snakemake) as (inputs, outputs, params):
     ledgers = iter(inputs.ledgers)
     summary = {
         step: {
-            "unit": each["unit"],
-            **gate(snakemake.wildcards.room, list(islice(ledgers, each["ledgers"])), params.max_failed),
+            "unit": details["unit"],
+            **gate(snakemake.wildcards.gate, list(islice(ledgers, details["ledgers"])), params.max_failed),
         }
-        for step, each in params.steps.items()
+        for step, details in params.steps.items()
     }
     for step, counts in summary.items():
         tell(described(step, counts))

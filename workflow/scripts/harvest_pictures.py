@@ -14,7 +14,7 @@ with job(snakemake) as (inputs, outputs, params):
         blocklist_distance=params.blocklist_distance,
         settings=ClientSettings(**params.settings),
         placeholder_addresses=params.placeholder_addresses,
-        kept=folder / "kept",
-        place=folder,
+        cache=folder / "kept",
+        final_folder=folder,
         **vars(outputs),
     )

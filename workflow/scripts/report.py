@@ -23,6 +23,6 @@ with job(snakemake) as (inputs, outputs, params):
         # it again, and so the report.
         changed=changed_settings(settings=snakemake.config, defaults=params.defaults),
         captions=Path(params.captions),
-        context={"config": snakemake.config, "stories": params.stories},
+        context={"config": snakemake.config, "descriptions": params.descriptions},
         path=outputs.report,
     )

@@ -9,7 +9,7 @@ from tessera.extras.image_sets.settings import PictureSettings
 with job(snakemake) as (inputs, outputs, params):
     resize_set(
         selected=inputs.selected,
-        kept=Path(snakemake.output.table).parent / "kept",
+        cache=Path(snakemake.output.table).parent / "kept",
         settings=PictureSettings(**params.settings),
         code=params.encoded_by,
         threads=snakemake.threads,

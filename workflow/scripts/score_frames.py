@@ -16,7 +16,7 @@ with job(snakemake) as (inputs, outputs, params):
             embedder=inputs.embedder,
             embedder_checksums=inputs.embedder_checksums,
         ),
-        kept=Path(snakemake.output.scored).parent / "kept" / snakemake.wildcards.classifier,
+        cache=Path(snakemake.output.scored).parent / "kept" / snakemake.wildcards.classifier,
         code=params.scored_by,
         threads=snakemake.threads,
         **vars(outputs),

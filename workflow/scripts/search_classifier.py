@@ -12,7 +12,7 @@ with job(snakemake) as (inputs, outputs, params):
         vectors=inputs.vectors or None,
         weights=inputs.weights or None,
         **vars(outputs),
-        kept=inputs.checked.parent / "searches" / snakemake.wildcards.search / "runs",
+        trials_folder=inputs.checked.parent / "searches" / snakemake.wildcards.search / "runs",
         settings=ClassifierSettings(**params.settings),
         search=SearchSettings(**params.search),
         sources=trained_on(inputs.splits),

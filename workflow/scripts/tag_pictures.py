@@ -15,7 +15,7 @@ with job(snakemake) as (inputs, outputs, params):
         weights=inputs.weights,
         tag_list=inputs.tag_list,
         settings=TaggerSettings(**params.settings),
-        kept=Path(snakemake.output.table).parent / "kept",
+        cache=Path(snakemake.output.table).parent / "kept",
         code=params.tagged_by,
         threads=snakemake.threads,
         **vars(outputs),

@@ -1,1 +1,1 @@
-"""The whole configuration: the settings of all rooms, validated before any job starts."""
+"""The whole configuration: the settings of all packages, validated before any job starts."""

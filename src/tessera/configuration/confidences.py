@@ -30,9 +30,9 @@ CONFIDENCES = {
 }
 
 
-def setting(config: Mapping[str, Any], place: str) -> Any:
-    """Return the setting at the path `place`, such as `scenes.choose.confidence`."""
-    return reduce(getitem, place.split("."), config)
+def setting(config: Mapping[str, Any], path: str) -> Any:
+    """Return the setting at the path `path`, such as `scenes.choose.confidence`."""
+    return reduce(getitem, path.split("."), config)
 
 
 def targets_in(config: Mapping[str, Any], *parts: str, previewed: str = "") -> list[dict[str, Any]]:
@@ -42,10 +42,10 @@ def targets_in(config: Mapping[str, Any], *parts: str, previewed: str = "") -> l
     """
     return [
         {
-            "place": place,
+            "place": path,
             "model": model_for(finds) if finds else previewed,
             "lowest": setting(config, records) if records else 0.0,
         }
-        for place, (finds, _, records) in CONFIDENCES.items()
-        if any(f"{place}.".startswith(f"{part}.") for part in parts) and isinstance(setting(config, place), Mapping)
+        for path, (finds, _, records) in CONFIDENCES.items()
+        if any(f"{path}.".startswith(f"{part}.") for part in parts) and isinstance(setting(config, path), Mapping)
     ]

@@ -6,7 +6,7 @@ from typing import Any, Self
 import yaml
 from pydantic import model_validator
 
-from tessera.configuration.checks.asking import faults_in_asking
+from tessera.configuration.checks.active_learning import faults_in_active_learning
 from tessera.configuration.checks.classifiers import faults_in_classifiers, faults_in_scoring
 from tessera.configuration.checks.crops import faults_in_crops
 from tessera.configuration.checks.datasets import faults_in_order, faults_in_sets
@@ -31,7 +31,7 @@ CHECKS = (
     faults_in_scoring,
     faults_in_order,
     faults_in_searches,
-    faults_in_asking,
+    faults_in_active_learning,
     faults_in_comparisons,
     faults_in_image_sets,
 )
@@ -65,8 +65,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise TesseraError(f"{path}: cannot be read ({error.strerror}); fix the path") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise TesseraError(f"{path}: {place}{error.problem}; fix the YAML there or shortly before") from None
+        position = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise TesseraError(f"{path}: {position}{error.problem}; fix the YAML there or shortly before") from None
     except yaml.YAMLError as error:
         raise TesseraError(f"{path}: not YAML in UTF-8 ({' '.join(str(error).split())}); save it as UTF-8") from None
     if not isinstance(values, dict):
@@ -76,12 +76,12 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def _check_keys(node: yaml.Node | None, path: Path) -> None:
     """Raise `TesseraError` if a key in `node`, or in what it contains, is given twice."""
-    nodes, seen = [node], set()
+    nodes, visited = [node], set()
     while nodes:
         node = nodes.pop()
-        if id(node) in seen:  # an alias
+        if id(node) in visited:  # an alias
             continue
-        seen.add(id(node))
+        visited.add(id(node))
         if isinstance(node, yaml.SequenceNode):
             nodes += node.value
         elif isinstance(node, yaml.MappingNode):

@@ -68,9 +68,9 @@ def make_schema(comments: Mapping[Setting, str]) -> dict[str, Any]:
                 # The settings of a section have defaults, so the section needs none.
                 if "{" in str(field.get("default")):
                     field.pop("default")
-                own = Setting(model, name)
-                shared = _declared(own)
-                if comment := comments.get(own) or comments.get(shared):
+                setting = Setting(model, name)
+                shared = _declared(setting)
+                if comment := comments.get(setting) or comments.get(shared):
                     field["description"] = comment
                 arguments = {key.argument: text for key, text in comments.items() if key[:2] == shared[:2] and key.argument}
                 if arguments:

@@ -57,11 +57,11 @@ MeanConfidence = Annotated[float, Field(ge=0, le=1)] | ConfidenceTarget  # of th
 
 
 def _gates() -> dict[str, Any]:
-    rooms = dict.fromkeys(
+    gates = dict.fromkeys(
         [
             "harvest",
             "sources",
-            *(room for dataset in (*DATASETS, dataset_of("")) for room in dataset.gates),
+            *(gate for dataset in (*DATASETS, dataset_of("")) for gate in dataset.gates),
             "crops",
             "tags",
             "embeddings",
@@ -69,7 +69,7 @@ def _gates() -> dict[str, Any]:
             "scores",
         ]
     )
-    return {room: (float, Field(ALLOWED.get(room, ALLOWED_ELSEWHERE), ge=0, le=1)) for room in rooms}
+    return {gate: (float, Field(ALLOWED.get(gate, ALLOWED_ELSEWHERE), ge=0, le=1)) for gate in gates}
 
 
 def _models() -> dict[str, Any]:
@@ -82,7 +82,10 @@ def _comparisons() -> dict[str, Any]:
 
 
 GateSettings: Any = create_model(
-    "GateSettings", __base__=Settings, __doc__="The fraction of items that may fail in a room before the run stops.", **_gates()
+    "GateSettings",
+    __base__=Settings,
+    __doc__="The fraction of items that may fail in the steps of a gate before the run stops.",
+    **_gates(),
 )
 Models: Any = create_model(
     "Models",
@@ -156,7 +159,7 @@ class Regions(Settings):
 class ChosenSceneSettings(SceneSettings):
     """Which tracks become scenes. The confidence may be a target."""
 
-    confidence: MeanConfidence = 0.5  # type: ignore[assignment]  # a number where the room reads it
+    confidence: MeanConfidence = 0.5  # type: ignore[assignment]  # a number when the stage reads it
 
 
 class Scenes(Settings):
@@ -170,14 +173,14 @@ class Scenes(Settings):
 class WatermarkScoreSettings(WatermarkDetectionSettings):
     """The detector of watermarks in clips."""
 
-    confidence: Confidence = 0.4  # type: ignore[assignment]  # a number where the room reads it
+    confidence: Confidence = 0.4  # type: ignore[assignment]  # a number when the stage reads it
 
 
 class MosaicScoreSettings(TrainedDetectionSettings):
     """The detector of mosaics in clips."""
 
     weights: Literal["trained"] | WeightsSettings | None = None
-    confidence: Confidence = 0.8  # type: ignore[assignment]  # a number where the room reads it
+    confidence: Confidence = 0.8  # type: ignore[assignment]  # a number when the stage reads it
 
 
 class NsfwScoreSettings(TrainedDetectionSettings):
@@ -211,7 +214,7 @@ class RestoredSceneSettings(SceneSettings):
 
     minimum: PositiveFloat = 0.01
     maximum: PositiveFloat = 60.0
-    confidence: MeanConfidence = 0.25  # type: ignore[assignment]  # a number where the room reads it
+    confidence: MeanConfidence = 0.25  # type: ignore[assignment]  # a number when the stage reads it
     extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0,), min_length=1)
 
 

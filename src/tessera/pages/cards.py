@@ -371,13 +371,13 @@ def _metrics(values: Mapping[str, Any]) -> Iterator[str]:
     yield "The JSON beside this file also has the metrics of each class and of the worst sources.\n"
 
 
-def _flat(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield the values in a JSON object and in those inside it as text, each with its dotted path."""
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{place}{name}.")
+            yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{place}{name}", worded(value)
+            yield f"{prefix}{name}", worded(value)
 
 
 def _page(card: Mapping[str, Any], maker: str, metrics: Sequence[str], exported: Sequence[str], training: Sequence[str]) -> str:
@@ -419,14 +419,14 @@ def _made_with(versions: Sequence[Mapping[str, str]]) -> str:
 
 def _differences(compared: Mapping[str, Any]) -> str:
     """Return the differences that `verify_export` found as sentences. Those that are None were not defined."""
-    found = f"Raw outputs differ by at most {compared['output']:.1e} of their largest value."
+    text = f"Raw outputs differ by at most {compared['output']:.1e} of their largest value."
     if compared["score"] is None:
-        return f"{found} Neither model detected anything in them, so that no detections were compared."
-    found += (
+        return f"{text} Neither model detected anything in them, so that no detections were compared."
+    text += (
         f" For {compared['detections']} detections, scores differ by at most {compared['score']:.1e} and box edges by at most "
         f"{compared['box']:.1e} pixels."
     )
-    return found if compared["mask"] is None else f"{found} Masks have an IoU of at least {compared['mask']:.4f}."
+    return text if compared["mask"] is None else f"{text} Masks have an IoU of at least {compared['mask']:.4f}."
 
 
 def _number(value: float | None) -> str:

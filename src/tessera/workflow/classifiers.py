@@ -27,7 +27,7 @@ NETWORK = (
 
 def degraded_concepts(project: Project) -> dict[str, dict[str, Any]]:
     """Return the settings of the degraded copies of frames, by the classifier that they are made for."""
-    degraded = {name: each["pictures"]["degraded"] for name, each in project.config["classifiers"].items()}
+    degraded = {name: classifier["pictures"]["degraded"] for name, classifier in project.config["classifiers"].items()}
     return {name: settings for name, settings in degraded.items() if settings}
 
 
@@ -131,12 +131,12 @@ def used_classifiers(project: Project) -> dict[str, dict[str, Any]]:
     declared = config["declared_classifiers"]
     return {
         name: {
-            "weights": each["weights"] if name in declared else "trained",
-            "tiling": each["tiling"],
-            "labels": each["labels"] if name in declared else None,
-            "embedding": config["embeddings"].get(each["embedding"]),
+            "weights": settings["weights"] if name in declared else "trained",
+            "tiling": settings["tiling"],
+            "labels": settings["labels"] if name in declared else None,
+            "embedding": config["embeddings"].get(settings["embedding"]),
         }
-        for name, each in [*config["classifiers"].items(), *declared.items()]
+        for name, settings in [*config["classifiers"].items(), *declared.items()]
     }
 
 
@@ -144,7 +144,7 @@ def dropping_classifiers(project: Project) -> list[str]:
     """Return the classifiers by which frames are left out of datasets that are made, and of image sets."""
     config = project.config
     drops = (name for dataset in project.datasets for name in config["drops"].get(dataset, {}))
-    scores = (name for each in config["image_sets"].values() for name in each["select"]["scores"])
+    scores = (name for image_set in config["image_sets"].values() for name in image_set["select"]["scores"])
     return list(dict.fromkeys([*drops, *scores]))
 
 
@@ -208,7 +208,7 @@ def watched_folder(project: Project, wildcards: Wildcards) -> str:
 
 def label_checks(project: Project) -> dict[str, dict[str, Any]]:
     """Return how labels are checked, by the classifier that they belong to."""
-    checks = {name: each["label_errors"] for name, each in project.config["classifiers"].items()}
+    checks = {name: settings["label_errors"] for name, settings in project.config["classifiers"].items()}
     return {name: check for name, check in checks.items() if check and name in project.models}
 
 
@@ -249,7 +249,7 @@ def require_label_checks(project: Project, wildcards: Wildcards) -> list[str]:
 
 def searches(project: Project) -> dict[str, str]:
     """Return the model of each search for better settings whose model is trained."""
-    models = {name: each["model"] for name, each in project.config["search"].items()}
+    models = {name: search["model"] for name, search in project.config["search"].items()}
     return {name: model for name, model in models.items() if model in project.models}
 
 

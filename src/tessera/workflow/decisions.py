@@ -35,15 +35,17 @@ def load_decisions(
     looked up in these folders and in `results`, and `warn` is called with what became of them; None: they are not looked up.
     Raises `TesseraError` for faults in the tables of decisions.
     """
-    samples = read_decisions(config["decisions"], {name: each["labels"] for name, each in config["classifiers"].items()})
+    samples = read_decisions(
+        config["decisions"], {name: classifier["labels"] for name, classifier in config["classifiers"].items()}
+    )
     identities = _identity_decisions(config, sources)
-    in_folders = [each.source for each in sources if file_name(each.source) in folders]
+    in_folders = [source.source for source in sources if file_name(source.source) in folders]
     labelled = frame_label_keys(config["annotations"]["frame_labels"], in_folders)
-    keys = [*(each.key for each in samples), *labelled, *(each.target for each in identities)]
+    keys = [*(decision.key for decision in samples), *labelled, *(decision.target for decision in identities)]
     moved = _follow_positions(keys, folders, results, warn)
     return Decisions(
-        [each.model_copy(update={"key": moved_key(each.key, moved)}) for each in samples],
-        [each.model_copy(update={"target": moved_key(each.target, moved)}) for each in identities],
+        [decision.model_copy(update={"key": moved_key(decision.key, moved)}) for decision in samples],
+        [decision.model_copy(update={"target": moved_key(decision.target, moved)}) for decision in identities],
         moved,
     )
 

@@ -7,7 +7,7 @@ from tessera.catalogue import DETECTOR, FOR_LADA, model_for
 from tessera.configuration.confidences import CONFIDENCES, setting, targets_in
 from tessera.learning.weights.resolve import weights_checksums, weights_file
 from tessera.records.frame_keys import source_of
-from tessera.workflow.asking import free_sources
+from tessera.workflow.active_learning import free_sources
 from tessera.workflow.datasets import drawn_on
 from tessera.workflow.project import Paths, Project, Wildcards
 from tessera.workflow.sources import names_in_shard
@@ -25,7 +25,7 @@ def evaluations(targets: Targets) -> list[str]:
 def used_detectors(project: Project, section: str) -> dict[str, Any]:
     """Return the weights of the detectors in `section` of the settings that have some, by what they find."""
     detectors = project.config[section]["detectors"]
-    return {name: each["weights"] for name, each in detectors.items() if each["weights"]}
+    return {name: settings["weights"] for name, settings in detectors.items() if settings["weights"]}
 
 
 def detector_files(project: Project, section: str) -> list[Paths]:
@@ -74,19 +74,19 @@ def inference_size(project: Project, wildcards: Wildcards) -> int:
     return int(settings["export"]["image_size"] or settings["training"]["imgsz"])
 
 
-def remedy_of_dataset(project: Project, wildcards: Wildcards) -> str:
+def empty_hint_of_dataset(project: Project, wildcards: Wildcards) -> str:
     """Return the advice if the dataset of a model is empty."""
-    return project.datasets[project.models[wildcards.model].dataset].remedy
+    return project.datasets[project.models[wildcards.model].dataset].empty_hint
 
 
-def what_it_finds(project: Project, wildcards: Wildcards) -> str | None:
-    """Return what a model finds."""
+def target_of_model(project: Project, wildcards: Wildcards) -> str | None:
+    """Return what a detector finds, such as `nsfw`; None for other models."""
     return project.models[wildcards.model].finds
 
 
 def known_free(project: Project, wildcards: Wildcards) -> list[str]:
     """Return the ids of the sources that are known to show nothing that a model finds."""
-    return free_sources(project, what_it_finds(project, wildcards))
+    return free_sources(project, target_of_model(project, wildcards))
 
 
 def epochs_of_detector(project: Project, wildcards: Wildcards) -> int:
@@ -143,5 +143,5 @@ def confidences_of(project: Project, wildcards: Wildcards) -> dict[str, tuple[An
     return {
         path: (setting(config, path), setting(config, records) if records else 0.0)
         for path, (finds, detector, records) in CONFIDENCES.items()
-        if not finds or (finds == what_it_finds(project, wildcards) and setting(config, detector)["weights"] == "trained")
+        if not finds or (finds == target_of_model(project, wildcards) and setting(config, detector)["weights"] == "trained")
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tessera.catalogue import CLASSIFIER, CLIPS, DETECTOR, IMAGE_SETS, IMAGES, RESTORER, Dataset, Model
-from tessera.workflow.asking import asked_classifiers
+from tessera.workflow.active_learning import asked_classifiers
 from tessera.workflow.classifiers import label_checks
 from tessera.workflow.detectors import compared_detectors
 from tessera.workflow.embeddings import embeddings_with
@@ -316,7 +316,7 @@ def shown_figures(project: Project, wildcards: Wildcards) -> list[dict[str, Any]
             **{name: _filled(text, values) for name, text in _place(figure).items()},
             "wildcards": values,
             "patterns": list(figure.files),
-            "made_by": figure.name,
+            "rule": figure.name,
         }
         for figure in FIGURES
         for values in figure.shown(project)

@@ -61,10 +61,10 @@ def _steps_of_settings(project: Project) -> Iterator[tuple[str, str, str, list[s
 
 def ledgers_of_gate(project: Project, wildcards: Wildcards) -> list[str]:
     """Return the ledgers that a gate checks."""
-    return [ledger for _, ledgers in gates(project)[wildcards.room].values() for ledger in ledgers]
+    return [ledger for _, ledgers in gates(project)[wildcards.gate].values() for ledger in ledgers]
 
 
 def steps_of_gate(project: Project, wildcards: Wildcards) -> dict[str, dict[str, Any]]:
     """Return the unit of each step of a gate, and the number of its ledgers."""
-    steps = gates(project)[wildcards.room].items()
+    steps = gates(project)[wildcards.gate].items()
     return {step: {"unit": unit, "ledgers": len(ledgers)} for step, (unit, ledgers) in steps}

@@ -124,11 +124,11 @@ def answers_by_key(project: Project) -> dict[str, str]:
     """Return the labels that people gave on the review page to the pictures that were asked for, by their keys."""
     if not project.answers:
         return {}
-    start, model = f"{file_name(project.answers['name'])}+", project.config["ask"]["model"]
+    prefix, model = f"{file_name(project.answers['name'])}+", project.config["ask"]["model"]
     return {
-        each.key: each.label
-        for each in project.decisions.samples
-        if (each.decision, each.classifier) == ("relabel", model) and each.key.startswith(start)
+        decision.key: decision.label
+        for decision in project.decisions.samples
+        if (decision.decision, decision.classifier) == ("relabel", model) and decision.key.startswith(prefix)
     }
 
 

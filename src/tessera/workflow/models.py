@@ -17,11 +17,11 @@ def _declared(project: Project) -> list[tuple[str, WeightsSettings]]:
 
 def weights_with_digest(project: Project, wildcards: Wildcards) -> dict[str, Any]:
     """Return the declared weights with the digest of a job. A path must be as declared, unless they were fetched before."""
-    same = [(setting, weights) for setting, weights in _declared(project) if weights.sha256 == wildcards.sha256]
-    for setting, weights in same:
+    declared = [(setting, weights) for setting, weights in _declared(project) if weights.sha256 == wildcards.sha256]
+    for setting, weights in declared:
         if not Path(weights.file).exists():
             check_declared(setting, weights)
-    return same[0][1].model_dump()
+    return declared[0][1].model_dump()
 
 
 def exported_names(project: Project, model: Model) -> tuple[str, ...]:

@@ -38,11 +38,11 @@ class Wildcards(Protocol):
     concept: str
     dataset: str
     embedding: str
+    gate: str
     image_labels: str
     labels: str
     layout: str
     model: str
-    room: str
     search: str
     sha256: str
     shard: str
@@ -106,12 +106,12 @@ class Project:
     @cached_property
     def labels(self) -> dict[str, NamedSet]:
         """Sets of labelled images that the settings name, by the names of their folders in the results."""
-        return {file_name(each.values["name"]): each for each in labelled_sets(self.config)}
+        return {file_name(label_set.values["name"]): label_set for label_set in labelled_sets(self.config)}
 
     @cached_property
     def image_labels(self) -> dict[str, dict[str, Any]]:
         """The settings of sets of images with labels of their own, by the names of their folders in the results."""
-        return {file_name(each["name"]): each for each in self.config["annotations"]["image_labels"]}
+        return {file_name(settings["name"]): settings for settings in self.config["annotations"]["image_labels"]}
 
     @cached_property
     def answers(self) -> dict[str, Any]:
@@ -122,7 +122,11 @@ class Project:
     @cached_property
     def readable_image_labels(self) -> list[str]:
         """Those of `image_labels` that can be read: the set of the answers has no files before the first `snakemake ask`."""
-        return [name for name, each in self.image_labels.items() if each is not self.answers or files_below(Path(each["path"]))]
+        return [
+            name
+            for name, settings in self.image_labels.items()
+            if settings is not self.answers or files_below(Path(settings["path"]))
+        ]
 
     @cached_property
     def decided(self) -> Decided:
@@ -136,7 +140,7 @@ class Project:
         All, or none if there is neither a folder of such labels nor a frame that is known to show nothing.
         """
         is_labelled = self.config["annotations"]["frame_labels"] or any(
-            each.decision == "negative" for each in self.decided.frames.values()
+            decision.decision == "negative" for decision in self.decided.frames.values()
         )
         return list(self.shards) if is_labelled else []
 
@@ -184,31 +188,31 @@ class Project:
 
     def datasets_with_layout(self, layout: Layout) -> str:
         """Return the pattern of the datasets that are made and whose layout has the rules of `layout`."""
-        return any_of(name for name, each in self.datasets.items() if each.layout.rules == layout.rules)
+        return any_of(name for name, dataset in self.datasets.items() if dataset.layout.rules == layout.rules)
 
     def models_of_kind(self, *kinds: Kind) -> str:
         """Return the pattern of the models that are trained and are of one of `kinds`."""
-        return any_of(name for name, each in self.models.items() if each.kind in kinds)
+        return any_of(name for name, model in self.models.items() if model.kind in kinds)
 
     def datasets_described_by(self, rule: str) -> str:
         """Return the pattern of the datasets that are made and whose datasheet the `rule` writes."""
-        return any_of(name for name, each in self.datasets.items() if each.layout.datasheet == rule)
+        return any_of(name for name, dataset in self.datasets.items() if dataset.layout.datasheet == rule)
 
     def models_described_by(self, rule: str) -> str:
         """Return the pattern of the models that are trained and whose card or table of metrics the `rule` writes."""
-        return any_of(name for name, each in self.models.items() if rule in (each.kind.card, each.kind.table))
+        return any_of(name for name, model in self.models.items() if rule in (model.kind.card, model.kind.table))
 
     def of_shards(self, path: str, shards: Iterable[str] | None = None, **values: Iterable[str]) -> list[str]:
         """Return `path` for each of `shards`, None for all, and for all combinations of the `values` of other wildcards."""
         paths = [path.replace("{shard}", shard) for shard in (self.shards if shards is None else shards)]
-        for name, each in values.items():
-            paths = [filled.replace(f"{{{name}}}", value) for filled in paths for value in each]
+        for name, choices in values.items():
+            paths = [filled.replace(f"{{{name}}}", value) for filled in paths for value in choices]
         return paths
 
     def of_labelled_sets(self, part: str, datasets: Iterable[str]) -> list[str]:
         """Return the path of `part` of the results of each set of labelled images that feeds one of `datasets`."""
         feeds = set(datasets)
-        return [f"<results>/labels/sets/{name}/{part}" for name, each in self.labels.items() if each.dataset in feeds]
+        return [f"<results>/labels/sets/{name}/{part}" for name, label_set in self.labels.items() if label_set.dataset in feeds]
 
     def expand_shards(self, *paths: str) -> list[str]:
         """Return `paths` of the catalogue for all values of {shard} and {labelled}. Other wildcards stay."""
@@ -241,7 +245,7 @@ def load_project(values: Mapping[str, Any], results: str, warn: Callable[[str], 
     )
     check_exists("sources.blocklist", config["sources"]["blocklist"])
     # Unlike `Path.is_dir`, this accepts any string that a manifest can contain.
-    folders = {file_name(each.source): Path(each.path) for each in sources if os.path.isdir(each.path)}  # noqa: PTH112
+    folders = {file_name(source.source): Path(source.path) for source in sources if os.path.isdir(source.path)}  # noqa: PTH112
     project = Project(config, results, sources, folders, load_decisions(config, sources, folders, results, warn))
     _PROJECTS[id(config)] = project
     return project

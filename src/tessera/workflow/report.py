@@ -20,8 +20,8 @@ def _steps_to(project: Project, dataset: Dataset) -> list[Step]:
         Step(f"near-duplicates by {name}", "images", f"<results>/near_duplicates/{name}/ledger.jsonl")
         for name in project.config["duplicates"]["embeddings"]
     ]
-    first, *rest = dataset.layout.steps
-    return [first, *by_embedding, *rest]
+    by_hash, *others = dataset.layout.steps
+    return [by_hash, *by_embedding, *others]
 
 
 def gates_of_funnel(project: Project, wildcards: Wildcards) -> list[str]:
@@ -57,13 +57,15 @@ def shown_footage(project: Project) -> str | list[str]:
 
 def content_of_labelled_sets(project: Project) -> dict[str, str]:
     """Return the `content` of each set of labelled images that the settings name, by its id as a source."""
-    return {each.source: each.values["content"] for each in labelled_sets(project.config)}
+    return {label_set.source: label_set.values["content"] for label_set in labelled_sets(project.config)}
 
 
 def decided(project: Project, wildcards: Wildcards) -> list[tuple[str, str, str, str]]:
     """Return the key, the person, what it is about, and the decision of each decision."""
-    samples = [(each.key, each.who, "samples", each.decision) for each in project.decisions.samples]
-    return samples + [(each.target, each.by, "identities", each.action) for each in project.decisions.identities]
+    samples = [(decision.key, decision.who, "samples", decision.decision) for decision in project.decisions.samples]
+    return samples + [
+        (decision.target, decision.by, "identities", decision.action) for decision in project.decisions.identities
+    ]
 
 
 def matched_decisions(project: Project) -> list[str]:
@@ -72,8 +74,8 @@ def matched_decisions(project: Project) -> list[str]:
     return [
         *(
             f"<results>/selections/{name}/decisions.jsonl"
-            for name, each in project.datasets.items()
-            if each.layout in {CLIPS, PICTURES}
+            for name, dataset in project.datasets.items()
+            if dataset.layout in {CLIPS, PICTURES}
         ),
         *(project.of_shards("<results>/regions/{shard}/decisions.jsonl") if is_fed else []),
         *(["<results>/frames/decisions.jsonl"] if decisions_on_folders(project) else []),

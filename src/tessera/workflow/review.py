@@ -7,7 +7,7 @@ from tessera.catalogue import CLIPS, IMAGE_SETS, fed_by, sets_of
 from tessera.configuration.confidences import targets_in
 from tessera.core.files import file_name
 from tessera.stages.mosaics.choose import CANDIDATES
-from tessera.workflow.asking import asked_classifiers
+from tessera.workflow.active_learning import asked_classifiers
 from tessera.workflow.classifiers import label_checks
 from tessera.workflow.detectors import Targets, used_detectors
 from tessera.workflow.labels import labelled_images

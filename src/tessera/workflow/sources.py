@@ -17,12 +17,12 @@ def change_stamp(project: Project, path: str) -> Any:
 
     For a file that is an input, it is the size: Snakemake does not notice if a file is replaced by an older one.
     """
-    place = Path(path)
-    if is_plain_file(place):
-        return size_of(place)
+    footage = Path(path)
+    if is_plain_file(footage):
+        return size_of(footage)
     # Of files in a folder that are no pictures, only the names matter.
-    listing = list_folder(place, subfolders=project.config["sources"]["subfolders"], below=False)
-    files = [place / name for name in listing.pictures] or files_of(place)
+    listing = list_folder(footage, subfolders=project.config["sources"]["subfolders"], below=False)
+    files = [footage / name for name in listing.pictures] or files_of(footage)
     return digest([fingerprint(files), *listing.others])
 
 
@@ -40,12 +40,12 @@ def shard_rows(project: Project, wildcards: Wildcards) -> list[dict[str, Any]]:
     columns = set(Source.model_fields)
     rows = []
     for source in project.shards[wildcards.shard]:
-        twin = possible_copies(project).get(source.source)
+        copy = possible_copies(project).get(source.source)
         rows.append(
             {
                 **source.model_dump(mode="json", include=columns),
-                "twin": twin and twin.model_dump(mode="json", include=columns),
-                "watched": [change_stamp(project, same.path) for same in [source, twin] if same],
+                "twin": copy and copy.model_dump(mode="json", include=columns),
+                "watched": [change_stamp(project, copied.path) for copied in [source, copy] if copied],
             }
         )
     return rows

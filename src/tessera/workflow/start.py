@@ -12,7 +12,7 @@ from tessera.core.files import or_folder
 from tessera.core.messages import counted, shortened
 from tessera.records.manifest import missing_footage
 from tessera.stages.labels.settings import unclaimed_labels
-from tessera.workflow.asking import asked_rounds
+from tessera.workflow.active_learning import asked_rounds
 from tessera.workflow.image_sets import check_files, unknown_tags_of_sets
 from tessera.workflow.labels import exports_of_frames
 from tessera.workflow.previews import previewed

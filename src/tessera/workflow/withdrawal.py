@@ -13,7 +13,7 @@ from tessera.workflow.sources import source_order
 WITHDRAWN = ["<results>/sources/withdrawn.tsv", "<results>/previews/withdrawn.tsv"]
 
 
-def _made_by_name(workflow: Any, wildcard: str, name: str) -> list[str]:
+def _outputs_with(workflow: Any, wildcard: str, name: str) -> list[str]:
     """Return the folders and files of outputs in which `name` takes the place of `wildcard`; {shard} gives those of a shard."""
     outputs: Iterable[str] = (output for rule in workflow.rules for output in rule.output)
     # Snakemake adds the pattern of a wildcard to the paths: {shard,[^/]+}.
@@ -24,7 +24,7 @@ def _made_by_name(workflow: Any, wildcard: str, name: str) -> list[str]:
 
 def folders_of_shards(project: Project, wildcards: Wildcards, workflow: Any) -> list[str]:
     """Return all folders of outputs that contain one folder per shard. `workflow`: the object of Snakemake."""
-    return [str(Path(folder).parent) for folder in _made_by_name(workflow, "shard", "one")]
+    return [str(Path(folder).parent) for folder in _outputs_with(workflow, "shard", "one")]
 
 
 def known_sources(project: Project, wildcards: Wildcards) -> list[str]:
@@ -36,17 +36,17 @@ def known_sources(project: Project, wildcards: Wildcards) -> list[str]:
 def _switched_off_extras(project: Project) -> dict[str, list[str]]:
     """Return what there is of crops, their vectors, tags and identities that the settings do not make, by their ledgers."""
     config, results = project.config, Path(project.results)
-    made = {}
+    results_by_ledger = {}
     for name, is_made in (("crops", config["crops"]["steps"]), ("tags", config["tagger"])):
         for ledger in [] if is_made else results.glob(f"{name}/*/ledger.jsonl"):
-            made[str(ledger)] = [f"{results}/{name}/{name}.parquet", str(ledger.parent)]
+            results_by_ledger[str(ledger)] = [f"{results}/{name}/{name}.parquet", str(ledger.parent)]
     for ledger in results.glob("embeddings/crops/*/*.jsonl"):
         folder, name = ledger.parent, ledger.stem
         if name not in config["embeddings"] or not config["embeddings"][name]["crops"]:
-            made[str(ledger)] = [f"{folder}/kept/{name}", f"{folder}/{name}.parquet", str(ledger)]
+            results_by_ledger[str(ledger)] = [f"{folder}/kept/{name}", f"{folder}/{name}.parquet", str(ledger)]
     if not config["identities"]:
-        made[f"{results}/identities/ledger.jsonl"] = [f"{results}/reports/identities", f"{results}/identities"]
-    return dict(sorted(made.items()))
+        results_by_ledger[f"{results}/identities/ledger.jsonl"] = [f"{results}/reports/identities", f"{results}/identities"]
+    return dict(sorted(results_by_ledger.items()))
 
 
 def switched_off(project: Project, wildcards: Wildcards, workflow: Any) -> dict[str, list[str]]:
@@ -58,7 +58,7 @@ def switched_off(project: Project, wildcards: Wildcards, workflow: Any) -> dict[
     models = [model.name for model in all_models(config) if model.name not in project.models]
     return {
         **_datasets(project, workflow, datasets.difference(project.datasets)),
-        **{f"{results}/training/{model}": _made_by_name(workflow, "model", model) for model in models},
+        **{f"{results}/training/{model}": _outputs_with(workflow, "model", model) for model in models},
         **_switched_off_extras(project),
     }
 
@@ -70,5 +70,5 @@ def results_of_datasets(project: Project, wildcards: Wildcards, workflow: Any) -
 
 def _datasets(project: Project, workflow: Any, names: Iterable[str]) -> dict[str, list[str]]:
     return {
-        f"{project.results}/datasets/{name}/splits.parquet": _made_by_name(workflow, "dataset", name) for name in sorted(names)
+        f"{project.results}/datasets/{name}/splits.parquet": _outputs_with(workflow, "dataset", name) for name in sorted(names)
     }

@@ -71,7 +71,7 @@ def test_the_order_of_the_table_is_that_of_the_report(load: Callable[..., Projec
 
 
 def test_snakemake_shows_the_same_texts_and_files(load: Callable[..., Project]) -> None:
-    shown = next(each for each in shown_figures(load("one"), WILDCARDS) if each["made_by"] == "plot_restored")
+    shown = next(each for each in shown_figures(load("one"), WILDCARDS) if each["rule"] == "plot_restored")
     flags = figure_flags("plot_restored", "models/{model}/restored")
     assert flags["caption"] == "../../report/restored.rst" and flags["patterns"] == shown["patterns"] == ["{split}.html"]
     assert flags["labels"]["figure"] == shown["label"] and flags["category"] == shown["category"] == "3. Models"

@@ -40,7 +40,7 @@ EVERYTHING: dict[str, Any] = {
 def test_the_gates_without_extras_are_those_of_the_catalogue(load: Callable[..., Project]) -> None:
     project = load("one", "two")
     assert gates(project).keys() == GATES.keys()
-    wildcards: Any = SimpleNamespace(room="frames")
+    wildcards: Any = SimpleNamespace(gate="frames")
     assert ledgers_of_gate(project, wildcards) == [f"<results>/frames/{shard}/ledger.jsonl" for shard in ("one", "two")]
     assert steps_of_gate(project, wildcards) == {"sampling": {"unit": "images", "ledgers": 2}}
 

@@ -15,8 +15,8 @@ DATASETS += (
         name="brightness_classification",
         layout=IMAGE_FOLDERS,
         gates=("frames", "brightness"),
-        made_by=("sources", "frames", "splits"),
-        story="Sampled frames are dark or bright by their mean luma.",
+        settings_sections=("sources", "frames", "splits"),
+        description="Sampled frames are dark or bright by their mean luma.",
     ),
 )
 THRESHOLD = Kind(rules="brightness", exports=("{model}.json",), not_for=NOT_FOR)
@@ -26,7 +26,7 @@ MODELS += (
         dataset="brightness_classification",
         kind=THRESHOLD,
         purpose="classify pictures as dark or bright",
-        remedy="`models.brightness_classification` is null, so that it is not trained; give it settings",
+        untrained_hint="`models.brightness_classification` is null, so that it is not trained; give it settings",
         settings=BrightnessSettings(),
     ),
 )

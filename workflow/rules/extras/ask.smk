@@ -1,6 +1,6 @@
 # Active learning: ask people for the labels from which a classifier learns most. `snakemake ask`
 
-from tessera.workflow.asking import (
+from tessera.workflow.active_learning import (
     compared_vectors,
     folder_of_answers,
     free_of_hard_negatives,

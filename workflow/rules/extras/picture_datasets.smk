@@ -41,7 +41,7 @@ rule select_pictures:
         decisions=project.of_job(corrected_labels),
         settings=project.of_job(pictures_of),
         labels=project.of_job(labels_of_dataset),
-        remedy=project.of_dataset(lambda dataset: dataset.remedy),
+        remedy=project.of_dataset(lambda dataset: dataset.empty_hint),
         distance=lookup(dpath="duplicates/distance", within=config),
         splits=lookup(dpath="splits", within=config),
         code=digest_of_script("select_pictures"),

@@ -2,7 +2,7 @@
 
 from tessera.catalogue import CLASSIFIER, CLIPS, DETECTOR, IMAGES, IMAGE_SETS, RESTORER
 from tessera.core.definitions import code_digest
-from tessera.workflow.asking import asked_classifiers, reached_by_rounds
+from tessera.workflow.active_learning import asked_classifiers, reached_by_rounds
 from tessera.workflow.classifiers import label_checks
 from tessera.workflow.code import digest_of_script
 from tessera.workflow.datasets import drawn_on
@@ -14,7 +14,7 @@ from tessera.workflow.detectors import (
     mosaics_of_model,
     preview_evaluation,
     preview_target,
-    what_it_finds,
+    target_of_model,
 )
 from tessera.workflow.embeddings import embedded_pictures
 from tessera.workflow.figures import (
@@ -288,7 +288,7 @@ rule plot_failures:
         settings=lookup(dpath="report", within=config),
         sets=project.of_job(content_of_sets),
         confidences=project.of_job(confidences_of),
-        finds=project.of_job(what_it_finds),
+        finds=project.of_job(target_of_model),
         free=project.of_job(known_free),
         preview={"confidence": config["preview"]["confidence"]},
         targets=project.of_job(preview_target),

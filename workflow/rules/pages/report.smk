@@ -80,8 +80,8 @@ rule report:
         figures=project.of_job(shown_figures),
         datasets=list(project.datasets),
         models=list(project.models),
-        stories=literal_param(
-            {name: each.story for name, each in project.datasets.items()}
+        descriptions=literal_param(
+            {name: dataset.description for name, dataset in project.datasets.items()}
         ),
         decided=project.of_job(decided),
         name=lookup(dpath="name", within=config),

@@ -2,7 +2,7 @@
 
 import sys
 
-from tessera.workflow.asking import asked_rounds, free_sources
+from tessera.workflow.active_learning import asked_rounds, free_sources
 from tessera.workflow.classifiers import label_checks
 from tessera.workflow.code import digest_of_script
 from tessera.workflow.detectors import evaluations

@@ -13,14 +13,14 @@ def faults_in_classifiers(settings: Sections) -> list[str]:
     taken = {entry.name for entry in (*DATASETS, *MODELS)}
     made = made_datasets(settings.model_dump(mode="json"))
     for name, classifier in settings.classifiers.items():
-        place, pictures = f"classifiers.{name}", classifier.pictures
+        path, pictures = f"classifiers.{name}", classifier.pictures
         if name in taken:
-            faults.append(f"`{place}`: there is a dataset or a model of this name; give it another")
+            faults.append(f"`{path}`: there is a dataset or a model of this name; give it another")
         if name in settings.declared_classifiers:
-            faults.append(f"`{place}`: there is a `declared_classifiers.{name}`; rename one of them")
+            faults.append(f"`{path}`: there is a `declared_classifiers.{name}`; rename one of them")
         known = {each.name for each in settings.annotations.image_labels}
         faults += [
-            f"`{place}.pictures.sets` names {each!r}; `annotations.image_labels` has {', '.join(sorted(known)) or 'none'}"
+            f"`{path}.pictures.sets` names {each!r}; `annotations.image_labels` has {', '.join(sorted(known)) or 'none'}"
             for each in pictures.sets
             if each not in known
         ]
@@ -28,29 +28,29 @@ def faults_in_classifiers(settings: Sections) -> list[str]:
         if classifier.label_errors:
             embeddings["label_errors.embedding"] = classifier.label_errors.embedding
         faults += [
-            f"`{place}.{key}` is {embedding!r}; `embeddings` has {', '.join(settings.embeddings) or 'none'}: declare it there,"
+            f"`{path}.{key}` is {embedding!r}; `embeddings` has {', '.join(settings.embeddings) or 'none'}: declare it there,"
             " or name another"
             for key, embedding in embeddings.items()
             if embedding is not None and embedding not in settings.embeddings
         ]
         # Not whether it is stated: the report loads settings that state every default.
         if classifier.architecture != HEAD and classifier.hidden != Classifier.model_fields["hidden"].default:
-            faults.append(f"`{place}.hidden` is for `architecture: {HEAD}` alone; remove it")
+            faults.append(f"`{path}.hidden` is for `architecture: {HEAD}` alone; remove it")
         if not (pictures.sets or pictures.regions or pictures.degraded):
-            faults.append(f"`{place}.pictures` names no pictures; state `sets`, `regions` or `degraded`")
+            faults.append(f"`{path}.pictures` names no pictures; state `sets`, `regions` or `degraded`")
         regions, levels = pictures.regions, pictures.degraded.levels if pictures.degraded else ()
         named = [level.label for level in levels] + ([regions.present, regions.absent] if regions else [])
         if not classifier.classes and any(label is not None for label in named):
-            faults.append(f"`{place}` gives a score, and its pictures have classes; state scores, or classes in `labels`")
+            faults.append(f"`{path}` gives a score, and its pictures have classes; state scores, or classes in `labels`")
         elif classifier.classes and (unknown := [label for label in named if label not in classifier.classes]):
             faults.append(
-                f"`{place}.pictures` has {', '.join(map(str, dict.fromkeys(unknown)))}, and the classes are"
+                f"`{path}.pictures` has {', '.join(map(str, dict.fromkeys(unknown)))}, and the classes are"
                 f" {', '.join(classifier.classes)}: name one of these"
             )
         of_images = [each.name for each in made.values() if each.layout is IMAGES]
         if regions and regions.dataset not in of_images:
             faults.append(
-                f"`{place}.pictures.regions.dataset` is {regions.dataset}; datasets of regions that are made are"
+                f"`{path}.pictures.regions.dataset` is {regions.dataset}; datasets of regions that are made are"
                 f" {', '.join(of_images) or 'none'}"
             )
     return faults
@@ -65,8 +65,8 @@ def faults_in_scoring(settings: Sections) -> list[str]:
         **{f"drops.{dataset}": tuple(limits) for dataset, limits in settings.drops.items()},
     }
     faults = [
-        f"`{place}` names {name!r}; `classifiers` and `declared_classifiers` have {', '.join(known) or 'none'}"
-        for place, names in used.items()
+        f"`{path}` names {name!r}; `classifiers` and `declared_classifiers` have {', '.join(known) or 'none'}"
+        for path, names in used.items()
         for name in names
         if name not in known
     ]
@@ -90,11 +90,11 @@ def faults_in_scoring(settings: Sections) -> list[str]:
         for name in settings.filters.classifiers
         if name not in settings.scores.classifiers
     ]
-    labels = {place: (name, limit.label) for place, (name, limit) in limits.items()}
+    labels = {path: (name, limit.label) for path, (name, limit) in limits.items()}
     if settings.score.model and settings.score.label is not None:
         labels["score"] = settings.score.model, settings.score.label
-    for place, (name, label) in labels.items():
+    for path, (name, label) in labels.items():
         # The classes of those that are declared are known when they are read.
         if name in settings.classifiers and (fault := label_fault(label, settings.classifiers[name].classes)):
-            faults.append(f"`{place}` does not fit `classifiers.{name}`: {fault}")
+            faults.append(f"`{path}` does not fit `classifiers.{name}`: {fault}")
     return faults

@@ -18,8 +18,8 @@ def faults_in_mosaics(settings: Sections) -> list[str]:
         return []
     detectors = settings.regions.detectors
     off = ", ".join(f"`models.{model.name}: null`" for model in trained_models(config).values() if model.dataset in covered)
-    places = {f"regions.detectors.{name}": (name, detector.weights) for name, detector in detectors}
-    faults: list[Message] = _untrained(settings, places, f"{off} needs none of the detectors in `regions`")
+    detectors_by_path = {f"regions.detectors.{name}": (name, detector.weights) for name, detector in detectors}
+    faults: list[Message] = _untrained(settings, detectors_by_path, f"{off} needs none of the detectors in `regions`")
     if not (detectors.nsfw.weights or detectors.face.weights or detectors.head.weights):
         faults.append(
             "one of `regions.detectors.nsfw`, `.face` and `.head` needs `weights`, or there is nothing to cover"
@@ -40,24 +40,24 @@ def faults_in_clips(settings: Sections) -> list[str]:
     if settings.scenes.detect.weights is None:
         return []
     scored = {f"scores.detectors.{name}": (name, detector.weights) for name, detector in settings.scores.detectors}
-    places = {"scenes.detect": ("nsfw", settings.scenes.detect.weights), **scored}
-    return _untrained(settings, places, "`scenes.detect.weights: null` makes no clips at all")
+    detectors = {"scenes.detect": ("nsfw", settings.scenes.detect.weights), **scored}
+    return _untrained(settings, detectors, "`scenes.detect.weights: null` makes no clips at all")
 
 
 def faults_in_targets(settings: Sections) -> list[str]:
     """Return the confidences that are targets of detectors whose precision and recall nothing here measures."""
     config = settings.model_dump(mode="json")
     faults: list[Message] = []
-    for place, (finds, detector, _) in CONFIDENCES.items():
-        wanted = setting(config, place)
+    for path, (finds, detector, _) in CONFIDENCES.items():
+        wanted = setting(config, path)
         model = model_for(finds) if finds else settings.preview.model
         if not isinstance(wanted, dict) or model not in DETECTORS:
             continue
-        means = f"`{place}` is a {wanted['target']}, which is measured only of a model that is trained here: state a confidence"
+        reason = f"`{path}` is a {wanted['target']}, which is measured only of a model that is trained here: state a confidence"
         if detector and setting(config, detector)["weights"] != "trained":
-            faults.append(f"{means}, or set `{detector}.weights: trained`")
+            faults.append(f"{reason}, or set `{detector}.weights: trained`")
         elif getattr(settings.models, model) is None:
-            faults.append(f"{means}, or train `models.{model}`, which is null")
+            faults.append(f"{reason}, or train `models.{model}`, which is null")
     return faults
 
 
@@ -67,7 +67,7 @@ def _untrained(settings: Sections, detectors: Mapping[str, tuple[str, Any]], way
     `detectors`: name of the detector and its weights, by the path of its setting. `way_out`: how to need none of them.
     """
     return [
-        f"`{place}.weights` is `trained`, and `models.{model_for(what)}` is null: name weights, or null ({way_out})"
-        for place, (what, weights) in detectors.items()
-        if weights == "trained" and getattr(settings.models, model_for(what)) is None
+        f"`{path}.weights` is `trained`, and `models.{model_for(finds)}` is null: name weights, or null ({way_out})"
+        for path, (finds, weights) in detectors.items()
+        if weights == "trained" and getattr(settings.models, model_for(finds)) is None
     ]

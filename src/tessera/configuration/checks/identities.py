@@ -5,12 +5,13 @@ from tessera.configuration.sections import Sections
 
 def faults_in_identities(settings: Sections) -> list[str]:
     """Return why the crops that are to be identified have no vectors."""
-    own = settings.identities
-    if own is None:
+    identities = settings.identities
+    if identities is None:
         return []
-    if own.embedding not in settings.embeddings:
+    if identities.embedding not in settings.embeddings:
         known = ", ".join(settings.embeddings) or "there is none"
-        return [f"`identities.embedding` is {own.embedding!r}; it should be one of `embeddings`: {known}"]
-    if own.step not in settings.embeddings[own.embedding].crops:
-        return [f"`identities.step` is {own.step!r}, and `embeddings.{own.embedding}.crops` does not name it: add it there"]
+        return [f"`identities.embedding` is {identities.embedding!r}; it should be one of `embeddings`: {known}"]
+    if identities.step not in settings.embeddings[identities.embedding].crops:
+        crops = f"embeddings.{identities.embedding}.crops"
+        return [f"`identities.step` is {identities.step!r}, and `{crops}` does not name it: add it there"]
     return []

@@ -15,29 +15,29 @@ def faults_in_image_sets(settings: Sections) -> list[str]:
     steps = [FRAMES, *(step.name for step in settings.crops.steps)]
     classifiers = [*settings.classifiers, *settings.declared_classifiers]
     for name, image_set in settings.image_sets.items():
-        place, select = f"image_sets.{name}", image_set.select
+        path, select = f"image_sets.{name}", image_set.select
         if name in taken:
-            faults.append(f"`{place}`: there is a dataset, a model or a classifier of this name; give it another")
+            faults.append(f"`{path}`: there is a dataset, a model or a classifier of this name; give it another")
         faults += [
-            f"`{place}.select.contains` names {step!r}; it can name {', '.join(steps[1:]) or 'none, as `crops` has no steps'}"
+            f"`{path}.select.contains` names {step!r}; it can name {', '.join(steps[1:]) or 'none, as `crops` has no steps'}"
             for step in select.contains
             if step not in steps[1:]
         ]
         faults += [
-            f"`{place}.select.of` names {step!r}; it can name {', '.join(steps)}" for step in select.of if step not in steps
+            f"`{path}.select.of` names {step!r}; it can name {', '.join(steps)}" for step in select.of if step not in steps
         ]
         if (select.tags.all or select.tags.none) and settings.tagger is None:
-            faults.append(f"`{place}.select.tags` needs tags, and `tagger` is null; declare one")
+            faults.append(f"`{path}.select.tags` needs tags, and `tagger` is null; declare one")
         if settings.identities is None:
-            faults += [f"`{place}.{use}` needs identities, and `identities` is null; set it" for use in _uses(image_set)]
+            faults += [f"`{path}.{use}` needs identities, and `identities` is null; set it" for use in _uses(image_set)]
         faults += [
-            f"`{place}.select.scores` names {classifier!r}; `classifiers` and `declared_classifiers` have"
+            f"`{path}.select.scores` names {classifier!r}; `classifiers` and `declared_classifiers` have"
             f" {', '.join(classifiers) or 'none'}"
             for classifier in select.scores
             if classifier not in classifiers
         ]
         faults += [
-            f"`{place}.select.scores.{classifier}` does not fit `classifiers.{classifier}`: {fault}"
+            f"`{path}.select.scores.{classifier}` does not fit `classifiers.{classifier}`: {fault}"
             for classifier, limit in select.scores.items()
             if classifier in settings.classifiers
             and (fault := label_fault(limit.label, settings.classifiers[classifier].classes))

@@ -32,16 +32,22 @@ def faults_in_searches(settings: Sections) -> list[str]:
     models: dict[str, ClassifierSettings | DetectorSettings] = {**detectors, **settings.classifiers}
     faults: list[Message] = []
     for name, search in settings.search.items():
-        place, model = f"search.{name}", models.get(search.model)
+        path, model = f"search.{name}", models.get(search.model)
         if model is None:
-            faults.append(f"{place}.model: should be one of {', '.join(models) or 'none'}; given: {search.model!r}")
+            faults.append(f"{path}.model: should be one of {', '.join(models) or 'none'}; given: {search.model!r}")
         elif isinstance(model, DetectorSettings):
-            found = search_faults(place, search, model, SEARCHED)
-            if not found and len({task_of(each) for each in (model.architecture, *search.space.get("architecture", ()))}) > 1:
-                found = [f"{place}.space.architecture: all should find masks (-seg), or all boxes, as `models.{search.model}`"]
-            faults += found
+            search_errors = search_faults(path, search, model, SEARCHED)
+            if (
+                not search_errors
+                and len({task_of(architecture) for architecture in (model.architecture, *search.space.get("architecture", ()))})
+                > 1
+            ):
+                search_errors = [
+                    f"{path}.space.architecture: all should find masks (-seg), or all boxes, as `models.{search.model}`"
+                ]
+            faults += search_errors
         else:
-            faults += search_faults(place, search, model, model.searched)
+            faults += search_faults(path, search, model, model.searched)
     return faults
 
 
@@ -53,8 +59,8 @@ def faults_in_comparisons(settings: Sections) -> list[str]:
     for name, compared in settings.comparisons:
         faults += compared_faults(name, compared, models[name].kind.reserved)
         known = next((dataset.classes(config) for dataset in DATASETS if dataset.name == models[name].dataset), [])
-        for each in compared:
-            if isinstance(each, ComparedDetector):
-                place = f"`comparisons.{name}`: {each.name!r}: `classes`"
-                faults += class_faults(place, each.classes, known, models[name].dataset)
+        for weights in compared:
+            if isinstance(weights, ComparedDetector):
+                path = f"`comparisons.{name}`: {weights.name!r}: `classes`"
+                faults += class_faults(path, weights.classes, known, models[name].dataset)
     return faults

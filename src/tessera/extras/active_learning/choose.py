@@ -29,7 +29,7 @@ def choose(
     order = by_key
     if certainty is not None:
         order = by_key[np.argsort(certainty[by_key], kind="stable")][: max(count, int(candidates * count))]
-    return [int(order[place]) for place in far_apart(vectors[order], count)]
+    return [int(order[number]) for number in far_apart(vectors[order], count)]
 
 
 def far_apart(vectors: np.ndarray, count: int) -> list[int]:
@@ -62,7 +62,7 @@ def bits(hashes: np.ndarray) -> np.ndarray:
 
 def look_like(hashes: np.ndarray, others: np.ndarray, distance: int) -> np.ndarray:
     """Return whether each of `hashes` differs from one of `others` in at most `distance` bits: bool (N,). Both uint64."""
-    found = np.zeros(len(hashes), bool)
+    are_alike = np.zeros(len(hashes), bool)
     for other in np.unique(others):
-        found |= np.bitwise_count(hashes ^ other) <= distance
-    return found
+        are_alike |= np.bitwise_count(hashes ^ other) <= distance
+    return are_alike

@@ -38,12 +38,13 @@ def read_pool(
     divided. `probabilities`: null if no classifier scored it. `vector`: null if it has none.
     """
     table = read_tables(list(frames), Frames).sort("key")
-    known = read_table(sources, Sources)
+    admitted = read_table(sources, Sources)
     refused = {source: reason for source, (reason, _) in refusals(sources, [classifier]).items()}
-    whole = split_of_sources(splits)
+    splits_by_source = split_of_sources(splits)
     if is_divided:
-        whole = {
-            source: whole.get(source, "") if kind == "video" else "" for source, kind in known.select("source", "kind").rows()
+        splits_by_source = {
+            source: splits_by_source.get(source, "") if kind == "video" else ""
+            for source, kind in admitted.select("source", "kind").rows()
         }
     scored = read_tables(list(scores), Scored).select("key", "probabilities")
     embedded = [read_table(path, Embeddings).select("key", "vector") for path in vectors]
@@ -51,7 +52,7 @@ def read_pool(
     return (
         table.with_columns(
             refused=pl.col("source").replace_strict(refused, default="source not admitted", return_dtype=pl.String),
-            split=pl.col("source").replace_strict(whole, default="", return_dtype=pl.String),
+            split=pl.col("source").replace_strict(splits_by_source, default="", return_dtype=pl.String),
         )
         .join(scored, on="key", how="left", maintain_order="left")
         .join(pl.concat(embedded).unique("key"), on="key", how="left", maintain_order="left")
@@ -78,7 +79,7 @@ def reasons_against(
     columns = pool.select(
         "key", "refused", "split", has_score=pl.col("probabilities").is_not_null(), has_vector=pl.col("vector").is_not_null()
     )
-    found = []
+    reasons = []
     for (key, refused, split, has_score, has_vector), is_labelled in zip(columns.iter_rows(), labelled, strict=True):
         decision = decisions.get(key)
         faults = {
@@ -91,8 +92,8 @@ def reasons_against(
             "not scored": is_scored and not has_score,
             "not embedded": is_embedded and not has_vector,
         }
-        found.append(next((reason for reason, applies in faults.items() if applies), ""))
-    return found
+        reasons.append(next((reason for reason, applies in faults.items() if applies), ""))
+    return reasons
 
 
 def vectors_of(pool: pl.DataFrame, is_embedded: bool) -> np.ndarray:

@@ -97,12 +97,12 @@ def ask_round(
         reasons = tallied(Counter(against)) or "there are none"
         raise TesseraError(f"no picture is left to ask for: {counted(pool.height, 'frames')}: {reasons}; add sources")
     state = reached(metrics, dataset) if metrics and dataset else None
-    place = answers.folder / round_name(len(earlier) + 1)
-    files = {path.stem: path for folder in pictures for path in folder.iterdir()}
+    folder = answers.folder / round_name(len(earlier) + 1)
+    files = {path.stem: path for images in pictures for path in images.iterdir()}
     sizes = {key: (width, height) for key, width, height in pool.select("key", "width", "height").iter_rows()}
-    _write_round(place, Round(model=settings.model, reached=state, asked=tuple(asked)), files, sizes, answers, classes)
+    _write_round(folder, Round(model=settings.model, reached=state, asked=tuple(asked)), files, sizes, answers, classes)
     said = tallied(Counter(picture.why for picture in asked))
-    tell(f"{place}: {counted(len(asked), 'pictures')} to label: {said}; label them, then run `snakemake ask` again")
+    tell(f"{folder}: {counted(len(asked), 'pictures')} to label: {said}; label them, then run `snakemake ask` again")
 
 
 def choose_round(
@@ -138,11 +138,11 @@ def choose_round(
         why |= _chosen(rest, -lead, left, settings, is_embedded, CERTAIN)
     else:
         why |= _chosen(rest, lead, left, settings, is_embedded, UNCERTAIN if is_scored else VARIED)
-    found = []
+    asked = []
     for key, values in pool.filter(pl.col("key").is_in(list(why))).select("key", "probabilities").iter_rows():
         said = {"predicted": classes[int(np.argmax(values))], "margin": float(margins(np.array([values]))[0])} if values else {}
-        found.append(AskedPicture(key=key, split="val" if key in drawn else "train", why=why[key], **said))
-    return found
+        asked.append(AskedPicture(key=key, split="val" if key in drawn else "train", why=why[key], **said))
+    return asked
 
 
 def _chosen(
@@ -157,16 +157,16 @@ def _chosen(
 
 def _write_ledger(path: Path, keys: Sequence[str], against: Sequence[str], asked: Sequence[AskedPicture]) -> None:
     why = {picture.key: picture.why for picture in asked}
-    with Ledger(path) as book:
+    with Ledger(path) as entries:
         for key, reason in zip(keys, against, strict=True):
             if key in why:
-                book.row(key, "ok", detail=why[key])
+                entries.row(key, "ok", detail=why[key])
             else:
-                book.row(key, "dropped", reason or "others were chosen")
+                entries.row(key, "dropped", reason or "others were chosen")
 
 
 def _write_round(
-    place: Path,
+    folder: Path,
     record: Round,
     files: Mapping[str, Path],
     sizes: Mapping[str, tuple[int, int]],
@@ -174,7 +174,7 @@ def _write_round(
     classes: Sequence[str],
 ) -> None:
     """Write the folder of a round as a whole: the record, a copy of each picture, and what the format of the answers needs."""
-    unfinished = place.with_name(f".{place.name}.partial")
+    unfinished = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(unfinished, ignore_errors=True)
     for split in sorted({picture.split for picture in record.asked}):
         (unfinished / split).mkdir(parents=True)
@@ -189,7 +189,7 @@ def _write_round(
             write_labelme(image, path.with_suffix(".json"), path.name, proposal=True, flags=classes)
     if answers.layout == "label_studio":
         tasks = [
-            _task(picture, place / paths[picture.key], sizes[picture.key], answers, record.model) for picture in record.asked
+            _task(picture, folder / paths[picture.key], sizes[picture.key], answers, record.model) for picture in record.asked
         ]
         (unfinished / "tasks.json").write_text(json.dumps(tasks, indent=1) + "\n", encoding="utf-8")
         config = labelling_config([], {answers.question: classes})
@@ -199,7 +199,7 @@ def _write_round(
             rows = [("path", "label"), *((path, "") for path in paths.values())]
             csv.writer(file, delimiter="\t", lineterminator="\n").writerows(rows)
     (unfinished / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    unfinished.rename(place)
+    unfinished.rename(folder)
 
 
 def _task(picture: AskedPicture, path: Path, size: tuple[int, int], answers: Answers, model: str) -> dict[str, object]:

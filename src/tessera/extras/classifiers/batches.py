@@ -34,8 +34,8 @@ class Pictures(Dataset[tuple[int, np.ndarray] | TesseraError]):
         self.files, self.keys = samples.files, samples.pictures["key"].to_list()
         self.preparation, self.augmentation, self.seed = preparation, augmentation, seed
 
-    def __getitem__(self, place: tuple[int, int]) -> tuple[int, np.ndarray] | TesseraError:
-        epoch, number = place
+    def __getitem__(self, sample: tuple[int, int]) -> tuple[int, np.ndarray] | TesseraError:
+        epoch, number = sample
         try:
             picture = read_image(self.files[number])
         except Failed as error:

@@ -36,9 +36,9 @@ def temperature_of(logits: np.ndarray, targets: np.ndarray) -> float:
     grid = np.linspace(math.log(least), math.log(LIMITS[1]), GRID)
     best = int(np.argmin([loss(exponent) for exponent in grid]))
     around = grid[max(best - 1, 0)], grid[min(best + 1, GRID - 1)]
-    found = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 1e-6})
+    optimum = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 1e-6})
     # Rounded, so that the last bits of a library do not decide the bytes of a file.
-    return round(math.exp(float(found.x)), 6)
+    return round(math.exp(float(optimum.x)), 6)
 
 
 def brier_score(logits: np.ndarray, targets: np.ndarray) -> float:
@@ -58,10 +58,10 @@ def bins_of(probabilities: np.ndarray, is_right: np.ndarray, sources: np.ndarray
     """
     confidence = probabilities.max(axis=1)
     # A bin holds its upper end.
-    places = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     sums = np.zeros((3, BINS, sources.max(initial=0) + 1))
     for values, total in zip((np.ones_like(confidence), confidence, is_right), sums, strict=True):
-        np.add.at(total, (places, sources), values)
+        np.add.at(total, (bins, sources), values)
     return sums
 
 

@@ -40,7 +40,7 @@ class Samples:
     files: tuple[Path, ...] = ()
     vectors: np.ndarray | None = None
 
-    def places(self, split: str) -> np.ndarray:
+    def indices(self, split: str) -> np.ndarray:
         """Return the numbers of the samples in `split`: int64."""
         return np.flatnonzero((self.pictures["split"] == split).to_numpy())
 
@@ -55,26 +55,26 @@ def read_samples(dataset: Path, labels: Labels, vectors: Path | None = None) -> 
     Pictures that could not be embedded are left out for a head. Raises `TesseraError` that lists every fault: a label that is
     not among `labels`, a score that is no number or out of range, a group in two splits, a missing picture, a broken vector.
     """
-    place = dataset / TABLE
-    pictures = read_table(place, Pictures).sort("key")
+    table = dataset / TABLE
+    pictures = read_table(table, Pictures).sort("key")
     faults = [*_label_faults(pictures, labels), *_group_faults(pictures)]
     files: tuple[Path, ...] = ()
-    found: np.ndarray | None = None
+    embedded: np.ndarray | None = None
     if vectors:
-        found, known, lost = read_vectors(vectors, pictures["key"].to_list())
+        embedded, known, lost = read_vectors(vectors, pictures["key"].to_list())
         if not known.all():
             share = f"{int((~known).sum()):,} of {counted(known.size, 'pictures')}"
             tell(f"left out, because they could not be embedded: {share}; the ledger beside {vectors} says why")
         pictures = pictures.filter(pl.Series(known))
     else:
         stored = picture_files(dataset / "images")
-        places = list(pictures.select("split", "key").iter_rows())
-        files = tuple(stored[place] for place in places if place in stored)
-        lost = [f"{key!r} has no picture in images/{split}" for split, key in places if (split, key) not in stored]
+        splits_and_keys = list(pictures.select("split", "key").iter_rows())
+        files = tuple(stored[picture] for picture in splits_and_keys if picture in stored)
+        lost = [f"{key!r} has no picture in images/{split}" for split, key in splits_and_keys if (split, key) not in stored]
     faults += lost
     if faults:
-        raise TesseraError("\n  ".join([f"{place} has {counted(len(faults), 'faults')}:", *shortened(faults, FAULTS_SHOWN)]))
-    return Samples(pictures, _targets(pictures, labels), files, found)
+        raise TesseraError("\n  ".join([f"{table} has {counted(len(faults), 'faults')}:", *shortened(faults, FAULTS_SHOWN)]))
+    return Samples(pictures, _targets(pictures, labels), files, embedded)
 
 
 def _label_faults(pictures: pl.DataFrame, labels: Labels) -> list[str]:
@@ -125,22 +125,22 @@ def read_vectors(path: Path, keys: Sequence[str]) -> tuple[np.ndarray, np.ndarra
         vectors = column.cast(pl.Array(pl.Float32, lengths[0] if len(lengths) else 0)).to_numpy()
     except pl.exceptions.PolarsError as error:
         raise TesseraError(f"{path} is no table of vectors ({error}); delete it and run again") from error
-    places = {key: place for place, key in enumerate(table["key"])}
-    known = [key for key in keys if key in places]
-    chosen = vectors[[places[key] for key in known]]
+    row_of_key = {key: row for row, key in enumerate(table["key"])}
+    known = [key for key in keys if key in row_of_key]
+    chosen = vectors[[row_of_key[key] for key in known]]
     broken = np.flatnonzero(~np.isfinite(chosen).all(axis=1))
-    faults = [f"{known[place]!r} has a vector that is not finite in {path}" for place in broken]
-    return chosen, np.array([key in places for key in keys], bool), faults
+    faults = [f"{known[row]!r} has a vector that is not finite in {path}" for row in broken]
+    return chosen, np.array([key in row_of_key for key in keys], bool), faults
 
 
 def samples_digest(samples: Samples, dataset: Path) -> str:
     """Return a digest of all that a training reads of `samples`: rows and pictures, the latter as SHA256SUMS lists them."""
     if samples.vectors is not None:
-        seen = [hashlib.sha256(np.ascontiguousarray(samples.vectors).tobytes()).hexdigest()]
+        contents = [hashlib.sha256(np.ascontiguousarray(samples.vectors).tobytes()).hexdigest()]
     else:
         lines = (dataset / "SHA256SUMS").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        seen = [line for line in lines if line.split("  ", 1)[-1].startswith("images/")]
-    return digest([samples.pictures.rows(), seen])
+        contents = [line for line in lines if line.split("  ", 1)[-1].startswith("images/")]
+    return digest([samples.pictures.rows(), contents])
 
 
 def check_pictures(dataset: Path, labels: Labels, report: Path, *, vectors: Path | None, threads: int) -> None:
@@ -153,7 +153,7 @@ def check_pictures(dataset: Path, labels: Labels, report: Path, *, vectors: Path
     faults: list[Message] = verify_checksums(dataset / "SHA256SUMS")
     with ThreadPoolExecutor(threads) as pool:
         faults += filter(None, pool.map(_picture_fault, progress(samples.files, unit="pictures")))
-    trained = samples.targets[samples.places("train")]
+    trained = samples.targets[samples.indices("train")]
     if len(np.unique(trained)) < 2:
         there = counted(len(trained), "pictures")
         faults.append(
@@ -180,9 +180,9 @@ def _picture_fault(file: Path) -> str:
 def remarks(samples: Samples, labels: Labels) -> list[str]:
     """Return what the user should know of a dataset from which a classifier can be trained, but not well."""
     pictures = samples.pictures
-    found = (
+    warnings = (
         []
-        if len(samples.places("val"))
+        if len(samples.indices("val"))
         else [
             "the validation split has no picture: the last weights count as the best, and the results are not calibrated;"
             " label pictures of more sources"
@@ -194,19 +194,19 @@ def remarks(samples: Samples, labels: Labels) -> list[str]:
         missing = [split for split in SPLITS if split in there and split not in set(rows["split"])]
         groups = rows["group"].n_unique()
         if rows.is_empty():
-            found.append(f"no picture has the class {name!r}: it will not be learned; label some, or remove the class")
+            warnings.append(f"no picture has the class {name!r}: it will not be learned; label some, or remove the class")
         elif "train" in missing:
-            found.append(
+            warnings.append(
                 f"the class {name!r} has no picture in the training split: it will not be learned; set `split: train` for one"
                 " of its sources"
             )
         elif missing:
-            found.append(
+            warnings.append(
                 f"the class {name!r} has {counted(len(rows), 'pictures')} from {counted(groups, 'groups')}, and none in"
                 f" {' and '.join(missing)}: there it is not measured; label pictures of more sources, or set"
                 " `split_by: image` for its set"
             )
-    return found
+    return warnings
 
 
 def _counts(samples: Samples, labels: Labels) -> dict[str, Any]:

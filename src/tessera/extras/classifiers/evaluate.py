@@ -49,8 +49,8 @@ def evaluate_classifier(
     torch.set_num_threads(threads)
     samples = read_samples(dataset, settings.labels, vectors)
     trained = read_classifier(classifier)
-    places = np.concatenate([samples.places(split) for split in ("val", "test")])
-    rows = predict_samples(trained, samples, places, fold=None, workers=loaders(threads), batch=settings.training.batch)
+    indices = np.concatenate([samples.indices(split) for split in ("val", "test")])
+    rows = predict_samples(trained, samples, indices, fold=None, workers=loaders(threads), batch=settings.training.batch)
     write_table(rows, Predictions, predictions)
     epochs = _read_curves(curves)
     content = {
@@ -83,8 +83,10 @@ def evaluate_folds(predictions: Path, metrics: Path, labels: Labels, *, seed: in
         "folds": rows["fold"].n_unique(),
         "splits": {"out_of_fold": measure(rows, labels, seed, "out_of_fold")},
         "each_fold": {
-            str(fold): {name: value for name, value in measure(own, labels, seed, f"fold {fold}").items() if _is_number(value)}
-            for (fold,), own in rows.sort("fold").group_by("fold", maintain_order=True)
+            str(fold): {
+                name: value for name, value in measure(of_fold, labels, seed, f"fold {fold}").items() if _is_number(value)
+            }
+            for (fold,), of_fold in rows.sort("fold").group_by("fold", maintain_order=True)
         },
     }
     metrics.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -164,9 +166,9 @@ def _draw_precision(rows: pl.DataFrame, labels: tuple[str, ...], split: str, pat
             order = np.argsort(-scores, kind="stable")
             # Equal scores count together.
             last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-            found = np.cumsum(is_positive[order])[last]
-            if found[-1]:
-                recall, precision = found / found[-1], found / (last + 1)
+            true_positives = np.cumsum(is_positive[order])[last]
+            if true_positives[-1]:
+                recall, precision = true_positives / true_positives[-1], true_positives / (last + 1)
                 axes.step([0, *recall], [precision[0], *precision], where="pre", label=shorten(name, NAME))
         axes.set(title=f"{split} split", xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.04))
         if axes.lines:

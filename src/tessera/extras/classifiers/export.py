@@ -157,11 +157,11 @@ def verify_classifier_export(
     trained = _on_cpu(read_classifier(classifier))
     inputs = _inputs(read_samples(dataset, settings.labels, vectors), trained.description, settings.tolerance)
     expected = trained.results(inputs)
-    found = {
+    outputs = {
         safetensors.name: _on_cpu(read_classifier(safetensors)).results(inputs),
         onnx.name: _run_onnx(onnx, inputs, trained.description, threads),
     }
-    differences = {name: _difference(each, expected) for name, each in found.items()}
+    differences = {name: _difference(each, expected) for name, each in outputs.items()}
     if city:
         labels = trained.description.labels
         span, least = (labels.most - labels.least, labels.least) if isinstance(labels, ScoreRange) else (1.0, 0.0)
@@ -187,27 +187,27 @@ def _on_cpu(classifier: Classifier) -> Classifier:
     return Classifier(classifier.description, classifier.network.cpu())
 
 
-def _difference(one: np.ndarray, other: np.ndarray) -> float:
+def _difference(outputs: np.ndarray, expected: np.ndarray) -> float:
     # Not `max` of Python, which may ignore NaN.
-    return float(np.abs(one - other).max()) if one.shape == other.shape else float("inf")
+    return float(np.abs(outputs - expected).max()) if outputs.shape == expected.shape else float("inf")
 
 
 def _inputs(samples: Samples, description: Description, tolerance: ClassifierToleranceSettings) -> np.ndarray:
     """Return evenly chosen samples as the classifier gets them: uint8 (N, size, size, 3), or float32 (N, features)."""
-    places = samples.places("val") if len(samples.places("val")) else samples.places("train")
-    places = places[:: -(-len(places) // tolerance.pictures)]
+    indices = samples.indices("val") if len(samples.indices("val")) else samples.indices("train")
+    indices = indices[:: -(-len(indices) // tolerance.pictures)]
     if samples.vectors is not None:
-        chosen: np.ndarray = samples.vectors[places]
+        chosen: np.ndarray = samples.vectors[indices]
         return chosen
     assert description.preparation is not None, "pictures are prepared"
-    return np.stack([to_square(read_image(samples.files[place]), description.preparation) for place in places])
+    return np.stack([to_square(read_image(samples.files[index]), description.preparation) for index in indices])
 
 
 def _run_onnx(path: Path, inputs: np.ndarray, description: Description, threads: int) -> np.ndarray:
     session = open_model(path, threads)
     values = inputs if description.preparation is None else inputs.transpose(0, 3, 1, 2).astype(np.float32) / 255
-    found: np.ndarray = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(values)})[0]
-    return found
+    outputs: np.ndarray = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(values)})[0]
+    return outputs
 
 
 def _run_city(path: Path, inputs: np.ndarray, description: Description) -> np.ndarray:

@@ -65,8 +65,8 @@ def score_folder(
     score_pictures(files, use, scored, ledger, threads=threads, read=read)
     rows = read_ledger(ledger)
     reasons = Counter(row["reason"] for row in rows if row["status"] != "ok")
-    told = f"{sum(row['status'] == 'ok' for row in rows):,} of {counted(len(rows), 'files')} in {str(folder)!r} were scored"
-    tell(f"{told}; not scored: {tallied(reasons)}" if reasons else told)
+    summary = f"{sum(row['status'] == 'ok' for row in rows):,} of {counted(len(rows), 'files')} in {str(folder)!r} were scored"
+    tell(f"{summary}; not scored: {tallied(reasons)}" if reasons else summary)
 
 
 def _check_name(name: str) -> None:
@@ -94,12 +94,12 @@ def show_scores(folder: Path, scored: Path, settings: ScoreSettings, table: Path
     _write_tsv(rows, classes, table)
     brackets.mkdir()
     sheets.mkdir()
-    looked = _looked_at(rows, classes, settings.label)
-    for values in looked:
-        own = brackets / file_name(values.label) if len(looked) > 1 and values.label is not None else brackets
+    shown_values = _looked_at(rows, classes, settings.label)
+    for values in shown_values:
+        folder_of_class = brackets / file_name(values.label) if len(shown_values) > 1 and values.label is not None else brackets
         if settings.place != "none":
-            _place(folder, values, settings.brackets, own, is_link=settings.place == "link")
-        suffix = f"-{file_name(values.label)}" if len(looked) > 1 and values.label is not None else ""
+            _place(folder, values, settings.brackets, folder_of_class, is_link=settings.place == "link")
+        suffix = f"-{file_name(values.label)}" if len(shown_values) > 1 and values.label is not None else ""
         what = "score" if values.label is None else f"probability of {values.label}"
         for word, sign in (("highest", -1), ("lowest", 1)):
             order = sorted(values.of, key=lambda name: (sign * values.of[name], name))
@@ -153,14 +153,14 @@ def _place(folder: Path, values: Values, edges: Sequence[float], brackets: Path,
         if number is None:
             outside += 1
             continue
-        place = brackets / f"{edges[number]:g}-{edges[number + 1]:g}" / name
-        place.parent.mkdir(parents=True, exist_ok=True)
+        file = brackets / f"{edges[number]:g}-{edges[number + 1]:g}" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
         if is_link:
             # Of real folders, because a link is followed from where it really lies.
-            original = (folder / name).parent.resolve() / place.name
-            place.symlink_to(os.path.relpath(original, place.parent.resolve()))
+            original = (folder / name).parent.resolve() / file.name
+            file.symlink_to(os.path.relpath(original, file.parent.resolve()))
         else:
-            shutil.copyfile(folder / name, place)
+            shutil.copyfile(folder / name, file)
     if outside:
         tell(
             f"outside of all brackets from {edges[0]:g} to {edges[-1]:g}: {counted(outside, 'pictures')}; see `score.brackets`"

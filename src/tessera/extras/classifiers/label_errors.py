@@ -69,17 +69,17 @@ def find_label_errors(
     Raises `TesseraError` if a vector is not finite.
     """
     rows = read_table(predictions, Predictions).sort("key")
-    found = wrong_labels(rows, labels, settings.residual)
+    findings = wrong_labels(rows, labels, settings.residual)
     remarks = _not_learned(rows, labels)
     if vectors:
         made = set(read_tables(list(degraded), ImageLabels)["key"])
         numbers, known = _read_vectors(vectors, rows)
-        found += compared(rows.filter(pl.Series(known)), numbers, made, labels, settings)
+        findings += compared(rows.filter(pl.Series(known)), numbers, made, labels, settings)
         lost = rows.filter(pl.Series(~known))["key"]
         remarks |= dict.fromkeys(lost, (WITHOUT, f"it could not be embedded; the ledger beside {vectors} says why"))
     decided = {decision.key: decision for decision in kept}
-    stay = [row for row in found if row["key"] not in decided]
-    table = pl.DataFrame(stay, schema=types(LabelErrors)).sort(
+    undecided = [row for row in findings if row["key"] not in decided]
+    table = pl.DataFrame(undecided, schema=types(LabelErrors)).sort(
         pl.col("kind").replace_strict({kind: number for number, kind in enumerate(KINDS_OF_ERRORS)}),
         pl.col("strength"),
         pl.col("key"),
@@ -87,16 +87,17 @@ def find_label_errors(
     )
     write_table(table, LabelErrors, errors)
     _suggest(table, classifier, suggestions)
-    remarks |= {row["key"]: ("kept by decision", str(decided[row["key"]])) for row in found if row["key"] in decided}
-    for (key,), own in table.group_by("key"):
-        detail = "; ".join(f"{kind} {strength:.{DIGITS}f}" for kind, strength in own.select("kind", "strength").iter_rows())
-        remarks[str(key)] = own["kind"][0], detail
-    with Ledger(ledger) as book:
+    remarks |= {row["key"]: ("kept by decision", str(decided[row["key"]])) for row in findings if row["key"] in decided}
+    for (key,), rows_of_key in table.group_by("key"):
+        strengths = rows_of_key.select("kind", "strength").iter_rows()
+        detail = "; ".join(f"{kind} {strength:.{DIGITS}f}" for kind, strength in strengths)
+        remarks[str(key)] = rows_of_key["kind"][0], detail
+    with Ledger(ledger) as entries:
         for key in rows["key"]:
-            book.row(key, "ok", *remarks.get(key, ()))
+            entries.row(key, "ok", *remarks.get(key, ()))
         for key in sorted(decided.keys() - set(rows["key"])):
             tell(f"decision on {key!r}: {classifier} has no such picture; correct its key, or remove the decision")
-            book.row(key, "dropped", "decision on no picture", str(decided[key]))
+            entries.row(key, "dropped", "decision on no picture", str(decided[key]))
     for reason, count in sorted(Counter(reason for reason, _ in remarks.values() if reason in NOT_JUDGED).items()):
         tell(f"{counted(count, 'pictures')}: {reason}; {ledger} names them")
     counts = Counter(table["kind"])
@@ -122,7 +123,7 @@ def wrong_labels(rows: pl.DataFrame, labels: Labels, residual: float) -> list[di
         is_wrong = np.zeros(len(rows), bool)
         is_judged = rows["predicted"].is_not_null().to_numpy()
         is_wrong[is_judged] = _confident(given[is_judged], probabilities[is_judged])
-    return [_row(rows, place, WRONG, strengths[place]) for place in np.flatnonzero(is_wrong).tolist()]
+    return [_row(rows, row, WRONG, strengths[row]) for row in np.flatnonzero(is_wrong).tolist()]
 
 
 def _not_learned(rows: pl.DataFrame, labels: Labels) -> dict[str, tuple[str, str]]:
@@ -148,8 +149,8 @@ def learned(rows: pl.DataFrame, labels: Sequence[str]) -> np.ndarray:
     unseen = counts
     if is_folded:
         unseen = np.stack([counts[sorted(held_out(fold, len(counts)))].sum(axis=0) for fold in range(len(counts))])
-    found: np.ndarray = (counts.sum(axis=0) - unseen > 0)[parts]
-    return found
+    is_learned: np.ndarray = (counts.sum(axis=0) - unseen > 0)[parts]
+    return is_learned
 
 
 def _confident(given: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -214,10 +215,10 @@ def compared(
     is_far = near.distances >= (settings.outlier or np.inf) * (usual or np.inf)
     is_near = near.cosines >= (settings.near_duplicates or np.inf)
     return [
-        *(_row(rows, place, OUTLIER, 1 - usual / near.distances[place]) for place in np.flatnonzero(is_far).tolist()),
+        *(_row(rows, row, OUTLIER, 1 - usual / near.distances[row]) for row in np.flatnonzero(is_far).tolist()),
         *(
-            _row(rows, place, CONTRADICTION, min(near.cosines[place], 1.0), keys[near.others[place]])
-            for place in np.flatnonzero(is_near).tolist()
+            _row(rows, row, CONTRADICTION, min(near.cosines[row], 1.0), keys[near.others[row]])
+            for row in np.flatnonzero(is_near).tolist()
         ),
     ]
 
@@ -260,9 +261,9 @@ def _blocks(vectors: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         yield part, vectors[part].astype(np.float64)
 
 
-def _row(rows: pl.DataFrame, place: int, kind: str, strength: float, other: str | None = None) -> dict[str, Any]:
+def _row(rows: pl.DataFrame, number: int, kind: str, strength: float, other: str | None = None) -> dict[str, Any]:
     """Return a row of `tables.LabelErrors`. An outlier may show nothing of what the classifier knows: nothing is suggested."""
-    row = rows.row(place, named=True)
+    row = rows.row(number, named=True)
     is_other = kind != OUTLIER and row["predicted"] != row["label"]
     return {
         **{name: row[name] for name in ("key", "source", "label", "score")},
@@ -296,7 +297,7 @@ def _numbers(rows: pl.DataFrame, labels: Sequence[str]) -> np.ndarray:
 
 def _read_vectors(path: Path, rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return the vectors of those of `rows` that have one, float32 (K, D), and which these are, bool (N,)."""
-    found, known, faults = read_vectors(path, rows["key"].to_list())
+    vectors, known, faults = read_vectors(path, rows["key"].to_list())
     if faults:
         raise TesseraError("\n  ".join([f"{path} has {counted(len(faults), 'faults')}:", *shortened(faults, FAULTS_SHOWN)]))
-    return found, known
+    return vectors, known

@@ -28,17 +28,17 @@ def measure(rows: pl.DataFrame, labels: Labels, seed: int, name: str) -> dict[st
     numbers = {source: number for number, source in enumerate(names)}
     sources = np.array([numbers[source] for source in rows["source"]], int)
     values, detail, of_source = _values(rows, labels, sources, seed, name)
-    ends = {metric: _ends(found[1:], len(names)) for metric, found in values.items()}
+    ends = {metric: _ends(estimates[1:], len(names)) for metric, estimates in values.items()}
     certain, by = ends, "sources"
     if len(names) < LEAST:
         # Pictures of a source resemble each other, so these intervals are too narrow: those that include chance still do.
         groups = np.arange(len(rows)) % GROUPS
         drawn, by = _values(rows, labels, groups, seed, name)[0], "pictures"
-        certain = {metric: _ends(found[1:], len(set(groups))) for metric, found in drawn.items()}
+        certain = {metric: _ends(estimates[1:], len(set(groups))) for metric, estimates in drawn.items()}
     return {
         "pictures": len(rows),
         "sources": len(names),
-        **{metric: _number(found[0]) for metric, found in values.items()},
+        **{metric: _number(estimates[0]) for metric, estimates in values.items()},
         "intervals": too_few(len(names)) if len(names) < LEAST else ends,
         "chance": _chance(detail, certain) | {"by": by},
         **detail,
@@ -57,8 +57,8 @@ def _values(
     if isinstance(labels, ScoreRange):
         errors = np.abs(rows["score"].to_numpy() - rows["predicted_score"].to_numpy())
         return _of_scores(rows, errors, sources, counts), {}, {"mae": errors}
-    places = {label: number for number, label in enumerate(labels)}
-    targets = np.array([places[label] for label in rows["label"]], int)
+    number_of_label = {label: number for number, label in enumerate(labels)}
+    targets = np.array([number_of_label[label] for label in rows["label"]], int)
     probabilities = np.array(rows["probabilities"].to_list(), float).reshape(len(rows), len(labels))
     values, detail = _of_classes(targets, probabilities, sources, counts, labels)
     return values, detail, {"accuracy": (probabilities.argmax(axis=1) == targets).astype(float)}
@@ -74,7 +74,7 @@ def _chance(detail: dict[str, Any], ends: dict[str, list[float] | None]) -> dict
     sizes = [each["pictures"] for each in detail.get("classes", {}).values() if each["pictures"]]
     guessed = dict.fromkeys(("balanced_accuracy", "average_precision"), 1 / len(sizes)) if len(sizes) > 1 else {}
     guessed |= {"spearman": 0.0} if "spearman" in ends else {}
-    known = {metric: found for metric in guessed if (found := ends[metric])}
+    known = {metric: interval_ends for metric in guessed if (interval_ends := ends[metric])}
     return {
         "guessed": {metric: _number(value) for metric, value in guessed.items()},
         "intervals": known,
@@ -139,7 +139,7 @@ def _ranked(scores: np.ndarray, is_positive: np.ndarray, sources: np.ndarray, co
     scores, is_positive, sources = scores[order], is_positive[order], sources[order]
     # Equal scores count together: the last of them has the sums of all.
     last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
-    found = np.full((2, len(counts)), np.nan)
+    areas = np.full((2, len(counts)), np.nan)
     for number, row in enumerate(counts):
         times = row[sources].astype(float)
         positives = np.cumsum(times * is_positive)[last]
@@ -148,11 +148,11 @@ def _ranked(scores: np.ndarray, is_positive: np.ndarray, sources: np.ndarray, co
             steps = np.diff(positives, prepend=0)
             with np.errstate(invalid="ignore"):
                 precision = np.nan_to_num(positives / (positives + negatives))
-            found[0, number] = (steps * precision).sum() / positives[-1]
+            areas[0, number] = (steps * precision).sum() / positives[-1]
             before = np.append(0, positives[:-1])
             area = (np.diff(negatives, prepend=0) * (positives + before) / 2).sum()
-            found[1, number] = area / (positives[-1] * negatives[-1])
-    return found
+            areas[1, number] = area / (positives[-1] * negatives[-1])
+    return areas
 
 
 def _of_scores(rows: pl.DataFrame, errors: np.ndarray, sources: np.ndarray, counts: np.ndarray) -> Values:
@@ -164,13 +164,13 @@ def _of_scores(rows: pl.DataFrame, errors: np.ndarray, sources: np.ndarray, coun
     }
 
 
-def _spearman(one: np.ndarray, other: np.ndarray) -> float:
+def _spearman(scores: np.ndarray, predictions: np.ndarray) -> float:
     """Return the correlation of the ranks; NaN if one of both is constant."""
     from scipy.stats import rankdata
 
-    if not np.ptp(one) or not np.ptp(other):
+    if not np.ptp(scores) or not np.ptp(predictions):
         return float("nan")
-    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
+    return float(np.corrcoef(rankdata(scores), rankdata(predictions))[0, 1])
 
 
 def _worst(names: list[str], sources: np.ndarray, metric: dict[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -180,7 +180,7 @@ def _worst(names: list[str], sources: np.ndarray, metric: dict[str, np.ndarray])
     means = np.bincount(sources, values, len(names)) / sizes
     badness = means if name == "accuracy" else -means
     chosen = np.lexsort((np.array(names), -sizes, badness))[:WORST]
-    return [{"source": names[place], "pictures": int(sizes[place]), name: _number(means[place])} for place in chosen]
+    return [{"source": names[source], "pictures": int(sizes[source]), name: _number(means[source])} for source in chosen]
 
 
 def _number(value: float) -> float | None:
@@ -188,5 +188,5 @@ def _number(value: float) -> float | None:
 
 
 def _ends(values: np.ndarray, sources: int) -> list[float] | None:
-    found = interval(values, sources)
-    return found and [round(end, 6) for end in found]
+    ends = interval(values, sources)
+    return ends and [round(end, 6) for end in ends]

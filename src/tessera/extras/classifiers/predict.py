@@ -1,8 +1,9 @@
 """Apply a classifier to pictures, frames and clips: a row for each that can be scored, and one of the ledger for every one."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,14 +50,14 @@ class Use(NamedTuple):
 
     def identity(self) -> list[Any]:
         """Return all that decides what is seen, for a digest. Where the files come from does not count."""
-        found: list[Any] = [sha256_file(self.classifier), self.tiling and self.tiling.model_dump(mode="json")]
+        parts: list[Any] = [sha256_file(self.classifier), self.tiling and self.tiling.model_dump(mode="json")]
         if self.labels:
-            found.append(self.labels if isinstance(self.labels, tuple) else self.labels.model_dump(mode="json"))
+            parts.append(self.labels if isinstance(self.labels, tuple) else self.labels.model_dump(mode="json"))
         if self.embedding:
             weights, _, settings = self.embedding
             used = settings.model_dump(mode="json", include=set(EmbedderSettings.model_fields) - {"weights"})
-            found += [sha256_file(weights), used]
-        return found
+            parts += [sha256_file(weights), used]
+        return parts
 
     def load(self) -> "Scorer":
         """Return the classifier, ready to be applied. Raises `TesseraError` if its inputs are not what is stated here."""
@@ -103,11 +104,11 @@ def use_of(
 
     `classifier`, `embedder`: the files of both. `checksums`, `embedder_checksums`: see `expected_digest`.
     """
-    own, tiling = settings["embedding"], settings["tiling"]
+    stated, tiling = settings["embedding"], settings["tiling"]
     embedding = None
-    if own is not None:
+    if stated is not None:
         assert isinstance(embedder, Path), "a head has an embedding"
-        embedding = embedder, expected_digest(own["weights"], embedder_checksums), EmbedderSettings(**own)
+        embedding = embedder, expected_digest(stated["weights"], embedder_checksums), EmbedderSettings(**stated)
     labels = TypeAdapter(Labels | None).validate_python(settings["labels"])
     return Use(classifier, expected_digest(settings["weights"], checksums), tiling and Tiling(**tiling), embedding, labels)
 
@@ -127,12 +128,12 @@ def score_pictures(
     uint8 (H, W, 3), RGB, or raises `Dropped` or `Failed` if it is not scored.
     """
 
-    def look(item: Item) -> list[np.ndarray]:
+    def read_item(item: Item) -> list[np.ndarray]:
         return [read(item["key"], item["path"])]
 
     rows = [{"key": key, "path": path} for key, path in pictures.items()]
-    with Ledger(ledger) as book:
-        table = _score(rows, look, use.load(), threads, book, "pictures")
+    with Ledger(ledger) as entries:
+        table = _score(rows, read_item, use.load(), threads, entries, "pictures")
     write_table(table, Scored, scored)
 
 
@@ -140,7 +141,7 @@ def score_frames(
     frames: Path,
     images: Path,
     use: Use,
-    kept: Path,
+    cache: Path,
     *,
     code: str,
     threads: int,
@@ -150,12 +151,12 @@ def score_frames(
     """Write what a classifier sees in each of the sampled `frames` (`tables.Frames`) to `scored` (`tables.Scored`).
 
     `images`: the folder of the frames. A frame that cannot be read is a failed row of the `ledger`. The rows of a source are
-    kept in the `Store` in the folder `kept`, under a digest of everything that they depend on, including `code`. The classifier
-    is loaded only if some are missing there.
+    stored in the `Store` in the folder `cache`, under a digest of everything that they depend on, including `code`. The
+    classifier is loaded only if some are missing there.
     """
-    own = read_table(frames, Frames).sort("source", "index")
-    items = own.select("key", "source", path=pl.lit(f"{images}/") + pl.col("file"))
-    _score_sources(items, _picture, use, kept, code, threads, scored, ledger, "frames")
+    sampled = read_table(frames, Frames).sort("source", "index")
+    items = sampled.select("key", "source", path=pl.lit(f"{images}/") + pl.col("file"))
+    _score_sources(items, _picture, use, cache, code, threads, scored, ledger, "frames")
 
 
 def classify_clips(
@@ -163,7 +164,7 @@ def classify_clips(
     images: Path,
     samples: int,
     use: Use,
-    kept: Path,
+    cache: Path,
     *,
     code: str,
     threads: int,
@@ -186,7 +187,7 @@ def classify_clips(
         samples=samples,
         path=pl.lit(f"{images}/") + pl.col("key") + ".mp4",
     )
-    _score_sources(items, _clip, use, kept, code, threads, scored, ledger, "clips")
+    _score_sources(items, _clip, use, cache, code, threads, scored, ledger, "clips")
 
 
 def _clip(item: Item) -> list[np.ndarray]:
@@ -201,37 +202,37 @@ def _picture(item: Item) -> list[np.ndarray]:
 
 def _score_sources(
     items: pl.DataFrame,
-    look: Callable[[Item], list[np.ndarray]],
+    read: Callable[[Item], list[np.ndarray]],
     use: Use,
-    kept: Path,
+    cache: Path,
     code: str,
     threads: int,
     scored: Path,
     ledger: Path,
     unit: str,
 ) -> None:
-    """Score `items`, whose pictures `look` returns, source by source. Those of a source in the store are taken from it."""
+    """Score `items`, whose pictures `read` returns, source by source. Those of a source in the store are taken from it."""
     parts = [pl.DataFrame(schema=types(Scored))]
-    made_by = [*use.identity(), code]
-    scorer = cache(use.load)
+    cache_key = [*use.identity(), code]
+    scorer = functools.cache(use.load)
 
     def score(rows: Sequence[Item], folder: Path, processed: Ledger) -> None:
-        write_table(_score(rows, look, scorer(), threads, processed, unit), Scored, folder / TABLE)
+        write_table(_score(rows, read, scorer(), threads, processed, unit), Scored, folder / TABLE)
 
-    with stored_items(kept, "sources", ledger) as (_, stored):
-        for _, own in items.group_by("source", maintain_order=True):
-            rows = own.to_dicts()
-            name = digest([*made_by, [{**row, "path": sha256_if_readable(Path(row["path"]))} for row in rows]])
+    with stored_items(cache, "sources", ledger) as (_, stored):
+        for _, of_source in items.group_by("source", maintain_order=True):
+            rows = of_source.to_dicts()
+            name = digest([*cache_key, [{**row, "path": sha256_if_readable(Path(row["path"]))} for row in rows]])
             parts.append(read_table(stored(name, partial(score, rows)) / TABLE, Scored))
     write_table(pl.concat(parts), Scored, scored)
 
 
 def _score(
     items: Sequence[Item],
-    look: Callable[[Item], list[np.ndarray]],
+    read: Callable[[Item], list[np.ndarray]],
     scorer: Scorer,
     threads: int,
-    book: Ledger,
+    ledger: Ledger,
     unit: str,
 ) -> pl.DataFrame:
     """Return the rows of those of `items` that can be scored: the mean of the results of the pictures of each."""
@@ -241,17 +242,17 @@ def _score(
     classes = list(scorer.description.classes)
     rows: list[dict[str, Any]] = []
     with ThreadPoolExecutor(threads) as pool:
-        for item, looking in progress(ahead(pool, look, items, threads), len(items), unit):
-            with book.item(item["key"]):
-                result = scorer.see(looking.result()).mean(axis=0)
+        for item, reading in progress(ahead(pool, read, items, threads), len(items), unit):
+            with ledger.item(item["key"]):
+                result = scorer.see(reading.result()).mean(axis=0)
                 if not np.isfinite(result).all():
                     raise Failed("result is not finite", "the classifier overflows on this picture; leave the picture out")
-                found = {"label": classes[int(result.argmax())], "score": None} if classes else {"score": float(result[0])}
+                prediction = {"label": classes[int(result.argmax())], "score": None} if classes else {"score": float(result[0])}
                 rows.append(
                     {
                         "key": item["key"],
                         "label": None,
-                        **found,
+                        **prediction,
                         "classes": classes,
                         "probabilities": result.tolist() if classes else [],
                     }

@@ -13,9 +13,9 @@ from tessera.records.tables.table import types
 
 
 def predict_samples(
-    classifier: Classifier, samples: Samples, places: np.ndarray, *, fold: int | None, workers: int, batch: int
+    classifier: Classifier, samples: Samples, indices: np.ndarray, *, fold: int | None, workers: int, batch: int
 ) -> pl.DataFrame:
-    """Return the rows of `tables.Predictions` for the samples of the numbers `places`.
+    """Return the rows of `tables.Predictions` for the samples of the numbers `indices`.
 
     `fold`: the fold that they belong to, None if `classifier` is that of the dataset. Large pictures are not divided.
     """
@@ -25,19 +25,19 @@ def predict_samples(
     from tessera.learning.classification.network import probabilities
 
     description = classifier.description
-    logits = logits_of(classifier.network, samples, places, description, workers, batch)
+    logits = logits_of(classifier.network, samples, indices, description, workers, batch)
     results = probabilities(torch.from_numpy(logits), description).numpy()
-    rows = samples.pictures[places].select("key", "source", "group", "split", "label", "score")
+    rows = samples.pictures[indices].select("key", "source", "group", "split", "label", "score")
     labels = description.labels
-    found: dict[str, Any]
+    predicted: dict[str, Any]
     if isinstance(labels, ScoreRange):
         scores = labels.least + results[:, 0] * (labels.most - labels.least)
-        found = {"predicted": None, "probabilities": [[]] * len(rows), "predicted_score": scores}
+        predicted = {"predicted": None, "probabilities": [[]] * len(rows), "predicted_score": scores}
     else:
-        found = {
+        predicted = {
             "predicted": [labels[number] for number in results.argmax(axis=1)],
             "probabilities": results.tolist(),
             "predicted_score": None,
         }
-    content = {**rows.to_dict(), "fold": fold, **found}
+    content = {**rows.to_dict(), "fold": fold, **predicted}
     return pl.DataFrame(content, schema_overrides=types(Predictions)).select(list(types(Predictions)))

@@ -24,7 +24,7 @@ def search_classifier(
     sheet: Path,
     summary: Path,
     best: Path,
-    kept: Path,
+    trials_folder: Path,
     settings: ClassifierSettings,
     search: SearchSettings,
     *,
@@ -35,11 +35,11 @@ def search_classifier(
 ) -> None:
     """Search for better settings of the classifier that `settings` describe; write the results as `write_search` does.
 
-    `kept`: the folder of the trials. The other arguments are as in `train_classifier` and `run_search`. The test split is not
-    looked at. Raises `TesseraError` as `train_classifier` does, if there is no validation split, or if all trials fail.
+    The other arguments are as in `train_classifier` and `run_search`. The test split is not used. Raises `TesseraError` as
+    `train_classifier` does, if there is no validation split, or if all trials fail.
     """
     samples = read_samples(dataset, settings.labels, vectors)
-    if not len(samples.places("val")):
+    if not len(samples.indices("val")):
         raise TesseraError(
             f"{dataset} has no validation split, so that trials cannot be compared; label pictures of more sources"
         )
@@ -54,17 +54,17 @@ def search_classifier(
 
     metric = metric_of(search, settings.searched)
     plan = Plan(values, train, lambda curves: metric_by_epoch(curves, metric), curves_of, dataset / "SHA256SUMS", made_with)
-    found = run_search(search, plan, settings.searched, kept, sources, seed=seed)
-    write_search(found, search, "classifiers", trials=trials, sheet=sheet, summary=summary, best=best)
+    results = run_search(search, plan, settings.searched, trials_folder, sources, seed=seed)
+    write_search(results, search, "classifiers", trials=trials, sheet=sheet, summary=summary, best=best)
 
 
 def metric_by_epoch(curves: str, metric: str) -> list[float]:
     """Return `metric` on the validation split, after each epoch, of the weights with the lowest loss so far."""
-    found: list[float] = []
+    metrics: list[float] = []
     lowest = float("inf")
     for row in csv.DictReader(io.StringIO(curves)):
         loss = float(row["val_loss"])
         is_best = loss < lowest
         lowest = min(loss, lowest)
-        found.append(float(row[f"val_{metric}"]) if is_best else found[-1])
-    return found
+        metrics.append(float(row[f"val_{metric}"]) if is_best else metrics[-1])
+    return metrics

@@ -116,8 +116,10 @@ class ClassifierSettings(Settings):
     def searched(self) -> Searched:
         """What a search may vary, and what it may seek."""
         reached = {"accuracy": True} if self.classes else {"mae": False}
-        own = ("hidden",) if self.architecture == HEAD else ("architecture", "image_size", "resize", "augmentation")
-        return Searched((*own, "training"), {"loss": False, **reached}, {"loss": LOSS})
+        architecture_settings = (
+            ("hidden",) if self.architecture == HEAD else ("architecture", "image_size", "resize", "augmentation")
+        )
+        return Searched((*architecture_settings, "training"), {"loss": False, **reached}, {"loss": LOSS})
 
     @field_validator("architecture")
     @classmethod
@@ -161,6 +163,6 @@ class ScoreSettings(Settings):
     @field_validator("brackets")
     @classmethod
     def _ascend(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
-        if any(one >= other for one, other in pairwise(edges)):
+        if any(low >= high for low, high in pairwise(edges)):
             raise ValueError("should ascend")
         return edges

@@ -82,11 +82,11 @@ def train_fold(
     """
     samples = read_samples(dataset, settings.labels, vectors)
     of_fold = with_fold(samples, folds, fold)
-    places = of_fold.places("test")
+    indices = of_fold.indices("test")
     rows = pl.DataFrame(schema=types(Predictions))
-    if len(places):
+    if len(indices):
         classifier, _ = _train(of_fold, dataset, weights, trainings, settings, seed=seed, threads=threads, code=code)
-        rows = predict_samples(classifier, samples, places, fold=fold, workers=loaders(threads), batch=settings.training.batch)
+        rows = predict_samples(classifier, samples, indices, fold=fold, workers=loaders(threads), batch=settings.training.batch)
     else:
         tell(f"fold {fold} has no picture that could be predicted: nothing is trained for it; see the log of divide_into_folds")
     write_table(rows, Predictions, predictions)
@@ -115,9 +115,9 @@ def _train(
     network.requires_grad_(False)
     if description.classes:
         torch.set_num_threads(threads)
-        places = samples.places("val")
-        logits = logits_of(network, samples, places, description, loaders(threads), settings.training.batch)
-        temperature = temperature_of(logits, samples.targets[places])
+        indices = samples.indices("val")
+        logits = logits_of(network, samples, indices, description, loaders(threads), settings.training.batch)
+        temperature = temperature_of(logits, samples.targets[indices])
         description = description.model_copy(update={"temperature": temperature})
         tell(f"temperature {temperature:.4g}")
     return Classifier(description, network), run

@@ -82,7 +82,7 @@ def fit(
     loader = Loader(samples, description.preparation, workers, augmentation, seed)
     measured = Loader(samples, description.preparation, workers)
     criterion = Criterion(samples, description.classes, training, device)
-    trained, held_out = samples.places("train"), samples.places("val")
+    trained, held_out = samples.indices("train"), samples.indices("val")
     begun, first = time.monotonic(), progress.epoch
     while not progress.finished:
         epoch = progress.epoch
@@ -157,8 +157,8 @@ class Criterion:
 
     def __call__(self, logits: Tensor, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return the sum of the weighted losses of the samples `numbers`, and the sum of their weights."""
-        places = torch.from_numpy(numbers).to(logits.device)
-        targets, weights = self.targets[places], self.weights[places]
+        indices = torch.from_numpy(numbers).to(logits.device)
+        targets, weights = self.targets[indices], self.weights[indices]
         if self.is_of_classes:
             losses = functional.cross_entropy(logits, targets, reduction="none")
         elif self.loss == "cross_entropy":
@@ -183,8 +183,8 @@ def class_weights(samples: Samples, classes: Sequence[str], training: Classifier
     ones = np.ones(len(classes))
     if wanted == "none":
         return ones
-    places = samples.places("train")
-    sums = np.bincount(samples.targets[places], samples.pictures["weight"].to_numpy()[places], len(ones))
+    indices = samples.indices("train")
+    sums = np.bincount(samples.targets[indices], samples.pictures["weight"].to_numpy()[indices], len(ones))
     balanced: np.ndarray = np.divide(sums.sum() / np.count_nonzero(sums), sums, out=ones, where=sums > 0)
     return balanced
 
@@ -220,12 +220,12 @@ def _train_epoch(
 
 @torch.inference_mode()
 def _measure(
-    network: nn.Module, loader: Loader, places: np.ndarray, criterion: Criterion, description: Description, batch: int
+    network: nn.Module, loader: Loader, indices: np.ndarray, criterion: Criterion, description: Description, batch: int
 ) -> tuple[float, float]:
-    """Return the mean loss of the samples `places`, and their accuracy or mean absolute error; NaN if there are none."""
+    """Return the mean loss of the samples `indices`, and their accuracy or mean absolute error; NaN if there are none."""
     network.eval()
     sums: list[Tensor] = []
-    for numbers, values in loader.batches(places, batch):
+    for numbers, values in loader.batches(indices, batch):
         logits = network(as_input(values.to(criterion.weights.device), description))
         sums.append(torch.stack([*criterion(logits, numbers), criterion.reached(logits, numbers)]))
     if not sums:
@@ -233,17 +233,17 @@ def _measure(
     loss, weight, reached = torch.stack(sums).double().sum(0).tolist()
     if not math.isfinite(loss):
         raise TesseraError("the loss of the validation split is not finite; lower `learning_rate` in the `training`")
-    return loss / weight, reached / len(places)
+    return loss / weight, reached / len(indices)
 
 
 def logits_of(
-    network: nn.Module, samples: Samples, places: np.ndarray, description: Description, workers: int, batch: int
+    network: nn.Module, samples: Samples, indices: np.ndarray, description: Description, workers: int, batch: int
 ) -> np.ndarray:
-    """Return the logits of `network` for the samples `places`: float64 (N, outputs)."""
+    """Return the logits of `network` for the samples `indices`: float64 (N, outputs)."""
     network.eval()
     device = next(network.parameters()).device
-    found = [np.empty((0, description.outputs))]
+    logits = [np.empty((0, description.outputs))]
     with torch.inference_mode():
-        for _, values in Loader(samples, description.preparation, workers).batches(places, batch):
-            found.append(network(as_input(values.to(device), description)).double().cpu().numpy())
-    return np.concatenate(found)
+        for _, values in Loader(samples, description.preparation, workers).batches(indices, batch):
+            logits.append(network(as_input(values.to(device), description)).double().cpu().numpy())
+    return np.concatenate(logits)

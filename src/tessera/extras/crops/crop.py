@@ -34,7 +34,7 @@ ROWS = "rows.json"  # file in the store, beside the crops of a source
 DIGITS = 6  # decimals of the sharpness
 
 
-class Found(NamedTuple):
+class Region(NamedTuple):
     """A region that a step found in a picture: its box in pixels of the frame, and its confidence."""
 
     box: Box
@@ -68,7 +68,7 @@ class Picture:
     crops: list[dict[str, Any]] = field(default_factory=list)  # rows of `tables.Crops`
 
 
-class Finder:
+class StepDetector:
     """What finds the regions of a step. A detector is loaded when it is needed first."""
 
     def __init__(self, settings: CropStepSettings, weights: Path | None, expected: Path | str) -> None:
@@ -77,15 +77,15 @@ class Finder:
         self._weights = weights
         self._expected = expected
 
-    def find(self, pieces: Sequence[Piece]) -> list[list[Found]]:
+    def find(self, pieces: Sequence[Piece]) -> list[list[Region]]:
         """Return what is found in each of `pieces`, the most confident first, and of several of these the leftmost."""
         if not pieces:
             return []
-        found = self._drawn(pieces) if self._detector is None else self._detected(pieces, self._detector)
-        return [sorted(each, key=lambda region: (-region.confidence, region.box)) for each in found]
+        regions = self._drawn(pieces) if self._detector is None else self._detected(pieces, self._detector)
+        return [sorted(each, key=lambda region: (-region.confidence, region.box)) for each in regions]
 
     @cached_property
-    def made_by(self) -> list[Any]:
+    def cache_key(self) -> list[Any]:
         """Everything that its results depend on besides the pictures: values for a digest."""
         return [
             self._weights and sha256_file(self._weights),
@@ -104,29 +104,29 @@ class Finder:
             )
         return detector
 
-    def _detected(self, pieces: Sequence[Piece], detector: Detector) -> Iterator[list[Found]]:
+    def _detected(self, pieces: Sequence[Piece], detector: Detector) -> Iterator[list[Region]]:
         labels = self.settings.labels
         for piece, regions in zip(pieces, detector.predict(piece.image for piece in pieces), strict=True):
             x, y = piece.box[:2]
             shift = np.array([x, y, x, y])
             yield [
                 # Two decimals as in the tables of detections: the last digits depend on the machine.
-                Found(tuple((np.round(region.box, 2) + shift).tolist()), round(region.score, 4))
+                Region(tuple((np.round(region.box, 2) + shift).tolist()), round(region.score, 4))
                 for region in regions
                 if not labels or region.label in labels
             ]
 
-    def _drawn(self, pieces: Sequence[Piece]) -> list[list[Found]]:
-        found: list[list[Found]] = [[] for _ in pieces]
-        of_frame: dict[str, dict[Rectangle, tuple[Piece, list[Found]]]] = defaultdict(dict)
-        for piece, own in zip(pieces, found, strict=True):
-            of_frame[piece.frame.row["key"]].setdefault(piece.box, (piece, own))
+    def _drawn(self, pieces: Sequence[Piece]) -> list[list[Region]]:
+        regions: list[list[Region]] = [[] for _ in pieces]
+        of_frame: dict[str, dict[Rectangle, tuple[Piece, list[Region]]]] = defaultdict(dict)
+        for piece, of_piece in zip(pieces, regions, strict=True):
+            of_frame[piece.frame.row["key"]].setdefault(piece.box, (piece, of_piece))
         for parents in of_frame.values():
             drawn = next(iter(parents.values()))[0].frame.drawn
             for box in (box for label in self.settings.labels for box in drawn.get(label, ())):
                 if (parent := holder(box, parents)) is not None:
-                    parents[parent][1].append(Found(box, 1.0))
-        return found
+                    parents[parent][1].append(Region(box, 1.0))
+        return regions
 
 
 def crop_frames(
@@ -138,7 +138,7 @@ def crop_frames(
     settings: CropSettings,
     suffix: str,
     quality: int,
-    kept: Path,
+    cache: Path,
     *,
     code: str,
     threads: int,
@@ -159,7 +159,7 @@ def crop_frames(
     `ledger` gets one row for each region that a step found, with the key of the crop, and one row for each frame in which the
     first step found none. A row that is `ok` is a crop. It has a remark if the next step found nothing in it.
 
-    The crops of a source are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on,
+    The crops of a source are kept in the `Store` in the folder `cache`, under a digest of everything that they depend on,
     including `code`, and linked from there. The detectors are loaded only if some are missing there. If a frame of a source
     failed, its crops are made again in the next run. `threads` threads read, hash and write; they change no byte.
     """
@@ -171,36 +171,36 @@ def crop_frames(
     from tessera.records.tables.table import read_table, read_tables, types, write_table
 
     drawn = _regions(read_tables(list(labels), Annotations))
-    finders = [Finder(*each) for each in zip(settings.steps, weights, expected, strict=True)]
+    detectors = [StepDetector(*each) for each in zip(settings.steps, weights, expected, strict=True)]
     rows: list[dict[str, Any]] = []
     pictures.mkdir()
 
     def cut(sampled: Sequence[dict[str, Any]], folder: Path, made: Ledger) -> None:
         reading = ahead(pool, lambda row: _read(images, row), sampled, 2 * threads)
         read = progress(_readable(reading, drawn, made), len(sampled), f"frames of {sampled[0]['source']!r}")
-        found = list(_cut(read, finders, folder, suffix, quality, pool, made))
-        (folder / ROWS).write_text(json.dumps(found), encoding="utf-8")
+        crops = list(_cut(read, detectors, folder, suffix, quality, pool, made))
+        (folder / ROWS).write_text(json.dumps(crops), encoding="utf-8")
 
-    with stored_items(kept, "sources", ledger) as (_, stored), ThreadPoolExecutor(threads) as pool:
-        for _, own in read_table(frames, Frames).group_by("source", maintain_order=True):
-            sampled = own.to_dicts()
+    with stored_items(cache, "sources", ledger) as (_, stored), ThreadPoolExecutor(threads) as pool:
+        for _, of_source in read_table(frames, Frames).group_by("source", maintain_order=True):
+            sampled = of_source.to_dicts()
             known = [[row, drawn.get(row["key"], {}), sha256_if_readable(images / row["file"])] for row in sampled]
-            name = digest([[finder.made_by for finder in finders], suffix, quality, code, known])
+            name = digest([[detector.cache_key for detector in detectors], suffix, quality, code, known])
             item = stored(name, partial(cut, sampled))
-            found = json.loads((item / ROWS).read_text(encoding="utf-8"))
-            for row in found:
+            crops = json.loads((item / ROWS).read_text(encoding="utf-8"))
+            for row in crops:
                 link_or_copy(item / row["file"], pictures / row["file"])
-            rows += found
+            rows += crops
     write_table(pl.DataFrame(rows, schema=types(Crops)), Crops, table)
 
 
 def _regions(annotations: "pl.DataFrame") -> dict[str, dict[str, list[Box]]]:
     """Return the boxes of `annotations` (`tables.Annotations`), by key and by label."""
-    found: dict[str, dict[str, list[Box]]] = {}
+    regions: dict[str, dict[str, list[Box]]] = {}
     columns = "key", "label", "x0", "y0", "x1", "y1"
     for key, label, *box in annotations.filter(~annotations["crowd"]).sort("key", "number").select(columns).iter_rows():
-        found.setdefault(key, {}).setdefault(label, []).append(tuple(box))
-    return found
+        regions.setdefault(key, {}).setdefault(label, []).append(tuple(box))
+    return regions
 
 
 def _read(images: Path, row: Mapping[str, Any]) -> np.ndarray:
@@ -211,23 +211,23 @@ def _read(images: Path, row: Mapping[str, Any]) -> np.ndarray:
     return image
 
 
-def _readable(reading: Iterable[Any], drawn: Mapping[str, Mapping[str, Sequence[Box]]], book: Ledger) -> Iterator[Picture]:
-    """Yield the frames that can be read; of others, `book` gets a row."""
+def _readable(reading: Iterable[Any], drawn: Mapping[str, Mapping[str, Sequence[Box]]], ledger: Ledger) -> Iterator[Picture]:
+    """Yield the frames that can be read; of others, `ledger` gets a row."""
     for row, image in reading:
         try:
             yield Picture(row, image.result(), drawn.get(row["key"], {}))
         except Failed as error:
-            book.row(row["key"], "failed", error.reason, error.detail)
+            ledger.row(row["key"], "failed", error.reason, error.detail)
 
 
 def _cut(
     frames: Iterable[Picture],
-    finders: Sequence[Finder],
+    detectors: Sequence[StepDetector],
     folder: Path,
     suffix: str,
     quality: int,
     pool: ThreadPoolExecutor,
-    book: Ledger,
+    ledger: Ledger,
 ) -> Iterator[dict[str, Any]]:
     """Write the crops of `frames` to `folder`, and yield their rows of `tables.Crops`."""
 
@@ -237,24 +237,24 @@ def _cut(
         return {**piece[1], "phash": scaled_hash(image), "sharpness": round(sharpness(luma(image)), DIGITS)}
 
     # So many frames are held in memory, that a batch of the detectors is full.
-    count = max(finder.settings.batch for finder in finders)
+    count = max(detector.settings.batch for detector in detectors)
     waiting = iter(frames)
     while together := list(islice(waiting, count)):
-        cut = _crops(together, finders, suffix)
+        cut = _crops(together, detectors, suffix)
         for frame in together:
             for key, outcome in frame.outcomes.items():
-                book.row(key, **outcome)  # type: ignore[arg-type]
+                ledger.row(key, **outcome)  # type: ignore[arg-type]
         yield from pool.map(store, cut)
 
 
-def _crops(frames: Sequence[Picture], finders: Sequence[Finder], suffix: str) -> list[tuple[Piece, dict[str, Any]]]:
+def _crops(frames: Sequence[Picture], detectors: Sequence[StepDetector], suffix: str) -> list[tuple[Piece, dict[str, Any]]]:
     """Return the crops of `frames`, by frame, each with its row of `tables.Crops` but for what its pixels decide."""
-    found: dict[str, list[tuple[Piece, dict[str, Any]]]] = {frame.row["key"]: [] for frame in frames}
+    crops: dict[str, list[tuple[Piece, dict[str, Any]]]] = {frame.row["key"]: [] for frame in frames}
     parents = [Piece(frame.row["key"], frame, (0, 0, frame.row["width"], frame.row["height"]), {}) for frame in frames]
-    for finder in finders:
-        step = finder.settings
+    for detector in detectors:
+        step = detector.settings
         pieces: list[Piece] = []
-        for parent, regions in zip(parents, finder.find(parents), strict=True):
+        for parent, regions in zip(parents, detector.find(parents), strict=True):
             if not regions:
                 _note_nothing(parent, step.name)
             taken: list[Rectangle] = []
@@ -270,9 +270,9 @@ def _crops(frames: Sequence[Picture], finders: Sequence[Finder], suffix: str) ->
                 frame.outcomes[key] = {"status": "ok", "reason": remark, "detail": ""}
                 piece = Piece(key, frame, box, frame.outcomes[key])
                 pieces.append(piece)
-                found[frame.row["key"]].append((piece, _row(piece, parent, step.name, region, suffix)))
+                crops[frame.row["key"]].append((piece, _row(piece, parent, step.name, region, suffix)))
         parents = pieces
-    return [each for pieces in found.values() for each in pieces]
+    return [each for pieces in crops.values() for each in pieces]
 
 
 def _note_nothing(parent: Piece, step: str) -> None:
@@ -284,7 +284,7 @@ def _note_nothing(parent: Piece, step: str) -> None:
         parent.frame.outcomes[parent.key] = {"status": "dropped", "reason": reason, "detail": ""}
 
 
-def _row(piece: Piece, parent: Piece, step: str, region: Found, suffix: str) -> dict[str, Any]:
+def _row(piece: Piece, parent: Piece, step: str, region: Region, suffix: str) -> dict[str, Any]:
     x0, y0, x1, y1 = piece.box
     frame = piece.frame.row
     return {

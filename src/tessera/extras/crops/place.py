@@ -38,16 +38,16 @@ def crop_key(parent: str, step: str, number: int) -> str:
 
 
 def place(
-    found: Box, parent: Rectangle, frame: tuple[int, int], others: Collection[Rectangle], step: CropStepSettings
+    region: Box, parent: Rectangle, frame: tuple[int, int], others: Collection[Rectangle], step: CropStepSettings
 ) -> Placed:
-    """Return the crop around the box `found`, which lies in the crop or the frame `parent`.
+    """Return the crop around the box `region`, which lies in the crop or the frame `parent`.
 
     All boxes are in pixels of the frame, whose height and width are `frame`. `others` are the crops of this step in the same
     parent so far. The box gets whole pixels. With `step.square`, it becomes a square around its middle, whose side is
     `step.square` times the longer side of the box, and the parts outside the frame are cut off. Raises `Dropped` if the
     crop is smaller than `step.min_side`, larger than the fraction `step.max_area` of its parent, or equal to one of `others`.
     """
-    x0, y0, x1, y1 = clip_box(found, frame[1], frame[0])
+    x0, y0, x1, y1 = clip_box(region, frame[1], frame[0])
     if step.square is not None:
         half = step.square * max(x1 - x0, y1 - y0) / 2
         middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2

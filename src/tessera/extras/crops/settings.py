@@ -72,17 +72,17 @@ def crop_faults(steps: Sequence[CropStepSettings], trained: Collection[str], cla
     """
     faults: list[Message] = []
     for number, step in enumerate(steps):
-        place = f"crops.steps.{number}"
+        path = f"crops.steps.{number}"
         if step.weights == "trained" and step.detector not in trained:
             faults.append(
-                f"`{place}.detector` is {step.detector!r}, which is not trained here: name one of"
+                f"`{path}.detector` is {step.detector!r}, which is not trained here: name one of"
                 f" {', '.join(trained) or 'the detectors, none of which is trained now'}"
             )
         if step.annotations and not classes:
-            faults.append(f"`{place}.annotations` needs labels of frames: set `annotations.frame_labels`")
+            faults.append(f"`{path}.annotations` needs labels of frames: set `annotations.frame_labels`")
         elif step.annotations and (unknown := [label for label in step.labels if label not in classes]):
             faults.append(
-                f"`{place}.labels` names {', '.join(map(repr, unknown))}, which `annotations.classes` does not;"
+                f"`{path}.labels` names {', '.join(map(repr, unknown))}, which `annotations.classes` does not;"
                 f" it has {', '.join(classes)}"
             )
     return faults

@@ -22,13 +22,13 @@ def degrade_frames(
     dataset: str,
     settings: ConceptSettings,
     seed: int,
-    place: Path,
+    final_folder: Path,
     labels: Path,
     degraded: Path,
     ledger: Path,
     threads: int = 1,
 ) -> None:
-    """Write a copy of each chosen frame of a shard at each level to the folder `degraded`, whose final path is `place`.
+    """Write a copy of each chosen frame of a shard at each level to the folder `degraded`, whose final path is `final_folder`.
 
     `frames`: `tables.Frames`; their images are in the folder `pictures`. `sources`: `tables.Sources`. Frames of a source are
     left out if its `use` lists datasets, but not `dataset`; so footage that is not clean can be excluded. All copies are PNG,
@@ -63,14 +63,14 @@ def degrade_frames(
             key = f"{frame['key']}-level{number}"
             file = degraded / f"{key}.png"
             write_image(file, degrade(image, level.steps, generator(seed, f"concepts {dataset}", key)).frames)
-            own = {"key": key, "path": (place / file.name).as_posix(), "sha256": sha256_file(file)}
-            made.append({**shared, **own, "label": level.label, "score": level.score})
+            content = {"key": key, "path": (final_folder / file.name).as_posix(), "sha256": sha256_file(file)}
+            made.append({**shared, **content, "label": level.label, "score": level.score})
         return made
 
     rows: list[dict[str, Any]] = []
     degraded.mkdir()
-    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+    with Ledger(ledger) as entries, ThreadPoolExecutor(threads) as pool:
         for frame, made in ahead(pool, work, progress(chosen.frames, unit="frames"), 2 * threads):
-            with book.item(frame["key"]):
+            with entries.item(frame["key"]):
                 rows += made.result()
     write_table(pl.DataFrame(rows, schema=types(ImageLabels)), ImageLabels, labels)

@@ -51,8 +51,8 @@ def read_addresses(tables: Sequence[Path]) -> dict[str, Address | Failed]:
     `tessera.core.tsv.read_sheet` describes their format; the columns are those of `Address`. Raises `TesseraError` that lists
     every fault of a table with its line, also sources with two kinds of content, which could not become one source.
     """
-    found: dict[str, Address | Failed] = {}
-    places: dict[str, str] = {}
+    addresses: dict[str, Address | Failed] = {}
+    location_of_url: dict[str, str] = {}
     first: dict[str, tuple[Address, str]] = {}
     for table in tables:
         try:
@@ -61,8 +61,8 @@ def read_addresses(tables: Sequence[Path]) -> dict[str, Address | Failed]:
             raise TesseraError(f"{table}: no such table; {FIX}") from None
         faults: list[tuple[int, Message]] = []
         for line, address in sheet.rows:
-            place = f"line {line} of {table}"
-            other, where = first.setdefault(file_name(address.source).casefold(), (address, place))
+            location = f"line {line} of {table}"
+            other, where = first.setdefault(file_name(address.source).casefold(), (address, location))
             if other.source != address.source:
                 faults.append((line, f"source {address.source!r} differs only in case from {other.source!r}, {where}"))
             elif other.content != address.content:
@@ -72,8 +72,8 @@ def read_addresses(tables: Sequence[Path]) -> dict[str, Address | Failed]:
                         f"source {address.source!r} is {other.content} in {where}; name another for {address.content} content",
                     )
                 )
-            same = found.setdefault(address.url, address)
-            before = places.setdefault(address.url, place)
+            same = addresses.setdefault(address.url, address)
+            before = location_of_url.setdefault(address.url, location)
             if isinstance(same, Address) and same != address:
                 said = "; ".join(
                     f"{name}: {getattr(same, name)!r} and {getattr(address, name)!r}"
@@ -81,9 +81,9 @@ def read_addresses(tables: Sequence[Path]) -> dict[str, Address | Failed]:
                     if getattr(same, name) != getattr(address, name)
                 )
                 fix = "keep one, or change the search that found it"
-                found[address.url] = Failed("address with two rows", f"{before} and {place} differ ({said:.500}); {fix}")
+                addresses[address.url] = Failed("address with two rows", f"{before} and {location} differ ({said:.500}); {fix}")
         refuse(table, [*sheet.faults, *faults])
-    return dict(sorted(found.items()))
+    return dict(sorted(addresses.items()))
 
 
 def write_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:

@@ -166,7 +166,7 @@ class Client:
                         raise Failed("file too large", f"more than {most:,} bytes; raise `harvest.max_bytes`, or leave it out")
                     if stated is not None and size < stated and size <= most:
                         raise CutShort("cut short", f"{size:,} of {stated:,} bytes came")
-                    found = Answer(tags, is_whole=stated is not None or answer.chunked)
+                    result = Answer(tags, is_whole=stated is not None or answer.chunked)
             except (OSError, HTTPException, ValueError, NoAnswer) as error:
                 if isinstance(error, OSError) and error.errno in SYSTEMIC:
                     raise
@@ -176,7 +176,7 @@ class Client:
                     raise _fault(error) from None
             if deadline.is_over:
                 raise NoAnswer("too slow", f"it takes more than {self.settings.max_seconds:g} seconds", inf)
-        return found
+        return result
 
     def _hold(self, url: str, wait: float) -> None:
         """Let nobody ask the server of `url` for `wait` seconds."""
@@ -204,29 +204,29 @@ class Client:
         if not self.settings.robots:
             return
         parts, server = urlsplit(url), _server_of(url)
-        place = f"{parts.scheme}://{parts.netloc}/robots.txt"
+        robots_txt = f"{parts.scheme}://{parts.netloc}/robots.txt"
         read, robots = self._robots.get(server, (-inf, NO_RULES))
         if time.monotonic() - read > ROBOTS_AGE:
-            robots = self._read_robots(place)
+            robots = self._read_robots(robots_txt)
             self._robots[server] = time.monotonic(), robots
         if robots.delay > MAX_WAIT:
-            detail = f"{place} asks for {robots.delay:,.0f} seconds between requests, and a run waits for {MAX_WAIT:g}"
+            detail = f"{robots_txt} asks for {robots.delay:,.0f} seconds between requests, and a run waits for {MAX_WAIT:g}"
         elif not robots.allows(f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"):
-            detail = place
+            detail = robots_txt
         else:
             return
         raise Dropped("forbidden by robots.txt", f"{detail}; ask those who run the server")
 
-    def _read_robots(self, place: str) -> Robots:
-        """Return the rules at the address `place`. Raises `NoAnswer` if the server does not say whether there are any."""
+    def _read_robots(self, url: str) -> Robots:
+        """Return the rules at the address `url`. Raises `NoAnswer` if the server does not say whether there are any."""
         file = io.BytesIO()
         try:
-            self._get(place, file, READ, {}, is_robots=True)
+            self._get(url, file, READ, {}, is_robots=True)
         except Refused:
             # By RFC 9309, section 2.3.1.3, a server without this file allows everything.
             return NO_RULES
         except NoAnswer as fault:
-            fault.detail = f"{place}: {fault.detail}"
+            fault.detail = f"{url}: {fault.detail}"
             raise
         return read_robots(file.getvalue(), AGENT.lower())
 
@@ -294,7 +294,7 @@ def _retry_after(headers: Message) -> float:
 def _moment(text: str) -> datetime | None:
     """Return the date `text` of a header, in one of its three forms; None if it is in another."""
     try:
-        found = parsedate_to_datetime(text)
+        moment = parsedate_to_datetime(text)
     except (ValueError, TypeError):
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

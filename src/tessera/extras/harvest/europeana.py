@@ -55,7 +55,7 @@ def search_europeana(queries: Sequence[EuropeanaQuery], settings: ClientSettings
     if not key:
         raise TesseraError(f"the environment has no {KEY}: request a key at https://apis.europeana.eu, and `export {KEY}=…`")
     client = Client(settings)
-    found: list[Address] = []
+    addresses: list[Address] = []
     for query in queries:
         try:
             items = [_address(item, query) for item in _results(query, client, key, api) if item.picture]
@@ -63,10 +63,10 @@ def search_europeana(queries: Sequence[EuropeanaQuery], settings: ClientSettings
             reason = "not as documented" if isinstance(error, ValidationError) else error
             raise TesseraError(f"Europeana's answer to {query.query!r}: {reason}; check the query and {KEY}") from None
         tell(f"{query.query!r}: {counted(len(items), 'pictures')}")
-        found += items
+        addresses += items
     # A picture can be in several records, such as those of both sides of a sheet: the first page is its credit. Records that
     # say different things about it stay several rows, which is a fault of the address.
-    rows = {(each.url, each.rights, each.label): each for each in sorted(found, key=_order, reverse=True)}
+    rows = {(each.url, each.rights, each.label): each for each in sorted(addresses, key=_order, reverse=True)}
     write_rows([rows[key].model_dump() for key in sorted(rows)], list(Address.model_fields), table)
 
 

@@ -56,8 +56,8 @@ def harvest_pictures(
     blocklist_distance: int,
     settings: ClientSettings,
     placeholder_addresses: int | None,
-    kept: Path,
-    place: Path,
+    cache: Path,
+    final_folder: Path,
     general: Path,
     adult: Path,
     sources: Path,
@@ -67,32 +67,32 @@ def harvest_pictures(
 
     A picture becomes `SOURCE/HASH.EXT` in `general` or `adult`; HASH is the sha256 of its address, and EXT follows from its
     content. `pictures.tsv` in each folder has a row for each of its pictures, with the rights and the address; `sources` is a
-    table of the folders SOURCE in the format of the manifest. `place` is the final path of the folder of both.
+    table of the folders SOURCE in the format of the manifest. `final_folder` is the final path of the folder of both.
 
     `ledger` gets one row per address. Nothing is fetched without a statement of rights or, for adult content, of consent and
     verified adults. A picture must not be on the `blocklist` (`sha256`, or perceptual hash within `blocklist_distance` bits),
     and must not be a placeholder: a file that at least `placeholder_addresses` addresses of one host give; None allows all.
 
-    What was fetched is kept in the `Store` in the folder `kept` under the sha256 of its address, and not fetched again. The
+    What was fetched is kept in the `Store` in the folder `cache` under the sha256 of its address, and not fetched again. The
     result does not depend on the order of the addresses, or on how often the job was killed.
 
     Raises `TesseraError` if a table or the blocklist has faults.
     """
     addresses = read_addresses(tables)
     check = partial(_checked, listed=read_blocklist(blocklist), distance=blocklist_distance, denied=settings.x_robots_tag)
-    store = Store(kept, "pictures")
+    store = Store(cache, "pictures")
     allowed = [url for url, address in addresses.items() if isinstance(address, Address) and not missing_rights(address)]
-    found = _take_all(allowed, store, Client(settings), check)
-    placeholders = _placeholders(found, placeholder_addresses or len(found) + 1)
+    outcomes = _take_all(allowed, store, Client(settings), check)
+    placeholders = _placeholders(outcomes, placeholder_addresses or len(outcomes) + 1)
     folders = {"general": general, "adult": adult}
     used: list[tuple[Address, dict[str, Any]]] = []
-    with Ledger(ledger) as book:
+    with Ledger(ledger) as entries:
         for url, address in addresses.items():
-            with book.item(url):
+            with entries.item(url):
                 if isinstance(address, Failed):
                     raise address
                 check_rights(address)
-                picture = found[url]
+                picture = outcomes[url]
                 if isinstance(picture, Exception):
                     raise picture
                 if url in placeholders:
@@ -105,7 +105,7 @@ def harvest_pictures(
             (folder / row["path"]).parent.mkdir(exist_ok=True)
             link_or_copy(store.item(_name_of(row["url"])) / PICTURE, folder / row["path"])
         write_rows(rows, COLUMNS, folder / TABLE)
-    write_rows(_sources([address for address, _ in used], place), SOURCE_COLUMNS, sources)
+    write_rows(_sources([address for address, _ in used], final_folder), SOURCE_COLUMNS, sources)
     store.keep({_name_of(address.url) for address, _ in used})
 
 
@@ -118,7 +118,7 @@ def _take_all(urls: Sequence[str], store: Store, client: Client, check: Check) -
     for url in urls:
         hosts[host_of(url)].append(url)
     results: SimpleQueue[tuple[str, Picture | Exception]] = SimpleQueue()
-    found: dict[str, Picture | Exception] = {}
+    outcomes: dict[str, Picture | Exception] = {}
     with ThreadPoolExecutor(client.settings.hosts) as pool:
         for same in hosts.values():
             pool.submit(_take_from_host, same, store, client, check, results)
@@ -127,16 +127,16 @@ def _take_all(urls: Sequence[str], store: Store, client: Client, check: Check) -
                 url, outcome = results.get()
                 if isinstance(outcome, MemoryError) or (isinstance(outcome, OSError) and outcome.errno in SYSTEMIC):
                     raise outcome
-                found[url] = outcome
+                outcomes[url] = outcome
         finally:
             client.stopped.set()
-    return found
+    return outcomes
 
 
-def _placeholders(found: Mapping[str, Picture | Exception], least: int) -> dict[str, str]:
+def _placeholders(outcomes: Mapping[str, Picture | Exception], least: int) -> dict[str, str]:
     """Return the addresses whose host gives the same file for at least `least` of them, each with a sentence about it."""
     same: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for url, picture in found.items():
+    for url, picture in outcomes.items():
         if isinstance(picture, Picture):
             same[host_of(url), picture.sha256].append(url)
     groups = {key: sorted(urls) for key, urls in sorted(same.items()) if len(urls) >= least}
@@ -206,8 +206,8 @@ def _path_of(address: Address, picture: Picture) -> str:
     return f"{file_name(address.source)}/{_name_of(address.url)}{picture.suffix}"
 
 
-def _sources(addresses: Sequence[Address], place: Path) -> list[dict[str, str]]:
-    """Return a row of a manifest for each source of `addresses`; its folder lies in that of its content in `place`."""
+def _sources(addresses: Sequence[Address], folder: Path) -> list[dict[str, str]]:
+    """Return a row of a manifest for each source of `addresses`; its folder lies in that of its content in `folder`."""
     rows = []
     for name in sorted({address.source for address in addresses}):
         same = [address for address in addresses if address.source == name]
@@ -216,5 +216,5 @@ def _sources(addresses: Sequence[Address], place: Path) -> list[dict[str, str]]:
             column: "; ".join(sorted({getattr(address, column) for address in same} - {""}))
             for column in ("rights", "consent", "adults_verified")
         }
-        rows.append({"source": name, "path": (place / content / file_name(name)).as_posix(), "content": content, **stated})
+        rows.append({"source": name, "path": (folder / content / file_name(name)).as_posix(), "content": content, **stated})
     return rows

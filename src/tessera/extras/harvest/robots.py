@@ -53,19 +53,19 @@ def read_robots(content: bytes, agent: str) -> Robots:
     delays: dict[str, float] = {}
     named: list[str] = []
     is_complete = True  # whether the next line that names a robot begins a group
-    for found in filter(None, map(LINE.match, lines)):
-        value = found["value"].strip()
-        if found["agent"]:
+    for match in filter(None, map(LINE.match, lines)):
+        value = match["value"].strip()
+        if match["agent"]:
             named = [*([] if is_complete else named), _token(value)]
             rules.setdefault(named[-1], [])
             is_complete = False
-        elif found["delay"]:
+        elif match["delay"]:
             seconds = float(number[0]) if (number := SECONDS.match(value)) else 0.0
             delays.update({name: max(seconds, delays.get(name, 0.0)) for name in named})
         else:
             is_complete = True
             for name in named if value else []:
-                rules[name].append(_rule(value, allows=bool(found["allow"])))
+                rules[name].append(_rule(value, allows=bool(match["allow"])))
     name = agent if agent in rules else "*"
     return Robots(tuple(rules.get(name, [])), delays.get(name, 0.0))
 
@@ -88,9 +88,9 @@ def opt_out(tags: Iterable[str], agent: str, counted: Collection[str]) -> str:
 
 
 def _token(value: bytes) -> str:
-    found = TOKEN.match(value.lower())
-    assert found is not None
-    return found[0].decode()
+    match = TOKEN.match(value.lower())
+    assert match is not None
+    return match[0].decode()
 
 
 def _rule(pattern: bytes, *, allows: bool) -> Rule:

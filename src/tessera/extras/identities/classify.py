@@ -15,7 +15,7 @@ class Group(NamedTuple):
 
     identity: str
     appearance: str
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
 
 
 class Found(NamedTuple):
@@ -36,18 +36,18 @@ def classify(vectors: np.ndarray, references: np.ndarray, groups: Sequence[Group
     for start in range(0, len(vectors), BLOCK):
         part = all_cosines(vectors[start : start + BLOCK], references)
         for number, group in enumerate(groups):
-            similar[start : start + BLOCK, number] = part[:, list(group.places)].mean(axis=1)
+            similar[start : start + BLOCK, number] = part[:, list(group.indices)].mean(axis=1)
     nearest = similar.argmax(axis=1)
     names = sorted({group.identity for group in groups})
     owner = np.array([names.index(group.identity) for group in groups])
     best = similar[np.arange(len(vectors)), nearest]
-    rivals = np.where(owner[None, :] == owner[nearest][:, None], FAR, similar).max(axis=1, initial=FAR)
-    return Found(nearest, best, margin_fraction(best, rivals))
+    best_of_others = np.where(owner[None, :] == owner[nearest][:, None], FAR, similar).max(axis=1, initial=FAR)
+    return Found(nearest, best, margin_fraction(best, best_of_others))
 
 
-def margin_fraction(own: np.ndarray, rival: np.ndarray) -> np.ndarray:
-    """Return how far the cosines `own` lie from `rival` towards 1, as a fraction from 0 to 1: float64 (N,)."""
+def margin_fraction(similar: np.ndarray, rival: np.ndarray) -> np.ndarray:
+    """Return how far the cosines `similar` lie from `rival` towards 1, as a fraction from 0 to 1: float64 (N,)."""
     rival = np.maximum(rival, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found: np.ndarray = np.nan_to_num(np.clip((own - rival) / (1 - rival), 0, 1), nan=0.0)
-    return found
+        fraction: np.ndarray = np.nan_to_num(np.clip((similar - rival) / (1 - rival), 0, 1), nan=0.0)
+    return fraction

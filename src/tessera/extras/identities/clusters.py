@@ -63,10 +63,10 @@ def merge_clusters(labels: np.ndarray, counts: np.ndarray, least: float) -> np.n
 
 def summed(counts: np.ndarray, joined: np.ndarray) -> np.ndarray:
     """Return `counts`, int32 (N, C), of the clusters that got the new numbers `joined`, int64 (C,)."""
-    found = np.zeros((len(counts), int(joined.max()) + 1), np.int32)
+    sums = np.zeros((len(counts), int(joined.max()) + 1), np.int32)
     for old, new in enumerate(joined.tolist()):
-        found[:, new] += counts[:, old]
-    return found
+        sums[:, new] += counts[:, old]
+    return sums
 
 
 def join_noise(labels: np.ndarray, counts: np.ndarray, settings: ClusterSettings) -> np.ndarray:
@@ -80,8 +80,8 @@ def join_noise(labels: np.ndarray, counts: np.ndarray, settings: ClusterSettings
     # The largest share and, of equals, the larger count, then the first cluster.
     order = np.lexsort((np.broadcast_to(-np.arange(len(sizes)), rates.shape), counts[noise], rates), axis=1)
     nearest = order[:, -1] if len(noise) else np.empty(0, np.int64)
-    own = np.arange(len(noise))
-    fits = (rates[own, nearest] >= settings.rate) | (counts[noise][own, nearest] >= settings.count)
+    rows = np.arange(len(noise))
+    fits = (rates[rows, nearest] >= settings.rate) | (counts[noise][rows, nearest] >= settings.count)
     labels = labels.copy()
     labels[noise[fits]] = nearest[fits]
     return labels
@@ -94,10 +94,10 @@ def drop_unlike(labels: np.ndarray, counts: np.ndarray, settings: ClusterSetting
     """
     sizes = np.bincount(labels[labels != NONE], minlength=counts.shape[1])
     members = np.flatnonzero(labels != NONE)
-    own = counts[members, labels[members]]
-    stays = (own >= settings.rate * (sizes[labels[members]] - 1)) | (own >= settings.count)
+    alike = counts[members, labels[members]]
+    is_member = (alike >= settings.rate * (sizes[labels[members]] - 1)) | (alike >= settings.count)
     labels = labels.copy()
-    labels[members[~stays]] = NONE
+    labels[members[~is_member]] = NONE
     left = np.bincount(labels[labels != NONE], minlength=len(sizes))
     labels[(labels != NONE) & (left < settings.members)[labels]] = NONE
     return numbered(labels)
@@ -106,9 +106,9 @@ def drop_unlike(labels: np.ndarray, counts: np.ndarray, settings: ClusterSetting
 def _with_medoids(vectors: np.ndarray, labels: np.ndarray) -> Clusters:
     """Return the clusters `labels` with the member of each that has the largest mean cosine with it, the first of equals."""
     number = int(labels.max(initial=NONE)) + 1
-    places = [np.flatnonzero(labels == each) for each in range(number)]
+    members = [np.flatnonzero(labels == each) for each in range(number)]
     # Not products of matrices, whose rounding depends on the threads.
-    means = [vectors[own].astype(np.float64).mean(axis=0) for own in places]
+    means = [vectors[own].astype(np.float64).mean(axis=0) for own in members]
     own, rival = np.full(len(labels), FAR), np.full(len(labels), FAR)
     for each, mean in enumerate(means):
         for start in range(0, len(labels), 4096):
@@ -117,6 +117,6 @@ def _with_medoids(vectors: np.ndarray, labels: np.ndarray) -> Clusters:
             is_own = labels[part] == each
             own[part][is_own] = similar[is_own]
             rival[part][~is_own] = np.maximum(rival[part][~is_own], similar[~is_own])
-    medoids = np.array([each[np.argmax(own[each])] for each in places], np.int64)
+    medoids = np.array([each[np.argmax(own[each])] for each in members], np.int64)
     certainty = np.where(labels == NONE, 0.0, margin_fraction(own, rival))
     return Clusters(labels, certainty, medoids)

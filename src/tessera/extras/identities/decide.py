@@ -20,9 +20,9 @@ SHOWN = 10  # lost decisions that are listed
 
 
 def decide_identities(
-    found: Path, crops: Sequence[Path], decisions: Sequence[IdentityDecision], *, table: Path, ledger: Path
+    identities: Path, crops: Sequence[Path], decisions: Sequence[IdentityDecision], *, table: Path, ledger: Path
 ) -> None:
-    """Write the identities `found` (`tables.Identities`) with `decisions` applied to `table`.
+    """Write `identities` (`tables.Identities`) with `decisions` applied to `table`.
 
     `move` and a rejected crop concern one crop, and go before what is decided about its cluster. Everything else concerns all
     crops of a cluster or an identity. The name of a cluster that is gone stands for the cluster that its medoid is in now,
@@ -30,7 +30,7 @@ def decide_identities(
     `find_crops`, for which `crops` (`tables.Crops`) are needed. Of several decisions on one crop, the last counts.
     `ledger` gets one row per decision; one that matches nothing is dropped.
     """
-    rows = {row["key"]: row for row in read_table(found, Identities).iter_rows(named=True)}
+    rows = {row["key"]: row for row in read_table(identities, Identities).iter_rows(named=True)}
     present = {row["identity"] for row in rows.values()} - {""}
     medoids = {cluster_name(key): row["cluster"] for key, row in rows.items() if row["cluster"]}
     placed, nowhere = find_crops((each.target for each in decisions), boxes_of(crops, rows))
@@ -44,14 +44,14 @@ def decide_identities(
     lost: dict[str, str] = dict(nowhere)
     followed: dict[str, str] = {}  # what was decided about a former name of a cluster, by its name now
     for each in decisions:
-        own = each.target
-        if own in rows or own in present or own in nowhere:
+        target = each.target
+        if target in rows or target in present or target in nowhere:
             continue
-        now = medoids.get(own, "")
+        now = medoids.get(target, "")
         if now and now not in targets and now not in followed and each.action != "move":
-            followed[now] = own
-        elif each.action == "move" or own not in made:
-            lost[own] = f"its cluster is now {now}, which another decision names" if now else "nothing has this name now"
+            followed[now] = target
+        elif each.action == "move" or target not in made:
+            lost[target] = f"its cluster is now {now}, which another decision names" if now else "nothing has this name now"
     for each in decisions:
         if each.target in nowhere:
             continue
@@ -74,20 +74,20 @@ def decide_identities(
         if name != row["identity"] or (key in moved and key not in lost):
             appearance = row["appearance"] if name and key not in moved else ""
             row |= {"identity": name, "appearance": appearance, "origin": "decision", "certainty": 1.0}
-    with Ledger(ledger) as book:
+    with Ledger(ledger) as entries:
         for target, each in zip(stated, decisions, strict=True):
-            with book.item(target):
+            with entries.item(target):
                 if each.target in lost:
                     raise Dropped("matches nothing", f"{each.action}: {lost[each.target]}; correct it or remove it")
     if lost:
         listed = "; ".join(shortened([f"{target}: {why}" for target, why in lost.items()], SHOWN))
         tell(f"warning: {counted(len(lost), 'decisions')} about identities match nothing: {listed}")
-    write_table(pl.DataFrame(list(rows.values()), schema=read_table(found, Identities).schema), Identities, table)
+    write_table(pl.DataFrame(list(rows.values()), schema=read_table(identities, Identities).schema), Identities, table)
 
 
 def boxes_of(crops: Sequence[Path], keys: Collection[str]) -> dict[str, Box]:
     """Return the boxes of those of `crops` (`tables.Crops`) that have these `keys`, in pixels of their frames, by the key."""
     if not crops:
         return {}
-    found = read_tables(list(crops), Crops).filter(pl.col("key").is_in(list(keys)))
-    return {key: (x0, y0, x1, y1) for key, x0, y0, x1, y1 in found.select("key", "x0", "y0", "x1", "y1").iter_rows()}
+    chosen = read_tables(list(crops), Crops).filter(pl.col("key").is_in(list(keys)))
+    return {key: (x0, y0, x1, y1) for key, x0, y0, x1, y1 in chosen.select("key", "x0", "y0", "x1", "y1").iter_rows()}

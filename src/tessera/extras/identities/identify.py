@@ -70,15 +70,15 @@ def identify_crops(
         raise TesseraError(f"vectors have {sorted(lengths)} numbers; delete the folder results/embeddings and run again")
     _by_references(rows, known, pictured, settings.references)
     _by_clusters(rows, known, settings)
-    with Ledger(ledger) as book:
+    with Ledger(ledger) as entries:
         origins = {row["key"]: row["origin"] for row in rows}
         for key in listed["key"]:
             if why := left_out.get(key):
-                book.row(key, "failed" if isinstance(why, Failed) else "dropped", why.reason, why.detail)
+                entries.row(key, "failed" if isinstance(why, Failed) else "dropped", why.reason, why.detail)
             elif origins[key] == "noise":
-                book.row(key, "dropped", "noise", "it is like no cluster, or like the references of noise")
+                entries.row(key, "dropped", "noise", "it is like no cluster, or like the references of noise")
             else:
-                book.row(key, "ok")
+                entries.row(key, "ok")
     write_table(pl.DataFrame(rows, schema=types(Identities)), Identities, table)
     names = {row["identity"] for row in rows} - {""}
     tell(f"{counted(len(names), 'names')} of {counted(len(rows), 'crops')}")
@@ -89,16 +89,16 @@ def read_vectors(tables: Sequence[Path], keys: Sequence[str] | None) -> dict[str
 
     Vectors of length 0, which have no direction, are left out. One table is held at a time beside the result.
     """
-    found: dict[str, np.ndarray] = {}
+    vectors_by_key: dict[str, np.ndarray] = {}
     for path in tables:
-        own = read_table(path, Embeddings)
-        own = own if keys is None else own.filter(pl.col("key").is_in(keys))
-        for lengths, part in own.group_by(pl.col("vector").list.len(), maintain_order=True):
+        rows = read_table(path, Embeddings)
+        rows = rows if keys is None else rows.filter(pl.col("key").is_in(keys))
+        for lengths, part in rows.group_by(pl.col("vector").list.len(), maintain_order=True):
             numbers = part["vector"].list.to_array(int(str(lengths[0]))).to_numpy()
             is_usable = np.any(numbers != 0, axis=1)
             small = l2_normalise(numbers[is_usable])
-            found |= dict(zip(part["key"].filter(pl.Series(is_usable)).to_list(), small, strict=True))
-    return found
+            vectors_by_key |= dict(zip(part["key"].filter(pl.Series(is_usable)).to_list(), small, strict=True))
+    return vectors_by_key
 
 
 def _by_references(
@@ -113,8 +113,8 @@ def _by_references(
     keys = sorted(pictured, key=lambda key: (reference_of(key).identity, reference_of(key).appearance, key))
     parts = [(reference_of(key).identity, reference_of(key).appearance) for key in keys]
     groups = [
-        Group(part[0], part[1], tuple(place for place, _ in own))
-        for part, own in groupby(enumerate(parts), key=lambda each: each[1])
+        Group(part[0], part[1], tuple(index for index, _ in members))
+        for part, members in groupby(enumerate(parts), key=lambda each: each[1])
     ]
     vectors = [pictured[key] for key in keys]
     _decide(rows, known, vectors, groups, settings)
@@ -132,8 +132,8 @@ def _decide(
     settings: ReferenceSettings,
 ) -> None:
     """Decide those of `rows` that are like the pictures of one of `groups`, places in `references`."""
-    found: Found = classify(np.stack([known[row["key"]] for row in rows]), np.stack(references), groups)
-    for row, number, similarity, certainty in zip(rows, *map(np.ndarray.tolist, found), strict=True):
+    decided: Found = classify(np.stack([known[row["key"]] for row in rows]), np.stack(references), groups)
+    for row, number, similarity, certainty in zip(rows, *map(np.ndarray.tolist, decided), strict=True):
         if similarity >= settings.similarity and certainty >= settings.certainty:
             group = groups[number]
             row |= {"cluster": "", "identity": group.identity, "appearance": group.appearance, "certainty": certainty}
@@ -150,10 +150,10 @@ def _add_crops(
     """Add the `count` most certain of the decided `rows` of each identity and appearance to `references` and `groups`."""
     for number, group in enumerate(groups):
         is_own = {"origin": "reference", "identity": group.identity, "appearance": group.appearance}
-        own = sorted((row for row in rows if is_own.items() <= row.items()), key=lambda row: (-row["certainty"], row["key"]))
-        places = range(len(references), len(references) + len(own[:count]))
-        references += [known[row["key"]] for row in own[:count]]
-        groups[number] = group._replace(places=(*group.places, *places))
+        crops = sorted((row for row in rows if is_own.items() <= row.items()), key=lambda row: (-row["certainty"], row["key"]))
+        indices = range(len(references), len(references) + len(crops[:count]))
+        references += [known[row["key"]] for row in crops[:count]]
+        groups[number] = group._replace(indices=(*group.indices, *indices))
 
 
 def _by_clusters(rows: Sequence[dict[str, Any]], known: Mapping[str, np.ndarray], settings: IdentitySettings) -> None:
@@ -162,10 +162,10 @@ def _by_clusters(rows: Sequence[dict[str, Any]], known: Mapping[str, np.ndarray]
     for row in rows:
         if "origin" not in row:
             rest.setdefault(row["series"], []).append(row)
-    for _, own in sorted(rest.items()):
-        found = find_clusters(np.stack([known[row["key"]] for row in own]), settings.clusters)
-        names = [cluster_name(own[place]["key"]) for place in found.medoids.tolist()]
-        for row, label, certainty in zip(own, found.labels.tolist(), found.certainty.tolist(), strict=True):
+    for _, of_series in sorted(rest.items()):
+        clusters = find_clusters(np.stack([known[row["key"]] for row in of_series]), settings.clusters)
+        names = [cluster_name(of_series[index]["key"]) for index in clusters.medoids.tolist()]
+        for row, label, certainty in zip(of_series, clusters.labels.tolist(), clusters.certainty.tolist(), strict=True):
             name = "" if label == NONE else names[label]
             row |= {"cluster": name, "identity": name, "appearance": "", "certainty": certainty}
             row["origin"] = "cluster" if name else "noise"

@@ -95,15 +95,15 @@ def probabilities(folders: Sequence[str], weight: Callable[[Node], float]) -> di
         if node:
             inside.setdefault(node[:-1], []).append(node)
     filled = {tuple(folder.split("/")) if folder else () for folder in folders}
-    found: dict[str, float] = {}
+    shares: dict[str, float] = {}
     reached: dict[Node, float] = {(): 1.0}
     for node in nodes:  # a folder comes before those in it
         entries = {each: weight(each) for each in inside.get(node, [])}
         total = sum(entries.values()) + (weight(node) if node in filled else 0)
-        reached |= {each: reached[node] * own / total for each, own in entries.items()}
+        reached |= {each: reached[node] * entry_weight / total for each, entry_weight in entries.items()}
         if node in filled:
-            found["/".join(node)] = reached[node] * weight(node) / total
-    return found
+            shares["/".join(node)] = reached[node] * weight(node) / total
+    return shares
 
 
 def multiplies(probability: Mapping[str, float], counts: Mapping[str, int], settings: ArrangementSettings) -> dict[str, float]:
@@ -114,10 +114,10 @@ def multiplies(probability: Mapping[str, float], counts: Mapping[str, int], sett
     each = {folder: share / counts[folder] for folder, share in probability.items()}
     least = min(each.values())
     # Six digits are enough for any share, and hide the errors of floats.
-    wanted = {folder: float(f"{own / least * settings.min_multiply:.6g}") for folder, own in each.items()}
+    wanted = {folder: float(f"{share / least * settings.min_multiply:.6g}") for folder, share in each.items()}
     if settings.repeats == "integer":
-        wanted = {folder: float(round(own)) for folder, own in wanted.items()}
-    return {folder: min(own, settings.max_multiply) for folder, own in wanted.items()}
+        wanted = {folder: float(round(repeats)) for folder, repeats in wanted.items()}
+    return {folder: min(repeats, settings.max_multiply) for folder, repeats in wanted.items()}
 
 
 def balance(

@@ -78,12 +78,12 @@ def caption_set(
         written = _written(settings.files, frames, sources)
         faults = written.faults
         # A table says more surely what is meant.
-        own = {key: text for key, text in written.texts.items() if key in set(keys) and key not in texts}
+        from_files = {key: text for key, text in written.texts.items() if key in set(keys) and key not in texts}
         remarks |= dict.fromkeys(texts.keys() & written.texts.keys(), ("caption of the table used", "there is a file, too"))
-        remarks |= {key: written.remarks[key] for key in own.keys() & written.remarks.keys()}
-        cut = {key: text for key, text in own.items() if len(text) > settings.maximum}
+        remarks |= {key: written.remarks[key] for key in from_files.keys() & written.remarks.keys()}
+        cut = {key: text for key, text in from_files.items() if len(text) > settings.maximum}
         remarks |= {key: ("caption cut", counted(len(text), "characters")) for key, text in cut.items()}
-        texts |= {key: [text] for key, text in own.items()}
+        texts |= {key: [text] for key, text in from_files.items()}
         remarks |= {key: ("no caption file", "it has the caption of the template") for key in keys if key not in texts}
     elif settings.table:
         remarks |= {key: ("no caption", "") for key in keys if key not in texts}
@@ -93,19 +93,19 @@ def caption_set(
     rows = pl.DataFrame(stated, schema=types(Captions), orient="row")
     rows = rows.with_columns(caption=_cut(pl.col("caption"), settings.maximum))
     if len(texts) < len(keys):
-        found = read_tables(list(tags), Tags)
-        found = found.join(pictures.select("key"), on="key", how="semi")
-        made, core_rows = make_captions(pictures, found, read_tables(list(identities), Identities), settings, seed)
+        tag_rows = read_tables(list(tags), Tags)
+        tag_rows = tag_rows.join(pictures.select("key"), on="key", how="semi")
+        made, core_rows = make_captions(pictures, tag_rows, read_tables(list(identities), Identities), settings, seed)
         rows = pl.concat([rows, made.filter(~pl.col("key").is_in(list(texts)))]).sort("key", "variant")
     empty = set(rows.filter(caption="")["key"])
-    with Ledger(ledger) as book:
+    with Ledger(ledger) as entries:
         for key in pictures["key"]:
             reason, detail = remarks.pop(key, ("", ""))
-            book.row(key, "ok", reason or ("empty caption" if key in empty else ""), detail)
+            entries.row(key, "ok", reason or ("empty caption" if key in empty else ""), detail)
         for key, (reason, detail) in sorted(remarks.items()):
-            book.row(key, "failed", reason, detail)
+            entries.row(key, "failed", reason, detail)
         for key, reason, detail in sorted(faults):
-            book.row(key, "dropped" if reason == OF_NONE else "failed", reason, detail)
+            entries.row(key, "dropped" if reason == OF_NONE else "failed", reason, detail)
     if settings.files:
         lost = tallied(Counter(reason for _, reason, _ in faults))
         tell(f"{counted(len(texts), 'pictures')} of {len(keys):,} have a caption of their own; unused: {lost or 'none'}")
@@ -123,9 +123,9 @@ def _wildcards(core: pl.DataFrame, settings: CaptionSettings) -> Iterator[str]:
         name = _named(str(identity), str(appearance), settings=settings)
         yield name
         dropped = {"none": pl.lit(False), "minimal": pl.lit(False), "all_core": pl.lit(True)}
-        kept = rows.filter(~dropped.get(settings.tags.prune, pl.col("is_character")))["tag"].to_list()
-        if kept:
-            yield f"{name}{separators.part}{separators.tag.join(kept)}"
+        names = rows.filter(~dropped.get(settings.tags.prune, pl.col("is_character")))["tag"].to_list()
+        if names:
+            yield f"{name}{separators.part}{separators.tag.join(names)}"
 
 
 def _named(identity: str, appearance: str, *, settings: CaptionSettings) -> str:
@@ -193,19 +193,19 @@ def make_captions(
     for part in parts.values():
         frame = frame.join(part, on="key", how="left", maintain_order="left")
     general = processed.filter(category="general")
-    own = general.select("key", "tag", "rank", "is_first", "is_dropped")
+    tag_rows = general.select("key", "tag", "rank", "is_first", "is_dropped")
     variants = []
     for variant in range(settings.variants):
         drawn = pl.DataFrame({"key": frame["key"], "salt": salts[:, variant]})
-        listed = own
+        listed = tag_rows
         if settings.shuffle:
-            mixed = _mix(own.join(drawn, on="key", maintain_order="left")["salt"].to_numpy(), own["rank"].to_numpy())
-            place = pl.when("is_first").then(pl.col("rank").cast(pl.UInt64)).otherwise(pl.Series(mixed))
-            listed = own.with_columns(place=place).sort("key", "is_dropped", ~pl.col("is_first"), "place")
+            mixed = _mix(tag_rows.join(drawn, on="key", maintain_order="left")["salt"].to_numpy(), tag_rows["rank"].to_numpy())
+            order = pl.when("is_first").then(pl.col("rank").cast(pl.UInt64)).otherwise(pl.Series(mixed))
+            listed = tag_rows.with_columns(place=order).sort("key", "is_dropped", ~pl.col("is_first"), "place")
         listed = listed.group_by("key", maintain_order=True).agg(tags=pl.col("tag").str.join(separators.tag))
-        whole = frame.join(listed, on="key", how="left", maintain_order="left")
+        captioned = frame.join(listed, on="key", how="left", maintain_order="left")
         probability = settings.parts.model_dump()
-        whole = whole.with_columns(
+        captioned = captioned.with_columns(
             pl.when(pl.Series(chances[:, variant, PARTS.index(part)] < probability[part]) & (pl.col(part) != "")).then(part)
             for part in settings.order
         )
@@ -214,7 +214,7 @@ def make_captions(
             before, after = (_joined(parts, separators.part) for parts in (settings.order[:parted], settings.order[parted:]))
             is_parted = (before != "") & pl.col(separators.keep_before).is_not_null()
             caption = pl.when(is_parted).then(before + pl.lit(separators.keep) + after).otherwise(caption)
-        variants.append(whole.select("key", variant=pl.lit(variant, pl.Int64), caption=_cut(caption, settings.maximum)))
+        variants.append(captioned.select("key", variant=pl.lit(variant, pl.Int64), caption=_cut(caption, settings.maximum)))
     return pl.concat(variants).sort("key", "variant"), core
 
 
@@ -276,12 +276,12 @@ def _given(path: Path, keys: list[str], maximum: int) -> tuple[dict[str, list[st
     texts: dict[str, list[str]] = {}
     remarks: dict[str, tuple[str, str]] = {}
     for line, row in sheet.rows:
-        found = [renamed[row.key]] if row.key in renamed else known.find(row.key)
-        if len(found) != 1:
-            several = f"; it may be one of {', '.join(map(repr, found))}" if found else ""
+        matches = [renamed[row.key]] if row.key in renamed else known.find(row.key)
+        if len(matches) != 1:
+            several = f"; it may be one of {', '.join(map(repr, matches))}" if matches else ""
             remarks[row.key] = ("caption of no picture", f"{path}, line {line}{several}")
             continue
-        key = found[0]
+        key = matches[0]
         clean = " ".join(row.caption.replace("\0", "").replace("\ufeff", "").split())
         if clean != row.caption:
             remarks[key] = ("caption cleaned", f"{path}, line {line}: NUL, a byte order mark or a line break")

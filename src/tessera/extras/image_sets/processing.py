@@ -101,13 +101,13 @@ def describing_characters(tags: Iterable[str], settings: CharacterTagSettings) -
     """Return those of `tags` that describe a character by the words of `settings`."""
     exceptions, suffixes = ([_in_singular(each) for each in some] for some in (settings.exceptions, settings.suffixes))
     prefixes = [_words(each) for each in settings.prefixes]
-    found = []
+    describing = []
     for tag in tags:
-        words, own = _words(tag), _in_singular(tag)
-        ends = any(own[-len(suffix) :] == suffix for suffix in suffixes)
-        if own not in exceptions and (ends or any(words[: len(prefix)] == prefix for prefix in prefixes)):
-            found.append(tag)
-    return found
+        words, singular = _words(tag), _in_singular(tag)
+        ends = any(singular[-len(suffix) :] == suffix for suffix in suffixes)
+        if singular not in exceptions and (ends or any(words[: len(prefix)] == prefix for prefix in prefixes)):
+            describing.append(tag)
+    return describing
 
 
 def _words(tag: str) -> list[str]:
@@ -123,12 +123,12 @@ def _in_singular(tag: str) -> list[str]:
 def overlaps_by_words(tags: Iterable[str]) -> list[tuple[str, str]]:
     """Return the pairs of `tags` of which the first consists of successive words of the second, and not of all."""
     known = set(tags)
-    found = set()
+    pairs = set()
     for tag in known:
         words = tag.split(" ")
         inside = {" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}
-        found |= {(each, tag) for each in inside & known if each != tag}
-    return sorted(found)
+        pairs |= {(each, tag) for each in inside & known if each != tag}
+    return sorted(pairs)
 
 
 def process_tags(
@@ -150,53 +150,53 @@ def process_tags(
     keys, words = pl.Enum(pl.concat([tags["key"], people["key"]]).unique().sort()), pl.Enum(vocabulary)
     thresholds = settings.thresholds.model_dump()
     # Numbers behind an Enum are joined and sorted faster than text.
-    kept = tags.filter(pl.col("score") >= pl.col("category").replace_strict(thresholds, return_dtype=pl.Float64)).with_columns(
+    used = tags.filter(pl.col("score") >= pl.col("category").replace_strict(thresholds, return_dtype=pl.Float64)).with_columns(
         pl.col("key").cast(keys), pl.col("tag").replace_strict(names, return_dtype=pl.String).cast(words)
     )
     people = people.with_columns(pl.col("key").cast(keys))
     is_drawn = pl.col("category").is_in(["general", "meta"])
     if settings.prune != "none":
         blacklist = set(map(same_tag, settings.blacklist))
-        kept = kept.filter(~pl.col("tag").is_in([tag for tag in vocabulary if same_tag(tag) in blacklist]))
+        used = used.filter(~pl.col("tag").is_in([tag for tag in vocabulary if same_tag(tag) in blacklist]))
         written = {same_tag(tag): tag for tag in vocabulary}
         stated = [(written.get(same_tag(part), part), written.get(same_tag(tag), tag)) for part, tag in overlaps]
         inside = overlaps_by_words(vocabulary) if "words" in settings.overlaps else []
         pairs = pl.DataFrame([*inside, *stated], schema={"part": pl.String, "tag": pl.String}, orient="row")
         pairs = pairs.cast(words, strict=False).drop_nulls()
-        general = kept.filter(is_drawn)
+        general = used.filter(is_drawn)
         hidden = general.select("key", "tag").join(pairs, on="tag").select("key", tag="part")
-        kept = pl.concat([general.join(hidden, on=["key", "tag"], how="anti"), kept.filter(~is_drawn)])
+        used = pl.concat([general.join(hidden, on=["key", "tag"], how="anti"), used.filter(~is_drawn)])
     describing = describing_characters(vocabulary, settings.character)
     if settings.core:
         core = read_core_tags(settings.core)
         described = describing_characters(core["tag"], settings.character)
-        whole = core.with_columns(is_character=pl.col("tag").is_in(described))
-        core = whole.with_columns(pl.col("tag").cast(words, strict=False)).drop_nulls()
+        all_core = core.with_columns(is_character=pl.col("tag").is_in(described))
+        core = all_core.with_columns(pl.col("tag").cast(words, strict=False)).drop_nulls()
     else:
-        core = core_tags(kept.filter(category="general"), people, settings)
-        whole = core = core.with_columns(is_character=pl.col("tag").is_in(describing))
+        core = core_tags(used.filter(category="general"), people, settings)
+        all_core = core = core.with_columns(is_character=pl.col("tag").is_in(describing))
     if settings.prune == "character":
         is_dropped = pl.col("tag").is_in(describing) & pl.col("key").is_in(people["key"].unique().implode())
-        dropped = kept.filter(is_dropped, category="general")
+        dropped = used.filter(is_dropped, category="general")
     else:
         of_mode = {"character_core": core.filter("is_character"), "all_core": core}.get(settings.prune, core.clear())
         dropped = people.join(of_mode, on=["identity", "appearance"])
     on = ["key", "tag", "category"]
     dropped = dropped.select("key", "tag", category=pl.lit("general")).unique()
-    last = kept.join(dropped, on=on, how="semi") if settings.append_dropped else kept.clear()
-    kept = kept.join(dropped, on=on, how="anti")
-    kept = pl.concat([kept.with_columns(is_dropped=pl.lit(False)), last.with_columns(is_dropped=pl.lit(True))])
+    last = used.join(dropped, on=on, how="semi") if settings.append_dropped else used.clear()
+    used = used.join(dropped, on=on, how="anti")
+    used = pl.concat([used.with_columns(is_dropped=pl.lit(False)), last.with_columns(is_dropped=pl.lit(True))])
     peopled = [tag for tag in vocabulary if PEOPLE.fullmatch(tag)]
-    place = pl.when(tag=SOLO).then(0).when(pl.col("tag").is_in(peopled)).then(1).otherwise(2)
-    place = place + pl.when("is_dropped").then(3).otherwise(0)
-    is_by_score = (place % 3 == 2) & (pl.lit(settings.order == "score") | (pl.col("category") == "rating"))
+    position = pl.when(tag=SOLO).then(0).when(pl.col("tag").is_in(peopled)).then(1).otherwise(2)
+    position = position + pl.when("is_dropped").then(3).otherwise(0)
+    is_by_score = (position % 3 == 2) & (pl.lit(settings.order == "score") | (pl.col("category") == "rating"))
     order = pl.when(is_by_score).then(-pl.col("score")).otherwise(0.0)
     group = pl.when(is_drawn).then(pl.lit("general")).otherwise("category")
-    kept = kept.with_columns(category=group, place=place).sort("key", "category", "place", order, "number")
-    kept = kept.with_columns(rank=pl.int_range(pl.len()).over("key", "category"))
-    kept = kept.filter((pl.col("category") != "general") | (pl.col("rank") < settings.maximum))
-    kept = kept.select(pl.col("key", "tag").cast(pl.String), "category", "rank", "is_dropped", is_first=pl.col("place") < 2)
-    return kept, whole.with_columns(pl.col("tag").cast(pl.String))
+    used = used.with_columns(category=group, place=position).sort("key", "category", "place", order, "number")
+    used = used.with_columns(rank=pl.int_range(pl.len()).over("key", "category"))
+    used = used.filter((pl.col("category") != "general") | (pl.col("rank") < settings.maximum))
+    used = used.select(pl.col("key", "tag").cast(pl.String), "category", "rank", "is_dropped", is_first=pl.col("place") < 2)
+    return used, all_core.with_columns(pl.col("tag").cast(pl.String))
 
 
 def core_tags(tags: pl.DataFrame, people: pl.DataFrame, settings: TagSettings) -> pl.DataFrame:
@@ -210,16 +210,16 @@ def core_tags(tags: pl.DataFrame, people: pl.DataFrame, settings: TagSettings) -
     totals = alone.group_by(whose).agg(total=pl.len())
     counts = tags.join(alone, on="key").group_by(*whose, "tag").agg(count=pl.col("key").n_unique())
     shares = counts.join(totals, on=whose).with_columns(frequency=pl.col("count") / pl.col("total"))
-    seen = [
+    counted = [
         tag
         for tag in tags["tag"].unique()
         if tag == SOLO or PEOPLE.fullmatch(tag) or context.intersection(re.split(r"[\W_]+", tag.lower()))
     ]
-    found = shares.filter((pl.col("frequency") >= settings.core_frequency) & ~pl.col("tag").is_in(seen))
-    return found.select(*whose, "tag", "frequency").sort(*whose, -pl.col("frequency"), "tag")
+    core = shares.filter((pl.col("frequency") >= settings.core_frequency) & ~pl.col("tag").is_in(counted))
+    return core.select(*whose, "tag", "frequency").sort(*whose, -pl.col("frequency"), "tag")
 
 
 def count_people(tags: pl.DataFrame) -> Mapping[str, int]:
     """Return how many people the tags of pictures such as `2girls` count, by readable tag."""
-    found = {tag: re.fullmatch(r"(\d+)\+?(girl|boy|other)s?", tag) for tag in tags["tag"].unique()}
-    return {tag: int(match[1]) for tag, match in found.items() if match and len(match[1]) < 4}
+    matches = {tag: re.fullmatch(r"(\d+)\+?(girl|boy|other)s?", tag) for tag in tags["tag"].unique()}
+    return {tag: int(match[1]) for tag, match in matches.items() if match and len(match[1]) < 4}

@@ -66,7 +66,7 @@ def encode(image: "np.ndarray", settings: PictureSettings) -> tuple[bytes, int, 
 
 def resize_set(
     selected: Path,
-    kept: Path,
+    cache: Path,
     settings: PictureSettings,
     *,
     code: str,
@@ -76,7 +76,7 @@ def resize_set(
 ) -> None:
     """Write the pictures of the set `selected` (`tables.SetPictures`), scaled down and encoded, to the folder `images`.
 
-    `table`: output, `tables.ResizedPictures`, sorted by key. Each picture is kept in the `Store` in the folder `kept`, under a
+    `table`: output, `tables.ResizedPictures`, sorted by key. Each picture is kept in the `Store` in the folder `cache`, under a
     digest of its file, the settings and `code`, and linked from there. The result does not depend on the number of `threads`.
 
     Raises `TesseraError` if a picture is missing or damaged, or if a side is too long for the format.
@@ -86,7 +86,7 @@ def resize_set(
     from tessera.records.tables.image_sets import ResizedPictures, SetPictures
     from tessera.records.tables.table import read_table, types, write_table
 
-    store = Store(kept, "pictures")
+    store = Store(cache, "pictures")
     suffix = SUFFIX[settings.format]
 
     def work(row: dict[str, Any]) -> str:

@@ -137,16 +137,16 @@ def select_set(
     if len(others) < settings.others:
         tell(f"`others` is {settings.others:,}, and there are {counted(len(others), 'pictures')} to draw from: all are used")
     regular = set(others[: settings.others])
-    with Ledger(ledger) as book:
+    with Ledger(ledger) as entries:
         for key, (reason, detail) in sorted(verdicts.items()):
             if key in regular:
-                book.row(key, "ok", "drawn for regularisation", reason)
+                entries.row(key, "ok", "drawn for regularisation", reason)
             elif reason:
-                book.row(key, "dropped", reason, detail)
+                entries.row(key, "dropped", reason, detail)
             else:
                 frame = pool[key].frame
                 passed = [name for name in ignored if settings.scores[name].complaint(name, values[name][frame])[0]]
-                book.row(key, "ok", f"{IGNORED} {', '.join(passed)}" if passed else "")
+                entries.row(key, "ok", f"{IGNORED} {', '.join(passed)}" if passed else "")
     rows = []
     for key in sorted([*wanted, *regular]):
         each, names = pool[key], shown.identities.get(key, {})
@@ -195,7 +195,7 @@ def _shown(
     A picture shows the identities of the crops in it. A crop without any, such as a head in a person, shows that of the nearest
     crop around it.
     """
-    own: dict[str, tuple[str, str]] = {}
+    identity_of_crop: dict[str, tuple[str, str]] = {}
     for table in identities:
         for row in read_table(table, Identities).iter_rows(named=True):
             if contents.get(row["source"]) != "general":
@@ -206,33 +206,34 @@ def _shown(
             if clusters is not None and row["identity"] not in clusters and re.search(CLUSTER, row["identity"]):
                 continue
             if row["identity"] and row["key"] in pool:
-                own[row["key"]] = row["identity"], row["appearance"]
-    found: dict[str, dict[str, str]] = {}
+                identity_of_crop[row["key"]] = row["identity"], row["appearance"]
+    identities_of_picture: dict[str, dict[str, str]] = {}
     heads: dict[str, float] = {}
     steps: dict[str, set[str]] = {}
     for key, each in pool.items():
         for around in _around(each, pool):
             steps.setdefault(around.key, set()).add(each.step)
-            if key in own:
-                name, appearance = own[key]
-                names = found.setdefault(around.key, {})
+            if key in identity_of_crop:
+                name, appearance = identity_of_crop[key]
+                names = identities_of_picture.setdefault(around.key, {})
                 # Of several appearances in one picture, the first by name that is known.
                 names[name] = min(filter(None, (names.get(name, ""), appearance)), default="")
             if each.step == HEAD:
                 ratio = min(1.0, each.found_height / (around.box[3] - around.box[1]))
                 heads[around.key] = max(ratio, heads.get(around.key, 0.0))
     for key, each in pool.items():
-        if key not in found:
-            nearest = next((own[around.key] for around in _around(each, pool) if around.key in own), None)
+        if key not in identities_of_picture:
+            inside = (around.key for around in _around(each, pool) if around.key in identity_of_crop)
+            nearest = next((identity_of_crop[crop] for crop in inside), None)
             if nearest:
-                found[key] = dict([nearest])
-    seen: dict[str, set[str]] = {}
+                identities_of_picture[key] = dict([nearest])
+    tags_of_picture: dict[str, set[str]] = {}
     for table in tags:
         rows = read_table(table, Tags).select("key", "tag")
         written = {tag: same_tag(tag) for tag in rows["tag"].unique()}
         for key, tag in rows.iter_rows():
-            seen.setdefault(key, set()).add(written[tag])
-    return Shown(found, heads, seen, steps)
+            tags_of_picture.setdefault(key, set()).add(written[tag])
+    return Shown(identities_of_picture, heads, tags_of_picture, steps)
 
 
 def _around(each: Candidate, pool: Mapping[str, Candidate]) -> Iterator[Candidate]:
@@ -325,24 +326,24 @@ def _alike(
     `first` of `keys`, which go before the others. Then perceptual hashes are compared, because crops look alike where frames
     differ.
     """
-    stays: dict[str, str] = {}
+    representatives: dict[str, str] = {}
     for table in duplicates:
         # A table is about the frames that the tables before it keep.
-        found = dict(read_columns(table, Replaced).select("key", "duplicate_of").iter_rows())
-        stays = {key: found.get(other, other) for key, other in stays.items()} | {
-            key: other for key, other in found.items() if key not in stays
+        duplicate_of = dict(read_columns(table, Replaced).select("key", "duplicate_of").iter_rows())
+        representatives = {key: duplicate_of.get(other, other) for key, other in representatives.items()} | {
+            key: other for key, other in duplicate_of.items() if key not in representatives
         }
     used: dict[str, str] = {}  # the frame that is used of each group
     alike: dict[str, str] = {}
     for some in (keys[:first], keys[first:]):
-        for frame in sorted({pool[key].frame for key in some}, key=lambda frame: (frame in stays, frame)):
-            used.setdefault(stays.get(frame, frame), frame)
+        for frame in sorted({pool[key].frame for key in some}, key=lambda frame: (frame in representatives, frame)):
+            used.setdefault(representatives.get(frame, frame), frame)
     for key in keys:
         frame = pool[key].frame
-        if (other := used[stays.get(frame, frame)]) != frame:
+        if (other := used[representatives.get(frame, frame)]) != frame:
             alike[key] = other
     # Whole pictures before their parts.
-    order = sorted(range(len(keys)), key=lambda place: (place >= first, pool[keys[place]].step != FRAME, place))
-    left = [keys[place] for place in order if keys[place] not in alike]
+    order = sorted(range(len(keys)), key=lambda number: (number >= first, pool[keys[number]].step != FRAME, number))
+    left = [keys[number] for number in order if keys[number] not in alike]
     near, _ = find_duplicates(np.array([pool[key].phash for key in left], np.uint64), distance)
     return alike | {key: left[other] for key, other in zip(left, near.tolist(), strict=True) if left[other] != key}

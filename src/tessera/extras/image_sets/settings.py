@@ -96,8 +96,8 @@ class ImageSetSettings(Settings):
 
     def stated_tags(self, name: str) -> dict[str, tuple[str, ...]]:
         """Return the tags that the settings of the image set `name` state, by their settings."""
-        place = f"image_sets.{name}"
-        return self.select.tags.stated(place) | (self.captions.tags.stated(place) if self.captions else {})
+        path = f"image_sets.{name}"
+        return self.select.tags.stated(path) | (self.captions.tags.stated(path) if self.captions else {})
 
     @model_validator(mode="after")
     def _captions_part_where_their_trainer_parts_them(self) -> Self:

@@ -56,15 +56,15 @@ def write_set(
 
 
 def _picture(row: Mapping[str, Any], images: Path, captions: list[str], arranged: Mapping[str, Mapping[str, Any]]) -> Picture:
-    place = arranged.get(row["key"], {"folder": "", "repeats": 1.0})
+    arrangement = arranged.get(row["key"], {"folder": "", "repeats": 1.0})
     names = ("source", "series", "frame", "step", "identities", "appearances", "width", "height", "is_regular")
-    known = {name: place[name] for name in ("n_characters", "character", "fh_ratio") if name in place}
+    known = {name: arrangement[name] for name in ("n_characters", "character", "fh_ratio") if name in arrangement}
     return Picture(
         key=row["key"],
         file=images / row["file"],
         split=row["split"],
-        folder=place["folder"],
-        repeats=place["repeats"] if row["split"] == TRAIN else 1.0,
+        folder=arrangement["folder"],
+        repeats=arrangement["repeats"] if row["split"] == TRAIN else 1.0,
         captions=tuple(captions),
         columns={**{name: row[name] for name in names}, **known},
     )

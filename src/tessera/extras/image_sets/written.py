@@ -45,16 +45,16 @@ def captions_of_frames(frames: pl.DataFrame, sources: Mapping[str, Path], files:
     `sources`: the folder of each source. `files`: `BESIDE`, to look in these folders, or a folder with files for the pictures
     at the same relative paths, which has a folder for each source, or is one for all.
     """
-    places: dict[Path, list[tuple[str, str]]] = defaultdict(list)
+    pictures_by_folder: dict[Path, list[tuple[str, str]]] = defaultdict(list)
     for key, source, name in frames.filter(pl.col("source").is_in(list(sources)), pl.col("name").is_not_null()).iter_rows():
         top = sources[source] if files == BESIDE else Path(files) / file_name(source)
-        places[top if files == BESIDE or top.is_dir() else Path(files)].append((key, name))
+        pictures_by_folder[top if files == BESIDE or top.is_dir() else Path(files)].append((key, name))
     written = Written({}, {}, [])
-    for top, pictures in sorted(places.items()):
-        own = captions_in([file_of_folder(path, top) for path in files_below(top, CAPTION_SUFFIXES)], pictures)
-        written.texts.update(own.texts)
-        written.remarks.update(own.remarks)
-        written.faults.extend((f"{top.name}/{key}", reason, detail) for key, reason, detail in own.faults)
+    for top, pictures in sorted(pictures_by_folder.items()):
+        captions = captions_in([file_of_folder(path, top) for path in files_below(top, CAPTION_SUFFIXES)], pictures)
+        written.texts.update(captions.texts)
+        written.remarks.update(captions.remarks)
+        written.faults.extend((f"{top.name}/{key}", reason, detail) for key, reason, detail in captions.faults)
     return written
 
 
@@ -68,23 +68,23 @@ def captions_in(files: Sequence[File], pictures: Sequence[tuple[str, str]]) -> W
     faults: list[Fault] = [(file.name, file.fault, f"{file.shown}; leave it out") for file in files if file.fault]
     usable = [file for file in files if not file.fault]
     tables = [file for file in usable if file.path.name == TABLE]
-    found: dict[str, list[Caption]] = defaultdict(list)
+    captions: dict[str, list[Caption]] = defaultdict(list)
     for suffixes, read in (((".txt",), _text), ((".caption",), _text), ((".yaml", ".yml"), _yaml)):
         sidecars = [(_stem(file.name), file.shown, file) for file in usable if file.suffix in suffixes]
         for name, each in _paired([(_stem(name), name) for _, name in pictures], sidecars, faults).items():
             try:
                 caption = Caption(read(each), each.shown)
-                found[name].append(caption)
+                captions[name].append(caption)
             except Failed as fault:
                 faults.append((each.name, fault.reason, f"{each.shown}: {fault.detail}"))
     lines = [line for table in tables for line in _lines(table, faults)]
     for name, line in _paired([(name, name) for _, name in pictures], lines, faults).items():
-        found[name].append(line)
+        captions[name].append(line)
     texts: dict[str, str] = {}
     remarks: dict[str, tuple[str, str]] = {}
     for key, name in pictures:
-        if name in found:
-            first, *others = found[name]
+        if name in captions:
+            first, *others = captions[name]
             texts[key] = clean = " ".join(first.text.replace("\0", "").replace("\ufeff", "").split())
             unused = [each.where for each in others if each.text.split() != first.text.split()]
             if unused:
@@ -109,11 +109,11 @@ def _paired(pictures: Sequence[tuple[str, str]], captions: Iterable[tuple[str, s
     pairs = {theirs: mine for mine, theirs in pair_names(paths, of_name).items()}
     copies = Counter(path for _, path in pictures)
     chosen: dict[str, T] = {}
-    for name, own in of_name.items():
-        where, caption = own[0]
+    for name, namesakes in of_name.items():
+        where, caption = namesakes[0]
         meant = paths[pairs[name]] if name in pairs else []
-        if len(own) > 1:
-            faults.append((name, "several captions of one name", f"{where} and {len(own) - 1:,} more; keep one"))
+        if len(namesakes) > 1:
+            faults.append((name, "several captions of one name", f"{where} and {len(namesakes) - 1:,} more; keep one"))
         elif len(meant) > 1 or any(copies[path] > 1 for path in meant):
             faults.append((name, "several pictures of one name", f"{where} may belong to {', '.join(meant)}; rename them"))
         elif meant:
@@ -149,8 +149,8 @@ def _yaml(file: File) -> str:
     said = [values[key].value for key in KEYS if isinstance(values.get(key), yaml.ScalarNode)][:1]
     tags = values.get("tags")
     for each in tags.value if isinstance(tags, yaml.SequenceNode) else ():
-        own = next((value for key, value in _mapping(each) if key.value == "tag"), each)
-        said += [own.value] if isinstance(own, yaml.ScalarNode) else []
+        tag = next((value for key, value in _mapping(each) if key.value == "tag"), each)
+        said += [tag.value] if isinstance(tag, yaml.ScalarNode) else []
     if not said:
         raise Failed("broken caption", f"it has none of {', '.join(KEYS)} and tags; add one")
     return ", ".join(part.strip() for part in said if part.strip())

@@ -1,10 +1,11 @@
 """Embed the sampled frames, the labelled images, the clips, the crops and the pictures of classifiers."""
 
+import functools
 import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
@@ -39,14 +40,14 @@ NOTHING: Mapping[str, Dropped] = MappingProxyType({})
 Item = Mapping[str, Any]  # a row of what is embedded, with `key`, `source` and `path`
 
 
-class Looked(NamedTuple):
+class ReadItem(NamedTuple):
     """What was read of an item: its pictures, uint8 (H, W, 3), RGB, and further values of its row."""
 
     pictures: list[np.ndarray]
     values: dict[str, Any]
 
 
-class How(TypedDict):
+class EmbeddingJob(TypedDict):
     """How items are embedded, and where the vectors go.
 
     `expected`: see `Embedder`. `kept`: the folder of the `Store` of vectors. `code`: a digest of the function that embeds.
@@ -56,14 +57,14 @@ class How(TypedDict):
     weights: Path
     expected: Path | str
     settings: EmbedderSettings
-    kept: Path
+    cache: Path
     code: str
     threads: int
     table: Path
     ledger: Path
 
 
-def embed_pictures(frames: Path | None, images: Path | None, labelled: Sequence[Path], **how: Unpack[How]) -> None:
+def embed_pictures(frames: Path | None, images: Path | None, labelled: Sequence[Path], **how: Unpack[EmbeddingJob]) -> None:
     """Write the vectors of sampled frames and of labelled images (`tables.Embeddings`).
 
     `frames`: `tables.Frames` with their files in the folder `images`, or None for neither. `labelled`: files of
@@ -83,15 +84,15 @@ def embed_pictures(frames: Path | None, images: Path | None, labelled: Sequence[
     columns = "key", "source", "path", "place"
     parts = []
     if frames is not None:
-        own = read_table(frames, Frames).sort("source", "index")
+        sampled = read_table(frames, Frames).sort("source", "index")
         # The middle of the share of the video that a frame stands for. Images, which have no time, have no place.
-        place = (pl.int_range(pl.len()).over("source") + 0.5) / pl.len().over("source")
+        position = (pl.int_range(pl.len()).over("source") + 0.5) / pl.len().over("source")
         parts.append(
-            own.select(
+            sampled.select(
                 "key",
                 "source",
                 path=pl.lit(f"{images}/") + pl.col("file"),
-                place=pl.when(pl.col("time").is_not_null()).then(place),
+                place=pl.when(pl.col("time").is_not_null()).then(position),
             )
         )
     parts.append(
@@ -101,7 +102,7 @@ def embed_pictures(frames: Path | None, images: Path | None, labelled: Sequence[
     _embed(items, _read_picture, 1, Embeddings, **how)
 
 
-def embed_dataset(pictures: Path, images: Path, **how: Unpack[How]) -> None:
+def embed_dataset(pictures: Path, images: Path, **how: Unpack[EmbeddingJob]) -> None:
     """Write the vectors of the dataset of a classifier (`tables.Embeddings`).
 
     `pictures`: `tables.Pictures`, with the files `SPLIT/KEY.EXT` in the folder `images`. The rest is as in `embed_pictures`.
@@ -120,7 +121,7 @@ def embed_dataset(pictures: Path, images: Path, **how: Unpack[How]) -> None:
     _embed(items, _read_picture, 1, Embeddings, **how)
 
 
-def embed_crops(crops: Path, images: Path, sources: Path, steps: Sequence[str], **how: Unpack[How]) -> None:
+def embed_crops(crops: Path, images: Path, sources: Path, steps: Sequence[str], **how: Unpack[EmbeddingJob]) -> None:
     """Write the vectors of those `crops` (`tables.Crops`) that a step with a name in `steps` found (`tables.Embeddings`).
 
     `images`: the folder of their files. `sources`: `tables.Sources`. Vectors of crops tell who is in them, so that crops of
@@ -147,7 +148,7 @@ def embed_crops(crops: Path, images: Path, sources: Path, steps: Sequence[str], 
     _embed(items, _read_picture, 1, Embeddings, **how, left_out=left_out)
 
 
-def embed_references(folder: Path, blocklist: Path, blocklist_distance: int, **how: Unpack[How]) -> None:
+def embed_references(folder: Path, blocklist: Path, blocklist_distance: int, **how: Unpack[EmbeddingJob]) -> None:
     """Write the vectors of the reference pictures of identities in `folder` (`tables.Embeddings`).
 
     The key of a picture is its path below the folder, and its source is the folder directly in it. A picture must pass
@@ -160,18 +161,18 @@ def embed_references(folder: Path, blocklist: Path, blocklist_distance: int, **h
 
     listed = read_blocklist(blocklist)
     left_out = {}
-    found = []
+    references = []
     for each in read_references(folder):
         try:
             sha256 = check_image(each.path, quoted(each.path), listed, blocklist_distance).sha256
         except Dropped as error:
             left_out[each.key] = error
         else:
-            found.append((each.key, each.key.split("/")[0], str(each.path), sha256))
+            references.append((each.key, each.key.split("/")[0], str(each.path), sha256))
     columns = ("key", "source", "path", "sha256")
-    items = pl.DataFrame(found, schema=dict.fromkeys(columns, pl.String), orient="row")
+    items = pl.DataFrame(references, schema=dict.fromkeys(columns, pl.String), orient="row")
     _embed(items.with_columns(place=pl.lit(None, pl.Float64)), _read_picture, 1, Embeddings, **how, left_out=left_out)
-    _tell_of_few(Counter(source for _, source, *_ in found))
+    _tell_of_few(Counter(source for _, source, *_ in references))
 
 
 def _tell_of_few(counts: Mapping[str, int]) -> None:
@@ -180,7 +181,7 @@ def _tell_of_few(counts: Mapping[str, int]) -> None:
         tell(f"one reference picture alone decides who is {', '.join(shortened(few, 10))}; add some that differ")
 
 
-def embed_clips(clips: Path, images: Path, samples: int, **how: Unpack[How]) -> None:
+def embed_clips(clips: Path, images: Path, samples: int, **how: Unpack[EmbeddingJob]) -> None:
     """Write the vectors of `clips` (`tables.Clips`) as `tables.ClipEmbeddings`.
 
     `images`: the folder of their videos. The vector of a clip is the mean of those of `samples` frames, evenly spaced from the
@@ -201,13 +202,13 @@ def embed_clips(clips: Path, images: Path, samples: int, **how: Unpack[How]) -> 
 
 def _embed(
     items: "pl.DataFrame",
-    look: Callable[[Item], Looked],
+    read: Callable[[Item], ReadItem],
     pictures: int,
     schema: type[Any],
     weights: Path,
     expected: Path | str,
     settings: EmbedderSettings,
-    kept: Path,
+    cache: Path,
     *,
     code: str,
     threads: int,
@@ -215,7 +216,7 @@ def _embed(
     ledger: Path,
     left_out: Mapping[str, Dropped] = NOTHING,
 ) -> None:
-    """Write the vectors of `items`, of each of which `look` returns at most so many `pictures`, to `table` of the `schema`.
+    """Write the vectors of `items`, of each of which `read` returns at most so many `pictures`, to `table` of the `schema`.
 
     `left_out`: why each item that is not embedded is left out, by its key.
     """
@@ -223,51 +224,51 @@ def _embed(
 
     from tessera.records.tables.table import types, write_table
 
-    found: list[pl.DataFrame] = [pl.DataFrame(schema=types(schema))]
+    tables: list[pl.DataFrame] = [pl.DataFrame(schema=types(schema))]
     # Where the weights come from does not matter, but how they are used does.
     used = settings.model_dump(mode="json", include=set(EmbedderSettings.model_fields) - {"weights"})
-    made_by = [sha256_file(weights), used, pictures, code] if items.height else []
-    embedder = cache(partial(Embedder, weights, expected, settings))
-    with stored_items(kept, "sources", ledger) as (book, stored):
+    cache_key = [sha256_file(weights), used, pictures, code] if items.height else []
+    embedder = functools.cache(partial(Embedder, weights, expected, settings))
+    with stored_items(cache, "sources", ledger) as (entries, stored):
         for key, fault in left_out.items():
-            book.row(key, "failed" if isinstance(fault, Failed) else "dropped", fault.reason, fault.detail)
-        for (source,), own in items.group_by("source", maintain_order=True):
-            rows = own.to_dicts()
-            name = digest([*made_by, [{**row, "path": sha256_if_readable(Path(row["path"]))} for row in rows]])
-            item = stored(name, partial(_embed_source, rows, look, embedder, pictures, settings, threads, str(source)))
+            entries.row(key, "failed" if isinstance(fault, Failed) else "dropped", fault.reason, fault.detail)
+        for (source,), of_source in items.group_by("source", maintain_order=True):
+            rows = of_source.to_dicts()
+            name = digest([*cache_key, [{**row, "path": sha256_if_readable(Path(row["path"]))} for row in rows]])
+            item = stored(name, partial(_embed_source, rows, read, embedder, pictures, settings, threads, str(source)))
             vectors = np.load(item / VECTORS, allow_pickle=False)
             values = json.loads((item / ROWS).read_text(encoding="utf-8"))
             if values:
-                stated = own.join(pl.DataFrame(values), on="key", how="inner", maintain_order="left")
+                stated = of_source.join(pl.DataFrame(values), on="key", how="inner", maintain_order="left")
                 stated = stated.with_columns(vector=pl.Series(vectors).cast(pl.List(pl.Float16)))
-                found.append(stated.select(pl.col(column).cast(kind) for column, kind in types(schema).items()))
-    write_table(pl.concat(found), schema, table)
+                tables.append(stated.select(pl.col(column).cast(kind) for column, kind in types(schema).items()))
+    write_table(pl.concat(tables), schema, table)
 
 
 def _embed_source(
     rows: Sequence[Item],
-    look: Callable[[Item], Looked],
+    read: Callable[[Item], ReadItem],
     embedder: Callable[[], Embedder],
     pictures: int,
     settings: EmbedderSettings,
     threads: int,
     source: str,
     folder: Path,
-    book: Ledger,
+    ledger: Ledger,
 ) -> None:
-    """Write the values and the vectors of those of `rows` that can be embedded to `folder`. `book` gets a row of each."""
+    """Write the values and the vectors of those of `rows` that can be embedded to `folder`. `ledger` gets a row of each."""
 
     def work(batch: Sequence[Item]) -> list[tuple[dict[str, Any], np.ndarray] | Exception]:
-        looked = [_try(look, row) for row in batch]
-        usable = [picture for each in looked if isinstance(each, Looked) for picture in each.pictures]
+        read_items = [_try(read, row) for row in batch]
+        usable = [picture for each in read_items if isinstance(each, ReadItem) for picture in each.pictures]
         vectors = iter(embedder().embed(usable) if usable else ())
         results: list[tuple[dict[str, Any], np.ndarray] | Exception] = []
-        for row, each in zip(batch, looked, strict=True):
+        for row, each in zip(batch, read_items, strict=True):
             if isinstance(each, Exception):
                 results.append(each)
                 continue
-            own = np.stack([next(vectors) for _ in each.pictures])
-            vector = _mean(own, settings.normalise)
+            item_vectors = np.stack([next(vectors) for _ in each.pictures])
+            vector = _mean(item_vectors, settings.normalise)
             is_usable = np.isfinite(vector).all() and vector.any()
             detail = (
                 f"{row['path']}: the model gives only zeros, or numbers that are not finite; leave it out, or use other weights"
@@ -278,14 +279,14 @@ def _embed_source(
 
     values, vectors = [], []
     size = max(1, settings.batch // pictures)
-    batches = [rows[place : place + size] for place in range(0, len(rows), size)]
+    batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     with embedder().workers(threads) as pool:
         # Each batch is read and embedded by one thread.
         results = (
             each for batch in ahead(pool, work, batches, threads) for each in zip(batch[0], batch[1].result(), strict=True)
         )
         for row, result in progress(results, len(rows), f"items of {source!r}"):
-            with book.item(row["key"]):
+            with ledger.item(row["key"]):
                 if isinstance(result, Exception):
                     raise result
                 values.append(result[0])
@@ -301,10 +302,10 @@ def _write_vectors(vectors: np.ndarray, path: Path) -> None:
     path.write_bytes(content.getbuffer())
 
 
-def _try(look: Callable[[Item], Looked], row: Item) -> Looked | Exception:
-    """Return what `look` returns or raises, so that an item that cannot be read does not take its batch with it."""
+def _try(read: Callable[[Item], ReadItem], row: Item) -> ReadItem | Exception:
+    """Return what `read` returns or raises, so that an item that cannot be read does not take its batch with it."""
     try:
-        return look(row)
+        return read(row)
     except Exception as error:
         return error
 
@@ -319,15 +320,15 @@ def _mean(vectors: np.ndarray, normalise: bool) -> np.ndarray:
     return small
 
 
-def _read_picture(item: Item) -> Looked:
+def _read_picture(item: Item) -> ReadItem:
     path = Path(item["path"])
     picture = read_known(path, item["sha256"]) if "sha256" in item else read_image(path)
-    return Looked([picture], {"sharpness": round(sharpness(luma(picture)), DIGITS)})
+    return ReadItem([picture], {"sharpness": round(sharpness(luma(picture)), DIGITS)})
 
 
-def _read_clip(item: Item, samples: int) -> Looked:
+def _read_clip(item: Item, samples: int) -> ReadItem:
     path = Path(item["path"])
     packets = packets_of(path, item)
-    places = np.unique(np.linspace(0, len(packets) - 1, min(samples, len(packets))).round().astype(int))
-    pictures = [np.ascontiguousarray(picture) for _, picture in pictures_of(path, item, packets, set(places.tolist()))]
-    return Looked(pictures, {"looked": len(pictures)})
+    sampled = np.unique(np.linspace(0, len(packets) - 1, min(samples, len(packets))).round().astype(int))
+    pictures = [np.ascontiguousarray(picture) for _, picture in pictures_of(path, item, packets, set(sampled.tolist()))]
+    return ReadItem(pictures, {"looked": len(pictures)})

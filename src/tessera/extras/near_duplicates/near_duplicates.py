@@ -53,25 +53,27 @@ def find_near_duplicates(
     pictures, vectors = _read(tables, admitted, known)
     part = pictures["place"].to_numpy()
     ends = np.where(part < 1 / 3, OPENING, np.where(part >= 2 / 3, ENDING, MIDDLE))  # images, with NaN, have no part
-    own = pictures["source"].rank("dense").to_numpy()
+    source_of = pictures["source"].rank("dense").to_numpy()
     within, across, at_ends = (limit or NEVER for limit in (settings.within, settings.across, settings.ends))
 
-    def limits(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        same_end = (ends[one] == ends[other]) & (ends[one] != MIDDLE)
-        return np.where(own[one] == own[other], within, np.where(same_end, min(across, at_ends), across))
+    def limits(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        same_end = (ends[left] == ends[right]) & (ends[left] != MIDDLE)
+        return np.where(source_of[left] == source_of[right], within, np.where(same_end, min(across, at_ends), across))
 
-    representatives = find_representatives(vectors, min(within, across, at_ends), limits)
+    duplicates = find_representatives(vectors, min(within, across, at_ends), limits)
     rows = []
     keys = pictures["key"].to_list()
-    with Ledger(ledger) as book:
+    with Ledger(ledger) as entries:
         for number in np.argsort(np.array(keys, object), kind="stable").tolist():
-            key, stay, similarity = keys[number], int(representatives.indices[number]), float(representatives.cosines[number])
-            if stay == number:
-                book.row(key, "ok")
+            key, representative, similarity = keys[number], int(duplicates.indices[number]), float(duplicates.cosines[number])
+            if representative == number:
+                entries.row(key, "ok")
                 continue
-            found = WITHIN if own[stay] == own[number] else ACROSS if similarity >= across else ENDS
-            book.row(key, "dropped", f"near-duplicate {found}", f"{keys[stay]}, similarity {similarity:.{DIGITS}f}")
-            rows.append((key, keys[stay], similarity, found))
+            scope = WITHIN if source_of[representative] == source_of[number] else ACROSS if similarity >= across else ENDS
+            entries.row(
+                key, "dropped", f"near-duplicate {scope}", f"{keys[representative]}, similarity {similarity:.{DIGITS}f}"
+            )
+            rows.append((key, keys[representative], similarity, scope))
     write_table(pl.DataFrame(rows, schema=types(NearDuplicates), orient="row"), NearDuplicates, table)
     tell(f"{len(rows):,} of {counted(len(keys), 'pictures')} are near-duplicates of others")
 
@@ -95,10 +97,10 @@ def _read(tables: Sequence[Path], admitted: Collection[str], labelled: Collectio
     pictures = pictures.with_columns(labelled=pl.col("key").is_in(list(labelled)))
     pictures = pictures.sort("labelled", "sharpness", "key", descending=[True, True, False]).with_row_index("rank")
     vectors = np.empty((0, 0), np.float16)
-    for (number,), own in pictures.group_by("table", maintain_order=True):
+    for (number,), rows in pictures.group_by("table", maintain_order=True):
         path = tables[int(str(number))]
-        found = read_table(path, Embeddings)["vector"].gather(own["row"])
-        lengths = found.list.len().unique().to_list()
+        column = read_table(path, Embeddings)["vector"].gather(rows["row"])
+        lengths = column.list.len().unique().to_list()
         if not vectors.size:
             vectors = np.empty((pictures.height, lengths[0]), np.float16)
         if lengths != [vectors.shape[1]]:
@@ -106,5 +108,5 @@ def _read(tables: Sequence[Path], admitted: Collection[str], labelled: Collectio
                 f"{path}: its vectors have {lengths} numbers, those of other pictures {vectors.shape[1]}; delete the folder"
                 f" {path.parent} and run again"
             )
-        vectors[own["rank"].to_numpy()] = l2_normalise(found.list.to_array(lengths[0]).to_numpy())
+        vectors[rows["rank"].to_numpy()] = l2_normalise(column.list.to_array(lengths[0]).to_numpy())
     return pictures, vectors

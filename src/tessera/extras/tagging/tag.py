@@ -1,8 +1,9 @@
 """Tag sampled frames and crops, and choose the tags that count."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def tag_pictures(
     weights: Path,
     tag_list: Path,
     settings: TaggerSettings,
-    kept: Path,
+    cache: Path,
     *,
     code: str,
     threads: int,
@@ -49,26 +50,26 @@ def tag_pictures(
     folders of their files. `weights`, `tag_list`: the files that `settings` declare. Tags from the score `settings.floor` on
     are written. `ledger` gets one row per picture.
 
-    The tags of a source are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on. The
+    The tags of a source are kept in the `Store` in the folder `cache`, under a digest of everything that they depend on. The
     model is loaded only if some are missing there. The pictures of a source are tagged in their order, in batches of
     `settings.batch`, each by one thread, so that shards and threads change no byte.
     """
     parts = [_pictures(read_table(frames, Frames).sort("source", "index"), images)] if FRAMES in settings.of else []
     for file, folder in zip(crops, cropped, strict=True):
-        own = read_table(file, Crops).filter(pl.col("step").is_in(settings.of)).sort("source", "key")
-        parts.append(_pictures(own, folder))
+        of_steps = read_table(file, Crops).filter(pl.col("step").is_in(settings.of)).sort("source", "key")
+        parts.append(_pictures(of_steps, folder))
     items = pl.concat([pl.DataFrame(schema=dict.fromkeys(("key", "source", "path"), pl.String)), *parts])
     tags = read_tags(tag_list, settings.tags.sha256)
-    made_by = [sha256_file(weights), tags, settings.batch, settings.floor, code]
-    tagger = cache(partial(Tagger, weights, settings.weights.sha256, tags))
-    found = [pl.DataFrame(schema=types(Tags))]
-    with stored_items(kept, "sources", ledger) as (_, stored):
-        for (source,), own in items.group_by("source", maintain_order=True):
-            rows = own.to_dicts()
-            name = digest([*made_by, [[row["key"], sha256_if_readable(Path(row["path"]))] for row in rows]])
+    cache_key = [sha256_file(weights), tags, settings.batch, settings.floor, code]
+    tagger = functools.cache(partial(Tagger, weights, settings.weights.sha256, tags))
+    tables = [pl.DataFrame(schema=types(Tags))]
+    with stored_items(cache, "sources", ledger) as (_, stored):
+        for (source,), of_source in items.group_by("source", maintain_order=True):
+            rows = of_source.to_dicts()
+            name = digest([*cache_key, [[row["key"], sha256_if_readable(Path(row["path"]))] for row in rows]])
             tag = partial(_tag, rows, tagger, tags, settings, threads, str(source))
-            found.append(read_table(stored(name, tag) / SCORES, Tags))
-    write_table(pl.concat(found).sort("key", "number"), Tags, table)
+            tables.append(read_table(stored(name, tag) / SCORES, Tags))
+    write_table(pl.concat(tables).sort("key", "number"), Tags, table)
 
 
 def choose_tags(tables: Sequence[Path], thresholds: TagThresholds, table: Path) -> None:
@@ -91,27 +92,27 @@ def _tag(
     threads: int,
     source: str,
     folder: Path,
-    book: Ledger,
+    ledger: Ledger,
 ) -> None:
-    """Write the tags of the pictures in `rows` to `folder`. `book` gets a row of each picture."""
+    """Write the tags of the pictures in `rows` to `folder`. `ledger` gets a row of each picture."""
 
     def work(batch: Sequence[Mapping[str, Any]]) -> list[np.ndarray | Failed]:
-        looked = [_try(Path(row["path"])) for row in batch]
-        usable = [each for each in looked if not isinstance(each, Failed)]
+        read_pictures = [_try(Path(row["path"])) for row in batch]
+        usable = [each for each in read_pictures if not isinstance(each, Failed)]
         scores = iter(tagger().scores(usable) if usable else ())
-        return [each if isinstance(each, Failed) else next(scores) for each in looked]
+        return [each if isinstance(each, Failed) else next(scores) for each in read_pictures]
 
     is_named = np.array([bool(tag.name) for tag in tags])
     keys: list[str] = []
     numbers: list[np.ndarray] = []
     values: list[np.ndarray] = []
-    batches = [rows[place : place + settings.batch] for place in range(0, len(rows), settings.batch)]
+    batches = [rows[start : start + settings.batch] for start in range(0, len(rows), settings.batch)]
     with ThreadPoolExecutor(threads) as pool:
         results = (
             each for batch in ahead(pool, work, batches, threads) for each in zip(batch[0], batch[1].result(), strict=True)
         )
         for row, result in progress(results, len(rows), f"pictures of {source!r}"):
-            with book.item(row["key"]):
+            with ledger.item(row["key"]):
                 if isinstance(result, Failed):
                     raise result
                 if np.isnan(result).any():
@@ -125,8 +126,8 @@ def _tag(
     columns = {
         "key": keys,
         "number": number,
-        "tag": [tags[place].name for place in number],
-        "category": [tags[place].category for place in number],
+        "tag": [tags[index].name for index in number],
+        "category": [tags[index].category for index in number],
         "score": np.concatenate([np.empty(0), *values]),
     }
     write_table(pl.DataFrame(columns, schema=types(Tags)), Tags, folder / SCORES)

@@ -74,29 +74,29 @@ class Tagger:
         Raises `TesseraError` if the model cannot run on them, or if its scores are not from 0 to 1. A score may be NaN.
         """
         batch = np.stack([square(picture, self._size) for picture in pictures])
-        parts = [batch[place : place + 1] for place in range(len(batch))] if self._singly else [batch]
+        parts = [batch[start : start + 1] for start in range(len(batch))] if self._singly else [batch]
         try:
             with self._turn:
-                found = np.concatenate([self._session.run([self._output], {self._input: part})[0] for part in parts])
+                outputs = np.concatenate([self._session.run([self._output], {self._input: part})[0] for part in parts])
         except MemoryError:
             raise
         except Exception as error:  # ONNX Runtime raises exceptions of its own
             said = " ".join(str(error).split())[:300]
             fix = "lower `tagger.batch`" if "memory" in said else "declare another model"
             raise TesseraError(f"{self._weights} cannot tag a batch of the shape {batch.shape} ({said}); {fix}") from error
-        if found.ndim != 2 or len(found) != len(pictures):
+        if outputs.ndim != 2 or len(outputs) != len(pictures):
             raise TesseraError(
-                f"{self._weights} returns numbers of the shape {found.shape} for {len(pictures)} pictures; declare a model in"
+                f"{self._weights} returns numbers of the shape {outputs.shape} for {len(pictures)} pictures; declare a model in"
                 " the layout of WD14"
             )
-        if found.shape[1] != len(self._tags):
-            raise self._other_list(found.shape[1])
-        if (found < -1e-3).any() or (found > 1 + 1e-3).any():
+        if outputs.shape[1] != len(self._tags):
+            raise self._other_list(outputs.shape[1])
+        if (outputs < -1e-3).any() or (outputs > 1 + 1e-3).any():
             raise TesseraError(
-                f"{self._weights} returns scores from {np.nanmin(found):g} to {np.nanmax(found):g}; export it with a sigmoid,"
-                " so that they are from 0 to 1"
+                f"{self._weights} returns scores from {np.nanmin(outputs):g} to {np.nanmax(outputs):g}; export it with a"
+                " sigmoid, so that they are from 0 to 1"
             )
-        scores: np.ndarray = found.astype(np.float32).clip(0, 1)
+        scores: np.ndarray = outputs.astype(np.float32).clip(0, 1)
         return scores
 
     def _other_list(self, count: int) -> TesseraError:

@@ -90,12 +90,12 @@ def judged(measured: Mapping[str, Any]) -> str:
     chance = measured.get("chance", {"is_better": None})
     if chance["is_better"] is None:
         return "Nobody knows whether it is better than chance: no interval could be computed."
-    found = ", ".join(
+    comparisons = ", ".join(
         f"{METRICS[metric]} {low:.3f} to {high:.3f}, {chance['guessed'][metric]:.3f} by guessing"
         for metric, (low, high) in chance["intervals"].items()
     )
     by = "" if chance["by"] == "sources" else " With so few sources, these intervals are as if pictures were independent."
-    return f"{'Better' if chance['is_better'] else 'No better'} than chance: {found}.{by}"
+    return f"{'Better' if chance['is_better'] else 'No better'} than chance: {comparisons}.{by}"
 
 
 def _cell(value: float | None) -> str:
@@ -156,11 +156,11 @@ def choose_examples(rows: pl.DataFrame, count: int) -> pl.DataFrame:
     else:
         error = (pl.col("score") - pl.col("predicted_score")).abs()
         groups = {"large error": (pl.lit(True), -error), "small error": (pl.lit(True), error)}
-    found = rows.clear().with_columns(group=pl.lit(""))
+    examples = rows.clear().with_columns(group=pl.lit(""))
     for name, (belongs, order) in groups.items():
-        left = rows.filter(belongs, ~pl.col("key").is_in(found["key"].implode()))
-        found = found.vstack(left.sort(order, "key").head(-(-count // len(groups))).with_columns(group=pl.lit(name)))
-    return found
+        left = rows.filter(belongs, ~pl.col("key").is_in(examples["key"].implode()))
+        examples = examples.vstack(left.sort(order, "key").head(-(-count // len(groups))).with_columns(group=pl.lit(name)))
+    return examples
 
 
 def _caption(row: Mapping[str, Any]) -> str:

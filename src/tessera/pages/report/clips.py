@@ -27,7 +27,7 @@ def show_clips(folder: Path, shown: Shown, path: Path) -> None:
     import cv2
 
     parts, tiles = [], []
-    colour = tuple(int(ORANGE[place : place + 2], 16) for place in (1, 3, 5))
+    colour = tuple(int(ORANGE[start : start + 2], 16) for start in (1, 3, 5))
     for key in shown.keys:
         images = []
         for picture in _read_clip(folder, key, in_motion):

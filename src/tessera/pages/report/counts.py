@@ -46,17 +46,19 @@ def draw_funnels(
     name and the unit of each of these steps. `splits`: `tables.Splits`. `samples`: the name of a sample, in the plural. The
     JSON file `counts` gets the numbers, for the first screen of the report: the fields of each `Step`, and the splits.
     """
-    found = [
+    counted_steps = [
         count_step(name, summary["unit"], summary)
         for path in gates
         for name, summary in json.loads(path.read_text(encoding="utf-8")).items()
     ]
-    found += [count_step(name, unit, summarise(read_ledger(path))) for (name, unit), path in zip(steps, ledgers, strict=True)]
+    counted_steps += [
+        count_step(name, unit, summarise(read_ledger(path))) for (name, unit), path in zip(steps, ledgers, strict=True)
+    ]
     of_splits = count_splits(splits)
-    draw_funnel(found, of_splits, funnel, samples)
-    draw_dropped(found, dropped)
-    tabulate_steps(found, of_splits, table, samples)
-    content = {"steps": [step._asdict() for step in found], "samples": samples, "splits": of_splits}
+    draw_funnel(counted_steps, of_splits, funnel, samples)
+    draw_dropped(counted_steps, dropped)
+    tabulate_steps(counted_steps, of_splits, table, samples)
+    content = {"steps": [step._asdict() for step in counted_steps], "samples": samples, "splits": of_splits}
     counts.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
@@ -91,8 +93,8 @@ def draw_funnel(steps: Sequence[Step], splits: dict[str, int], path: Path, unit:
     # There are many more images than sources, so each unit has its own scale.
     heights = [len(bars) for bars in panels.values()]
     with new_figure(path, 9.5, 0.9 + 0.55 * sum(heights) + 0.5 * len(panels)) as figure:
-        places = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights}).flat
-        for axes, (unit, bars) in zip(places, panels.items(), strict=True):
+        rows_of_axes = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights}).flat
+        for axes, (unit, bars) in zip(rows_of_axes, panels.items(), strict=True):
             axes.set_title(unit)
             draw_bars(axes, bars, 1.75)
         colours = {"passed on": BLUE, "dropped": ORANGE, "failed": RED, "train": SKY, "val": GREEN, "test": PURPLE}

@@ -16,10 +16,10 @@ KINDS = {"mask": "masks", "box": "boxes"}
 
 def tabulate_comparison(comparison: Path, speed: Path, path: Path) -> None:
     """Write the comparison of a detector with others as an HTML page. `comparison`, `speed`: JSON of `compare_detectors`."""
-    found, milliseconds = (json.loads(Path(file).read_text(encoding="utf-8")) for file in (comparison, speed))
-    trained = next(iter(found["models"]))
+    compared, milliseconds = (json.loads(Path(file).read_text(encoding="utf-8")) for file in (comparison, speed))
+    trained = next(iter(compared["models"]))
     parts = []
-    for split, measured in found["splits"].items():
+    for split, measured in compared["splits"].items():
         shown = f"{counted(measured['images'], 'images')} of {counted(measured['sources'], 'sources')}"
         parts.append(f"<h2>{SPLITS[split]}</h2>\n<p>{shown}.</p>")
         if "intervals" in measured:
@@ -29,7 +29,7 @@ def tabulate_comparison(comparison: Path, speed: Path, path: Path) -> None:
             parts.append("<p>None of the images shows a region, so nothing can be measured.</p>")
         for kind in kinds:
             rows = []
-            for name, model in found["models"].items():
+            for name, model in compared["models"].items():
                 values = measured[kind].get(name)
                 cells = (
                     ["not comparable"] * 6
@@ -42,7 +42,7 @@ def tabulate_comparison(comparison: Path, speed: Path, path: Path) -> None:
             parts.append(f"<h3>By {KINDS[kind]}</h3>")
             shown = table(["model", *names, "MB", "ms per image", "images"], rows)
             parts.append(f'<div style="font-size: 13px">{shown}</div>')
-    remarks = [f"{name}: {remark}" for name, model in found["models"].items() for remark in model["remarks"]]
+    remarks = [f"{name}: {remark}" for name, model in compared["models"].items() for remark in model["remarks"]]
     if remarks:
         parts.append("<h2>Remarks</h2>\n<ul>" + "".join(f"<li>{html.escape(remark)}</li>" for remark in remarks) + "</ul>")
     parts.append(

@@ -61,12 +61,12 @@ def read_cases(objects: Path, detections: Path, splits: Path, mosaics: Sequence[
     `splits`: `tables.Splits` of the dataset. `mosaics`: files of `tables.Mosaics`, none if its samples have none. `ledger`:
     that of the labels, with a row `KEY#NUMBER` for each region, and `ok` for those that are in the label files.
     """
-    found, seen = (decisive(read_table(*each)) for each in ((objects, Objects), (detections, Detections)))
+    labelled, detected = (decisive(read_table(*each)) for each in ((objects, Objects), (detections, Detections)))
     images = read_table(splits, Splits).filter(pl.col("split") != "train")
     if mosaics:
         drawn = _drawn(read_tables(list(mosaics), Mosaics), ledger)
-        found = found.join(drawn, on=["key", "number"], how="left", maintain_order="left")
-    return Cases(found, seen, images)
+        labelled = labelled.join(drawn, on=["key", "number"], how="left", maintain_order="left")
+    return Cases(labelled, detected, images)
 
 
 def _drawn(mosaics: pl.DataFrame, ledger: Path) -> pl.DataFrame:
@@ -173,21 +173,21 @@ def _of_sources(objects: pl.DataFrame) -> pl.Expr:
 
 def _recall_table(cases: Cases, split: str, confidence: float) -> str:
     rows: list[list[Any]] = [
-        [title, name, count, *(stated(round(found[model] * count), count) for model in cases.models)]
-        for title, name, count, found in recall_rows(cases, split, confidence)
+        [title, name, count, *(stated(round(recalls[model] * count), count) for model in cases.models)]
+        for title, name, count, recalls in recall_rows(cases, split, confidence)
     ]
     return table(["by", "", "objects", *cases.models], rows) if rows else "<p>There is no object.</p>"
 
 
 def _precision_table(cases: Cases, split: str, confidence: float) -> str:
     side = pl.min_horizontal(pl.col("x1") - pl.col("x0"), pl.col("y1") - pl.col("y0"))
-    seen = cases.detections.filter((pl.col("split") == split) & (pl.col("score") >= confidence)).with_columns(side=side)
+    confident = cases.detections.filter((pl.col("split") == split) & (pl.col("score") >= confidence)).with_columns(side=side)
     rows: list[list[Any]] = []
     for title, group in {"": pl.lit("all"), "size": in_bins("side", SIDES), "class": pl.col("label")}.items():
-        groups = seen.group_by(group.alias("group"), "model").agg(pl.len(), (pl.col("matched") >= 0).sum())
-        found = {(name, model): f"{stated(right, count)} of {count:,}" for name, model, count, right in groups.iter_rows()}
+        groups = confident.group_by(group.alias("group"), "model").agg(pl.len(), (pl.col("matched") >= 0).sum())
+        cells = {(name, model): f"{stated(right, count)} of {count:,}" for name, model, count, right in groups.iter_rows()}
         names = sorted(groups["group"].unique(), key=_by_number)
-        rows += [[title, name, *(found.get((name, model), "no detection") for model in cases.models)] for name in names]
+        rows += [[title, name, *(cells.get((name, model), "no detection") for model in cases.models)] for name in names]
     return table(["by", "", *cases.models], rows) if rows else "<p>There is no detection.</p>"
 
 
@@ -219,14 +219,14 @@ def count_false_positives(cases: Cases, videos: Path, confidence: float, path: P
     """
     free = read_table(videos, WatchedVideos).filter("known_free").with_columns(pl.col("split").replace("", "test"))
     columns = ("seconds", "frames", "with_detection", "tracks")
-    seen = cases.detections.filter(pl.col("score") >= confidence, model=cases.models[0])
-    found: dict[str, dict[str, Any]] = {"videos": {}, "images": {}}
+    confident = cases.detections.filter(pl.col("score") >= confidence, model=cases.models[0])
+    counts: dict[str, dict[str, Any]] = {"videos": {}, "images": {}}
     for split in TITLES:
         watched, backgrounds = free.filter(split=split), cases.backgrounds(split)
-        found["videos"][split] = {"videos": len(watched), **watched.select(pl.col(columns).sum()).row(0, named=True)}
-        hit = backgrounds.join(seen, on="key", how="semi")
-        found["images"][split] = {"images": len(backgrounds), "with_detection": len(hit)}
-    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        counts["videos"][split] = {"videos": len(watched), **watched.select(pl.col(columns).sum()).row(0, named=True)}
+        hit = backgrounds.join(confident, on="key", how="semi")
+        counts["images"][split] = {"images": len(backgrounds), "with_detection": len(hit)}
+    path.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
 
 
 def draw_thresholds(cases: Cases, settings: Mapping[str, tuple[float | Mapping[str, Any], float]], path: Path) -> None:
@@ -237,16 +237,16 @@ def draw_thresholds(cases: Cases, settings: Mapping[str, tuple[float | Mapping[s
     that is kept.
     """
     model = cases.models[0]
-    labelled, seen = (rows.filter(model=model, split="val") for rows in (cases.objects, cases.detections))
+    labelled, detected = (rows.filter(model=model, split="val") for rows in (cases.objects, cases.detections))
     objects = labelled["score"].fill_null(-1).to_numpy()
     levels = {
-        name: confidence_for(ConfidenceTarget(**level), labelled, seen, lowest) if isinstance(level, Mapping) else level
+        name: confidence_for(ConfidenceTarget(**level), labelled, detected, lowest) if isinstance(level, Mapping) else level
         for name, (level, lowest) in settings.items()
     }
     reached = {name: level for name, level in levels.items() if level is not None}
-    scores, right = seen["score"].to_numpy(), seen["matched"].to_numpy() >= 0
+    scores, right = detected["score"].to_numpy(), detected["matched"].to_numpy() >= 0
     backgrounds = cases.backgrounds("val")
-    highest = seen.join(backgrounds, on="key", how="semi").group_by("key").agg(pl.col("score").max())["score"].to_numpy()
+    highest = detected.join(backgrounds, on="key", how="semi").group_by("key").agg(pl.col("score").max())["score"].to_numpy()
     with new_figure(path, 9.5, 4.6 + 0.25 * len(settings)) as figure:
         axes = figure.subplots()
         shown = f"{counted(len(objects), 'objects')}, {counted(len(backgrounds), 'images')} that show nothing"
@@ -258,9 +258,11 @@ def draw_thresholds(cases: Cases, settings: Mapping[str, tuple[float | Mapping[s
             lost = [(highest >= level).sum() / len(backgrounds) for level in grid]
             axes.plot(grid, lost, color=QUIET, label="images that show nothing, with a false detection")
         for (name, level), colour in zip(reached.items(), (RED, GREEN, PURPLE, SKY) * len(settings), strict=False):
-            kept, precision = (objects >= level).sum(), at(scores, right, level)
+            found_objects, precision = (objects >= level).sum(), at(scores, right, level)
             stated = "no detection" if math.isnan(precision) else f"precision {precision:.3f}"
-            text = f"{name} {level:.3g}: {stated}, {counted(kept, 'objects')} kept, {len(objects) - kept:,} lost"
+            text = (
+                f"{name} {level:.3g}: {stated}, {counted(found_objects, 'objects')} kept, {len(objects) - found_objects:,} lost"
+            )
             axes.axvline(level, color=colour, linestyle="--", linewidth=1.4, label=text)
         axes.set(xlabel="confidence", xlim=(0, 1), ylim=(0, 1.02))
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=1, fontsize=9)
@@ -286,10 +288,12 @@ def draw_failures(cases: Cases, confidence: float, images: Path, clear: Collecti
             except Failed as error:
                 raise TesseraError(f"{error}; delete the folder {images} and run again") from error
             labelled = cases.objects.filter(model=model, key=row["key"]).iter_rows(named=True)
-            seen = cases.detections.filter((pl.col("score") >= confidence), model=model, key=row["key"]).iter_rows(named=True)
+            confident = cases.detections.filter((pl.col("score") >= confidence), model=model, key=row["key"]).iter_rows(
+                named=True
+            )
             size = image.shape[:2]
             regions = [("labelled", _box_mask(each, *size)) for each in labelled]
-            regions += [("detected", _box_mask(each, *size)) for each in seen]
+            regions += [("detected", _box_mask(each, *size)) for each in confident]
             regions.append(("this case", _box_mask(row, *size)))
             tile = shrink_picture(Picture(row["key"], image, regions), row["key"] not in clear)
             tiles.append(tile._replace(caption=f"{model}\n{caption}" if len(cases.models) > 1 else caption))
@@ -307,9 +311,9 @@ def worst_cases(cases: Cases, model: str, confidence: float) -> list[tuple[dict[
     largest = missed.sort("area", "key", "number", descending=[True, False, False])
     surest = false.sort("score", "key", "number", descending=[True, False, False])
     many = max(WORST // 2, WORST - len(surest))
-    found = [(row, _missed(row)) for row in largest.head(many).iter_rows(named=True)]
-    rest = surest.head(WORST - len(found)).iter_rows(named=True)
-    return found + [(row, f"{row['split']}: false\nconfidence {row['score']:.2f}") for row in rest]
+    missed_cases = [(row, _missed(row)) for row in largest.head(many).iter_rows(named=True)]
+    rest = surest.head(WORST - len(missed_cases)).iter_rows(named=True)
+    return missed_cases + [(row, f"{row['split']}: false\nconfidence {row['score']:.2f}") for row in rest]
 
 
 def _missed(row: Mapping[str, Any]) -> str:

@@ -51,18 +51,18 @@ def show_footage(
 
     content = dict(read_table(sources, Sources).select("source", "content").iter_rows())
     files = {file.stem: file for folder in comparisons for file in folder.iterdir()}
-    found = {row["key"]: row for ledger in ledgers for row in read_ledger(ledger)}
+    outcomes = {row["key"]: row for ledger in ledgers for row in read_ledger(ledger)}
     regions = largest_regions(scenes, scene_frames)
     parts = []
     for source in shown:
-        row = found.get(source, {"status": "dropped", "reason": "source refused", "detail": ""})
+        row = outcomes.get(source, {"status": "dropped", "reason": "source refused", "detail": ""})
         if row["status"] == "ok":
             is_clear = settings.blur == "none" or (settings.blur == "adult" and content.get(source) == "general")
             whole, close, change = _halves(files[file_name(source)], regions[source], not is_clear)
-            seen = ", which is hardly visible" if change < VISIBLE else ""
+            visibility = ", which is hardly visible" if change < VISIBLE else ""
             lines = [
                 f"{source}, as found and restored",
-                f"here, pixels change by {change:.1f} of 255 levels on average{seen}",
+                f"here, pixels change by {change:.1f} of 255 levels on average{visibility}",
                 row["detail"],
             ]
             parts += [animate(close, lines, regions[source].pixels), animate(whole, [source, "the whole picture"])]
@@ -86,12 +86,14 @@ def largest_regions(scenes: Sequence[Path], scene_frames: Sequence[Path]) -> dic
         pixels = sizes[scene["key"]]
         if scene["source"] in best and best[scene["source"]].pixels >= pixels:
             continue
-        own = frames.filter(key=scene["key"])
-        own = own.filter(pl.col("time") <= pl.col("time").min() + PREVIEW_SECONDS)
-        x0, y0, x1, y1 = (float(value) for value in own.select(pl.min("x0"), pl.min("y0"), pl.max("x1"), pl.max("y1")).row(0))
-        room = AROUND * max(x1 - x0, y1 - y0)
+        of_scene = frames.filter(key=scene["key"])
+        of_scene = of_scene.filter(pl.col("time") <= pl.col("time").min() + PREVIEW_SECONDS)
+        x0, y0, x1, y1 = (
+            float(value) for value in of_scene.select(pl.min("x0"), pl.min("y0"), pl.max("x1"), pl.max("y1")).row(0)
+        )
+        margin = AROUND * max(x1 - x0, y1 - y0)
         width, height = scene["width"], scene["height"]
-        box = (x0 - room) / width, (y0 - room) / height, (x1 + room) / width, (y1 + room) / height
+        box = (x0 - margin) / width, (y0 - margin) / height, (x1 + margin) / width, (y1 + margin) / height
         best[scene["source"]] = Region(scene["first"], pixels, tuple(min(max(edge, 0.0), 1.0) for edge in box))
     return best
 

@@ -34,24 +34,26 @@ def show_identities(
     `crops` and of `decisions`. `find_clear` describes `sources` and `settings`.
     """
     folder.mkdir()
-    found = read_table(identities, Identities).sort("certainty", "key")
+    identified = read_table(identities, Identities).sort("certainty", "key")
     known = pl.concat(
         [pl.DataFrame(schema={"key": pl.String, "path": pl.String})]
         + [read_table(path, Embeddings, without=["vector", "place", "sharpness", "source"]) for path in tables]
     )
     paths = dict(known.iter_rows())
-    clear = clear_keys(found.select("key", "source").iter_rows(), sources, {}, settings.blur)
+    clear = clear_keys(identified.select("key", "source").iter_rows(), sources, {}, settings.blur)
     rows = []
-    for (name,), own in sorted(found.group_by("identity"), key=lambda each: str(each[0][0])):
+    for (name,), of_identity in sorted(identified.group_by("identity"), key=lambda each: str(each[0][0])):
         tiles = [
             read_tile(row["key"], Path(paths[row["key"]]), clear, f"certainty {row['certainty']:.3f}, {row['origin']}")
-            for row in own.sort("certainty", "key").head(shown).iter_rows(named=True)
+            for row in of_identity.sort("certainty", "key").head(shown).iter_rows(named=True)
         ]
         title = str(name) or "noise"
-        heading = f"{title}: the least certain {len(tiles):,} of {counted(own.height, 'crops')}"
+        heading = f"{title}: the least certain {len(tiles):,} of {counted(of_identity.height, 'crops')}"
         draw_tiles(tiles, {}, heading, folder / f"{file_name(str(name) or ' noise')}.html", nothing="")
         # The mean of nothing is null, and an identity has at least one crop.
-        rows.append([title, own.height, own["source"].n_unique(), f"{own['certainty'].to_numpy().mean():.3f}"])
+        rows.append(
+            [title, of_identity.height, of_identity["source"].n_unique(), f"{of_identity['certainty'].to_numpy().mean():.3f}"]
+        )
     crops = {**summarise(read_ledger(ledgers["crops"])), "unit": "crops"}
     made = {**summarise(read_ledger(ledgers["decisions"])), "unit": "decisions"}
     lost = [[row["key"], row["detail"]] for row in read_ledger(ledgers["decisions"]) if row["status"] == "dropped"]

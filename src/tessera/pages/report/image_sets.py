@@ -38,12 +38,12 @@ def show_set(
     folder `images`. `captions`: `tables.Captions`; None if there are none. `arrangement`, `distribution`: `tables.Arrangement`
     and `tables.Distribution`; None if the set is not arranged. `choose_shown` describes the other parameters.
     """
-    places = None if arrangement is None else read_table(arrangement, Arrangement)
+    arranged = None if arrangement is None else read_table(arrangement, Arrangement)
     files = dict(read_table(resized, ResizedPictures).select("key", "file").iter_rows())
-    lines = _lines(read_table(selected, SetPictures), places, captions)
+    lines = _lines(read_table(selected, SetPictures), arranged, captions)
     parts = []
-    if places is not None and distribution is not None:
-        trained = places.join(read_table(splits, Splits).filter(split="train").select("key"), on="key")
+    if arranged is not None and distribution is not None:
+        trained = arranged.join(read_table(splits, Splits).filter(split="train").select("key"), on="key")
         parts.append(_balance(trained, read_table(distribution, Distribution)))
     for split, title in SPLITS.items():
         shown = choose_shown(splits, split, sources, {}, settings, seed, lines)
@@ -54,14 +54,16 @@ def show_set(
     write_page(page, f"Image set {name}", "\n".join(parts))
 
 
-def _lines(selected: pl.DataFrame, places: pl.DataFrame | None, captions: Path | None) -> Mapping[str, str]:
+def _lines(selected: pl.DataFrame, arranged: pl.DataFrame | None, captions: Path | None) -> Mapping[str, str]:
     """Return what stands below each picture, by key: where it lies, who is in it, and its captions."""
-    where = {} if places is None else {key: values for key, *values in places.select("key", "folder", "repeats").iter_rows()}
+    where = (
+        {} if arranged is None else {key: values for key, *values in arranged.select("key", "folder", "repeats").iter_rows()}
+    )
     texts: dict[str, list[str]] = {}
     if captions is not None:
         for key, caption in read_table(captions, Captions).sort("key", "variant").select("key", "caption").iter_rows():
             texts.setdefault(key, []).append(caption)
-    found = {}
+    lines = {}
     for key, people in selected.select("key", "identities").iter_rows():
         folder, repeats = where.get(key, ("", None))
         about = [
@@ -69,8 +71,8 @@ def _lines(selected: pl.DataFrame, places: pl.DataFrame | None, captions: Path |
             f"repeats: {repeats:g}" if repeats else "",
             f"identities: {', '.join(people)}" if people else "",
         ]
-        found[key] = "\n".join([*filter(None, about), *(f"caption: {caption or 'none'}" for caption in texts.get(key, []))])
-    return found
+        lines[key] = "\n".join([*filter(None, about), *(f"caption: {caption or 'none'}" for caption in texts.get(key, []))])
+    return lines
 
 
 def _balance(trained: pl.DataFrame, distribution: pl.DataFrame) -> str:
@@ -84,14 +86,14 @@ def _balance(trained: pl.DataFrame, distribution: pl.DataFrame) -> str:
     parts = ["<h2>Balance</h2>", f"<p>{html.escape(text)}</p>"]
     folders = {name: values for name, *values in trained.select("folder", "repeats", "probability").unique().iter_rows()}
     for kind, title in (("folder", "By folder"), ("identity", "By identity")):
-        own = distribution.filter(kind=kind).sort(-pl.col("after"), "name")
+        of_kind = distribution.filter(kind=kind).sort(-pl.col("after"), "name")
         rows = []
-        for _, name, pictures, before, after in own.head(ROWS).iter_rows():
+        for _, name, pictures, before, after in of_kind.head(ROWS).iter_rows():
             more = [f"{folders[name][0]:g}", folders[name][1]] if kind == "folder" else []
             rows.append([name or "the split itself", pictures, *more[:1], before, *more[1:], after])
         if rows:
             columns = ["repeats", "before", "planned", "after"] if kind == "folder" else ["before", "after"]
             parts += [f"<h3>{title}</h3>", table([kind, "pictures", *columns], rows)]
-        if own.height > len(rows):
-            parts.append(f"<p>These are the {len(rows):,} largest of {own.height:,}; distribution.parquet has all.</p>")
+        if of_kind.height > len(rows):
+            parts.append(f"<p>These are the {len(rows):,} largest of {of_kind.height:,}; distribution.parquet has all.</p>")
     return "\n".join(parts)

@@ -44,7 +44,7 @@ def show_label_errors(
     `errors`: `tables.LabelErrors`. `metrics`: the JSON of `evaluate_folds`. `pictures`: `tables.Pictures`, whose files lie in
     the folder `images`. `find_clear` describes `sources`, `sets` and `settings`.
     """
-    found = read_table(errors, LabelErrors)
+    findings = read_table(errors, LabelErrors)
     known = {row["key"]: row for row in read_table(pictures, Pictures).iter_rows(named=True)}
     files = {key: file for (_, key), file in picture_files(images).items()}
     clear = clear_keys(((key, row["source"]) for key, row in known.items()), sources, sets, settings.blur)
@@ -54,11 +54,11 @@ def show_label_errors(
 
     parts = [f"<p>{html.escape(_reached(json.loads(metrics.read_text(encoding='utf-8'))['splits']['out_of_fold']))}</p>"]
     for kind, meaning in MEANINGS.items():
-        own = found.filter(pl.col("kind") == kind)
-        parts.append(f"<h2>{html.escape(kind.capitalize())}: {own.height:,}</h2>")
-        if own.is_empty():
+        of_kind = findings.filter(pl.col("kind") == kind)
+        parts.append(f"<h2>{html.escape(kind.capitalize())}: {of_kind.height:,}</h2>")
+        if of_kind.is_empty():
             continue
-        rows = own.head(ROWS).to_dicts()
+        rows = of_kind.head(ROWS).to_dicts()
         gallery = []
         for row in rows[: settings.samples]:
             says = ([f"suggested: {_suggested(row)}"] if _suggested(row) else []) + [f"strength {row['strength']:.3f}"]
@@ -78,8 +78,10 @@ def show_label_errors(
             f'<p>{html.escape(meaning)}</p>\n<div class="clips">{"".join(gallery)}</div>',
             table(list(columns), list(zip(*columns.values(), strict=True))),
         ]
-        if own.height > ROWS:
-            parts.append(f"<p>These are {ROWS:,} of {counted(own.height, 'findings')}; {html.escape(errors.name)} has all.</p>")
+        if of_kind.height > ROWS:
+            parts.append(
+                f"<p>These are {ROWS:,} of {counted(of_kind.height, 'findings')}; {html.escape(errors.name)} has all.</p>"
+            )
     write_page(path, f"Labels of {classifier} that may be wrong", "\n".join(parts))
     tell(f"the findings, and the decisions that they suggest, are in {errors.parent}")
 

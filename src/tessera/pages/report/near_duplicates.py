@@ -23,12 +23,14 @@ def show_near_duplicates(
     from tessera.records.tables.table import read_table, read_tables
 
     folder.mkdir()
-    found = read_tables([pairs], NearDuplicates)
+    duplicates = read_tables([pairs], NearDuplicates)
     named = [read_table(path, Embeddings, without=["vector", "place", "sharpness"]) for path in tables]
     known = (
-        pl.concat(named).filter(pl.col("key").is_in(found["key"].append(found["duplicate_of"]).implode())) if named else None
+        pl.concat(named).filter(pl.col("key").is_in(duplicates["key"].append(duplicates["duplicate_of"]).implode()))
+        if named
+        else None
     )
-    if known is None or not found.height:
+    if known is None or not duplicates.height:
         return
     paths = dict(known.select("key", "path").iter_rows())
     clear = clear_keys(known.select("key", "source").iter_rows(), sources, sets, settings.blur)
@@ -37,7 +39,7 @@ def show_near_duplicates(
         return read_tile(key, Path(paths[key]), clear, caption)
 
     for order, is_strong in (("strongest", True), ("weakest", False)):
-        ordered = found.sort("similarity", "key", descending=[is_strong, False]).unique(
+        ordered = duplicates.sort("similarity", "key", descending=[is_strong, False]).unique(
             "duplicate_of", keep="first", maintain_order=True
         )
         shown = ordered.head(settings.samples)
@@ -47,7 +49,6 @@ def show_near_duplicates(
                 tile(row["duplicate_of"], "kept"),
                 tile(row["key"], f"left out, {row['found']}\nsimilarity {row['similarity']:.4f}"),
             ]
-        heading = (
-            f"The {order} {shown.height:,} of {counted(found.height, 'near-duplicates')}, each after the picture that is kept"
-        )
+        count = counted(duplicates.height, "near-duplicates")
+        heading = f"The {order} {shown.height:,} of {count}, each after the picture that is kept"
         draw_tiles(tiles, {}, heading, folder / f"{order}.html", nothing="")

@@ -155,7 +155,7 @@ def figure(picture: bytes, kind: str, lines: Sequence[str], still: bytes | None 
 
 def best_figures(page: str, count: int) -> list[str]:
     """Return the `count` figures in an HTML `page` with the highest rank, see `figure`; of equal ones, the first."""
-    return sorted(FIGURE.findall(page), key=lambda found: -float(RANK.match(found)[1]))[:count]  # type: ignore[index]
+    return sorted(FIGURE.findall(page), key=lambda figure: -float(RANK.match(figure)[1]))[:count]  # type: ignore[index]
 
 
 def data_uri(content: bytes, kind: str) -> str:
@@ -175,10 +175,10 @@ def part_of(path: Path, deeper: int) -> str:
 
     Raises `TesseraError` if it is no such page.
     """
-    found = BODY.search(Path(path).read_text(encoding="utf-8"))
-    if not found:
+    body = BODY.search(Path(path).read_text(encoding="utf-8"))
+    if not body:
         raise TesseraError(f"{path}: not a page of the report; delete it and run again")
-    return re.sub(r"(?<=<)(/?)h([1-6])>", lambda tag: f"{tag[1]}h{min(int(tag[2]) + deeper, 6)}>", found[1]).strip()
+    return re.sub(r"(?<=<)(/?)h([1-6])>", lambda tag: f"{tag[1]}h{min(int(tag[2]) + deeper, 6)}>", body[1]).strip()
 
 
 def tabulate_refused(refused: Path, path: Path) -> None:
@@ -198,8 +198,8 @@ def tables_of(title: str, file: Path) -> str:
     """Return the values in the JSON `file` as the part of a page with a `title`; see `tabulate_metrics`."""
     parts = [f"<h2>{html.escape(title)}</h2>"]
     tables: dict[tuple[str, ...], list[list[str]]] = {}
-    for place, values in _records(json.loads(Path(file).read_text(encoding="utf-8"))):
-        tables.setdefault(tuple(values), []).append([_heading_of(place), *values.values()])
+    for path_of_record, values in _records(json.loads(Path(file).read_text(encoding="utf-8"))):
+        tables.setdefault(tuple(values), []).append([_heading_of(path_of_record), *values.values()])
     for names, rows in tables.items():
         header = [NAMES.get(name, _words(name)) for name in names]
         if rows == [["", *rows[0][1:]]]:
@@ -222,9 +222,9 @@ def render_markdown(text: Path, path: Path) -> None:
     # Headings of tables stand above columns. An empty one is none.
     body = re.sub("<th(?=[ >])", '<th scope="col"', re.sub("<th[^>]*></th>", "<td></td>", markdown.render(content)))
 
-    def boxed(found: re.Match[str]) -> str:
-        columns = re.findall("<th[^>]*>(.*?)</th>", found[0])
-        return SOURCES_ONCE if {"source", "rights"} <= set(columns) else in_box(found[0])
+    def boxed(match: re.Match[str]) -> str:
+        columns = re.findall("<th[^>]*>(.*?)</th>", match[0])
+        return SOURCES_ONCE if {"source", "rights"} <= set(columns) else in_box(match[0])
 
     write_page(path, title, re.sub("<table>.*?</table>", boxed, body, flags=re.DOTALL), heading=False)
 
@@ -250,11 +250,11 @@ def _number(value: Any) -> str:
     return f"{value:#.4g}" if isinstance(value, float) else "no value" if value is None else worded(value)
 
 
-def _heading_of(place: Sequence[str]) -> str:
+def _heading_of(names: Sequence[str]) -> str:
     """Return the path of a JSON object as words. The names of classes remain as they are."""
-    before = ["", *place]
-    named = [TITLES.get(name, name if last == "classes" else _words(name)) for last, name in zip(before, place, strict=False)]
-    return ", ".join(text for text, name in zip(named, place, strict=True) if name not in {"splits", "classes"})
+    before = ["", *names]
+    named = [TITLES.get(name, name if last == "classes" else _words(name)) for last, name in zip(before, names, strict=False)]
+    return ", ".join(text for text, name in zip(named, names, strict=True) if name not in {"splits", "classes"})
 
 
 def _words(name: str) -> str:
@@ -263,20 +263,20 @@ def _words(name: str) -> str:
 
 
 def _records(
-    value: dict[str, Any], place: tuple[str, ...] = (), ends: Any = None
+    value: dict[str, Any], names: tuple[str, ...] = (), ends: Any = None
 ) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
     """Yield the values of a JSON object as text, and those of each object inside it, with the path of the object.
 
     `ends`: the confidence intervals of the values, by their names. An object may have its own under `intervals`.
     """
-    found = value.get("intervals", ends)
-    ends = found if isinstance(found, dict) else {}
+    intervals = value.get("intervals", ends)
+    ends = intervals if isinstance(intervals, dict) else {}
     inside = {name: inner for name, inner in value.items() if isinstance(inner, dict) and name != "intervals"}
     values = {name: inner for name, inner in value.items() if not isinstance(inner, dict)}
     if values:
-        yield place, {name: _number(inner) + _between(ends.get(name)) for name, inner in values.items()}
+        yield names, {name: _number(inner) + _between(ends.get(name)) for name, inner in values.items()}
     for name, inner in inside.items():
-        yield from _records(inner, (*place, name), ends.get(name))
+        yield from _records(inner, (*names, name), ends.get(name))
 
 
 def _between(ends: Any) -> str:

@@ -38,7 +38,7 @@ class Figure(NamedTuple):
     label: str
     wildcards: Mapping[str, str]
     patterns: Sequence[str]  # of a folder, the names of its files, with wildcards in braces
-    made_by: str  # the rule
+    rule: str  # that makes it
     place: float = math.inf  # among its neighbours
 
 
@@ -117,7 +117,7 @@ def _files_of(figure: Figure) -> list[Figure]:
     """Return the files of `figure`: itself or, of a folder, those that match its patterns, each with their wildcards."""
     if not figure.patterns:
         return [figure]
-    found = []
+    figures = []
     for pattern in figure.patterns:
         expression = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(pattern))
         for file in sorted(Path(figure.path).iterdir()):
@@ -126,8 +126,8 @@ def _files_of(figure: Figure) -> list[Figure]:
                 names = match.groupdict()
                 words = {key: SPLITS_SHOWN.get(name, name) if key == "split" else unquote(name) for key, name in names.items()}
                 label = figure.label.format(**words)
-                found.append(figure._replace(path=str(file), label=label, wildcards={**figure.wildcards, **names}))
-    return found
+                figures.append(figure._replace(path=str(file), label=label, wildcards={**figure.wildcards, **names}))
+    return figures
 
 
 def _arrange(figures: Sequence[Figure]) -> dict[str, dict[str, dict[str, list[Figure]]]]:
@@ -138,11 +138,11 @@ def _arrange(figures: Sequence[Figure]) -> dict[str, dict[str, dict[str, list[Fi
         split = splits.index(name) if (name := figure.wildcards.get("split")) in splits else -1
         return figure.category, subcategories.index(figure.subcategory), figure.place, split, figure.label
 
-    found: dict[str, dict[str, dict[str, list[Figure]]]] = {}
+    categories: dict[str, dict[str, dict[str, list[Figure]]]] = {}
     for figure in sorted(figures, key=place):
-        category = found.setdefault(NUMBER.sub("", figure.category), {})
+        category = categories.setdefault(NUMBER.sub("", figure.category), {})
         category.setdefault(figure.subcategory, {}).setdefault(figure.label, []).append(figure)
-    return found
+    return categories
 
 
 def _content(figure: Figure) -> dict[str, str]:
@@ -153,7 +153,7 @@ def _content(figure: Figure) -> dict[str, str]:
         # What people would rather look at than read is not folded.
         return {"pictures" if "<figure " in page else "page": page}
     if file.suffix not in KINDS:
-        raise TesseraError(f"{file}: the report shows {', '.join(KINDS)} and .html; correct the rule {figure.made_by}")
+        raise TesseraError(f"{file}: the report shows {', '.join(KINDS)} and .html; correct the rule {figure.rule}")
     return {"picture": data_uri(file.read_bytes(), KINDS[file.suffix])}
 
 
@@ -167,8 +167,8 @@ def _funnel(counts: Path) -> dict[str, Any]:
 def _samples(figures: Sequence[Figure]) -> Iterator[tuple[str, str]]:
     """Yield the subcategory and the first pictures, in HTML, of each folder of samples."""
     for figure in figures:
-        found = [file.path for file in _files_of(figure)] if figure.patterns and figure.category.endswith("Samples") else []
-        if found:
+        pages = [file.path for file in _files_of(figure)] if figure.patterns and figure.category.endswith("Samples") else []
+        if pages:
             # The training split has most samples.
-            page = part_of(Path(next((file for file in found if file.endswith("train.html")), found[0])), 0)
+            page = part_of(Path(next((file for file in pages if file.endswith("train.html")), pages[0])), 0)
             yield figure.subcategory, "\n".join(best_figures(page, SHOWN))

@@ -55,8 +55,8 @@ def draw_stages(curves: Mapping[str, Path], path: Path) -> None:
         if not names:
             figure.text(0.5, 0.5, "nothing was trained", ha="center")
             return
-        places = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, name in zip(places, names, strict=True):
+        rows_of_axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, name in zip(rows_of_axes, names, strict=True):
             axes.set_title("PSNR over the region, on clips of val, dB" if name == "psnr" else f"{name} loss")
             for start, end, columns in zip(starts, ends, stages, strict=True):
                 for column, colour in {name: BLUE, **({"mosaicked": ORANGE} if name == "psnr" else {})}.items():
@@ -65,14 +65,14 @@ def draw_stages(curves: Mapping[str, Path], path: Path) -> None:
                     marker = "." if len(values) < 40 else None
                     axes.plot(start + iterations, values, color=colour, linewidth=1.2, marker=marker)
                 axes.axvline(end, color=QUIET, linewidth=0.6)
-        above = places[0].secondary_xaxis("top")
+        above = rows_of_axes[0].secondary_xaxis("top")
         above.set_xticks([(start + end) / 2 for start, end in zip(starts, ends, strict=True)], list(curves))
         above.tick_params(length=0)
         above.spines["top"].set_visible(False)
         # With room for the marker of the last point.
-        places[-1].set_xlim(0, 1.01 * ends[-1])
-        places[-1].set_xlabel("iteration")
-        places[-1].xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+        rows_of_axes[-1].set_xlim(0, 1.01 * ends[-1])
+        rows_of_axes[-1].set_xlabel("iteration")
+        rows_of_axes[-1].xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
         legend(figure, {"the model": BLUE, "its input, the mosaicked clips": ORANGE})
 
 
@@ -158,13 +158,13 @@ def _draw_groups(metrics: Path, kinds: Sequence[str], measures: Mapping[Measure,
         split: {
             name: group
             for name, group in [
-                ("all", found["all"]),
-                *((KINDS[kind].format(name), group) for kind in kinds for name, group in found[kind].items()),
+                ("all", groups_of_split["all"]),
+                *((KINDS[kind].format(name), group) for kind in kinds for name, group in groups_of_split[kind].items()),
             ]
             if group["samples"]
         }
-        for split, found in splits.items()
-        if found["all"]["samples"]
+        for split, groups_of_split in splits.items()
+        if groups_of_split["all"]["samples"]
     }
     lines = sum(map(len, groups.values()))
     with new_figure(path, 9.5 if len(measures) < 4 else 13, 1.0 + 0.46 * max(lines, 2) + 0.5 * len(groups)) as figure:
@@ -178,12 +178,12 @@ def _draw_groups(metrics: Path, kinds: Sequence[str], measures: Mapping[Measure,
         colours = {**METHODS, **dict(zip([name for name in names if name not in METHODS], cycle(OTHERS), strict=False))}
         if "clean" in colours:
             colours["clean"] = INK
-        heights = [len(found) for found in groups.values()]
-        places = figure.subplots(len(groups), len(shown), squeeze=False, sharey="row", height_ratios=heights)
-        for row, (split, found) in zip(places, groups.items(), strict=True):
+        heights = [len(groups_of_split) for groups_of_split in groups.values()]
+        rows_of_axes = figure.subplots(len(groups), len(shown), squeeze=False, sharey="row", height_ratios=heights)
+        for row, (split, groups_of_split) in zip(rows_of_axes, groups.items(), strict=True):
             for axes, (measure, title) in zip(row, shown.items(), strict=True):
                 axes.set_title(f"{split}: {title}")
-                _draw_dots(axes, found, measure, colours)
+                _draw_dots(axes, groups_of_split, measure, colours)
         handles = [
             Line2D([], [], linestyle="", marker="o", color=colour, label=method.replace("_", " "))
             for method, colour in colours.items()
@@ -192,26 +192,26 @@ def _draw_groups(metrics: Path, kinds: Sequence[str], measures: Mapping[Measure,
         figure.legend(handles=handles, loc="outside lower left", ncols=ncols, fontsize=9)
 
 
-def _draw_dots(axes: Any, found: Mapping[str, Any], measure: Measure, colours: Mapping[str, str]) -> None:
+def _draw_dots(axes: Any, groups: Mapping[str, Any], measure: Measure, colours: Mapping[str, str]) -> None:
     """Draw the values of a `measure` for each method: one line for each group of samples, the first on top."""
     area, name = measure
-    for place, group in enumerate(found.values()):
-        axes.axhspan(place - 0.42, place + 0.42, color=TINT, zorder=0)
+    for position, group in enumerate(groups.values()):
+        axes.axhspan(position - 0.42, position + 0.42, color=TINT, zorder=0)
         values = {method: of_method.get(name) for method, of_method in group[area].items()}
         # Each method has its own height, so that equal values do not hide each other.
         steps = np.linspace(-0.3, 0.3, len(colours))
         for step, (method, colour) in zip(steps, colours.items(), strict=True):
             if values.get(method) is not None:
-                axes.plot(values[method], place + step, "o", color=colour, markersize=5, zorder=2)
+                axes.plot(values[method], position + step, "o", color=colour, markersize=5, zorder=2)
         if values["restored"] is not None:
             gain = values["restored"] - values["mosaicked"]
             text = f"{gain:+.3f}" if name in {"ssim", "lpips"} else f"{gain:+.1f}"
-            side = (1, place), (4, 0)
+            side = (1, position), (4, 0)
             of_axes = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
             axes.annotate(text, *side, **of_axes, va="center", fontsize=9)
-    names = [f"{group_name} ({group['samples']:,})" for group_name, group in found.items()]
-    axes.set_yticks(range(len(found)), names)
-    axes.set_ylim(len(found) - 0.5, -0.5)
+    names = [f"{group_name} ({group['samples']:,})" for group_name, group in groups.items()]
+    axes.set_yticks(range(len(groups)), names)
+    axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
 
 
@@ -223,8 +223,8 @@ def _read_index(folder: Path, sheet: str, settings: ReportSettings) -> list[dict
     rows = [row for row in _read_pictures(folder) if row["sheet"] == sheet]
     if sheet == WORST:
         return rows[: settings.samples]
-    places = np.linspace(0, len(rows) - 1, min(len(rows), settings.samples)).round().astype(int)
-    return [rows[place] for place in places]
+    numbers = np.linspace(0, len(rows) - 1, min(len(rows), settings.samples)).round().astype(int)
+    return [rows[number] for number in numbers]
 
 
 def _read_pictures(folder: Path) -> list[dict[str, Any]]:

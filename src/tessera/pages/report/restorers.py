@@ -44,11 +44,11 @@ def tabulate_restoration(metrics: Path, exported: Path, path: Path) -> None:
         " region, unless the whole frame is named. Of LPIPS, warping error, flicker and seam, lower is better. “Compared with"
         " other models” explains the metrics, and gives their intervals.</p>"
     ]
-    for split, found in content["splits"].items():
-        parts += [f"<h2>{TITLES.get(split, html.escape(split))}</h2>", f"<p>{html.escape(_counts(found['samples']))}</p>"]
-        if not found["all"]["samples"]:
+    for split, results in content["splits"].items():
+        parts += [f"<h2>{TITLES.get(split, html.escape(split))}</h2>", f"<p>{html.escape(_counts(results['samples']))}</p>"]
+        if not results["all"]["samples"]:
             continue
-        areas = found["all"]
+        areas = results["all"]
         shown = [(area, name) for area in ("region", "consistency") for name in areas[area][TRAINED]]
         columns = shown + [("frame", name) for name in areas["frame"][TRAINED]]
         header = [f"{'whole frame: ' if area == 'frame' else ''}{MEASURES[name][0]}" for area, name in columns]
@@ -67,7 +67,7 @@ def tabulate_restoration(metrics: Path, exported: Path, path: Path) -> None:
                 *(_mean(group, *column, TRAINED) for column in shown),
             ]
             for kind, (title, named) in GROUPS.items()
-            for name, group in found[kind].items()
+            for name, group in results[kind].items()
             if group["samples"]
         ]
         header = ["by", "", "clips", "PSNR of its input", *header[: len(shown)]]
@@ -102,13 +102,13 @@ def tabulate_restorers(metrics: Path, speed: Path, files: Mapping[str, Path], pa
     """
     content, timed = (json.loads(file.read_text(encoding="utf-8")) for file in (metrics, speed))
     parts = []
-    for split, found in content["splits"].items():
-        intervals = found["intervals"]
+    for split, results in content["splits"].items():
+        intervals = results["intervals"]
         parts.append(f"<h2>{html.escape(split)}</h2>")
         if not intervals["methods"]:
             parts.append("<p>No clip was measured.</p>")
             continue
-        sources, clips = intervals["sources"], found["all"]["samples"]
+        sources, clips = intervals["sources"], results["all"]["samples"]
         said = f"Clips: {clips:,}. Sources: {sources:,}."
         if sources < LEAST:
             said += f" These are too few sources for an interval ({sources}); at least {LEAST} are needed."

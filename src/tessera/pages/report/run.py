@@ -41,12 +41,15 @@ def changed_settings(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -
 
     Of what has no default, such as a classifier, the settings that say something.
     """
-    own, usual = dict(_flat(settings)), dict(_flat(defaults))
-    paths = [*own, *(path for path in usual if path not in own and not any(other.startswith(f"{path}.") for other in own))]
+    values, usual = dict(_flat(settings)), dict(_flat(defaults))
+    paths = [
+        *values,
+        *(path for path in usual if path not in values and not any(other.startswith(f"{path}.") for other in values)),
+    ]
     return [
-        [path, without_passwords(own.get(path, "")), without_passwords(usual.get(path, ""))]
+        [path, without_passwords(values.get(path, "")), without_passwords(usual.get(path, ""))]
         for path in paths
-        if own.get(path) != usual.get(path) and (path in usual or own[path] not in {"none", "no", ""})
+        if values.get(path) != usual.get(path) and (path in usual or values[path] not in {"none", "no", ""})
     ]
 
 

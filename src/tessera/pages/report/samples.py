@@ -107,7 +107,8 @@ def draw_predictions(
         size = sample.image.shape[:2]
         labelled = [("labelled", mask) for _, mask in sample.regions]
         predicted = [
-            ("predicted", _box_mask(one.box, *size) if one.rle is None else decode_rle(one.rle, *size)) for one in predictions
+            ("predicted", _box_mask(prediction.box, *size) if prediction.rle is None else decode_rle(prediction.rle, *size))
+            for prediction in predictions
         ]
         tiles.append(shrink_picture(Picture(sample.name, sample.image, labelled + predicted), sample.name not in shown.clear))
     draw_tiles(tiles, {"labelled": SKY, "predicted": ORANGE}, shown.heading, path)

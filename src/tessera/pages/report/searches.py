@@ -72,54 +72,54 @@ def show_search(title: str, trials: Path, summary: Path, best: Path, page: Path)
     content = json.loads(summary.read_text(encoding="utf-8"))
     rows = [{**row, "parameters": json.loads(row["parameters"])} for row in read_table(trials, Trials).iter_rows(named=True)]
     model = content.pop("model")
-    found = _Trials(rows, **content)
+    results = _Trials(rows, **content)
     counts = ", ".join(f"{sum(row['state'] == state for row in rows):,} {state}" for state in COLOURS)
     parts = [
         f"<p>{counted(len(rows), 'trials')} of <code>{html.escape(model)}</code>: {counts}. The metric is"
-        f" {html.escape(found.metric)} on the validation split, of which {'more' if found.is_more_better else 'less'} is"
+        f" {html.escape(results.metric)} on the validation split, of which {'more' if results.is_more_better else 'less'} is"
         " better.</p>",
         f"<h2>The best settings</h2>\n<pre>{html.escape(best.read_text(encoding='utf-8'))}</pre>",
     ]
-    for heading, text, figure in _figures(found):
+    for heading, text, figure in _figures(results):
         parts.append(f"<h2>{heading}</h2>\n<p>{text}</p>\n{figure}")
-    parts.append(f"<h2>All trials</h2>\n{_table(found)}")
+    parts.append(f"<h2>All trials</h2>\n{_table(results)}")
     write_page(page, title, "\n".join(parts))
 
 
-def _figures(found: _Trials) -> Iterator[tuple[str, str, str]]:
+def _figures(results: _Trials) -> Iterator[tuple[str, str, str]]:
     """Yield the heading, the caption and the image of each figure."""
-    ranked = found.varied
+    ranked = results.varied
     yield (
         "The trials in their order",
         "The line is the best complete trial so far. The worst tenth of the trials may lie beyond the axis; they are drawn at"
         " its end.",
-        _image(8, 3.2, lambda figure: _draw_order(figure, found)),
+        _image(8, 3.2, lambda figure: _draw_order(figure, results)),
     )
     yield (
         "Learning curves",
         "The metric of the weights that a training would have kept, if it had ended after each epoch. The thick line is the"
         " best trial.",
-        _image(8, 3.6, lambda figure: _draw_curves(figure, found)),
+        _image(8, 3.6, lambda figure: _draw_curves(figure, results)),
     )
-    if found.importances and ranked:
+    if results.importances and ranked:
         yield (
             "Importance",
             "The fraction of the variance of the metric of complete trials that each setting accounts for (fANOVA). With few"
             " trials it is a guess.",
-            _image(8, 0.6 + 0.35 * len(ranked), lambda figure: _draw_importances(figure, found, ranked)),
+            _image(8, 0.6 + 0.35 * len(ranked), lambda figure: _draw_importances(figure, results, ranked)),
         )
     lines = -(-len(ranked) // COLUMNS)
     if ranked:
         yield (
             "Each setting",
             "Settings that had one value in all trials are left out. The best trial is circled.",
-            _image(9.5, 2.8 * lines, lambda figure: _draw_settings(figure, found, ranked, lines)),
+            _image(9.5, 2.8 * lines, lambda figure: _draw_settings(figure, results, ranked, lines)),
         )
     if len(ranked) > 1:
         yield (
             "All settings together",
             "Each line is a trial; the stronger, the better.",
-            _image(9.5, 3.8, lambda figure: _draw_parallel(figure, found, ranked)),
+            _image(9.5, 3.8, lambda figure: _draw_parallel(figure, results, ranked)),
         )
 
 
@@ -132,69 +132,69 @@ def _image(width: float, height: float, draw: "Callable[[Figure], None]") -> str
     return in_box(f'<img alt="" src="data:image/svg+xml;base64,{data}">', "picture")
 
 
-def _draw_order(figure: "Figure", found: _Trials) -> None:
+def _draw_order(figure: "Figure", results: _Trials) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes = figure.subplots()
     best: list[float] = []
-    for row in found.rows:
+    for row in results.rows:
         values = [*best[-1:], *([row["metric"]] if row["state"] == "complete" else [])]
-        best.append((max if found.is_more_better else min)(values, default=float("nan")))
-    axes.step([row["number"] for row in found.rows], best, where="post", color=INK, linewidth=1)
+        best.append((max if results.is_more_better else min)(values, default=float("nan")))
+    axes.step([row["number"] for row in results.rows], best, where="post", color=INK, linewidth=1)
     for state in ("complete", "pruned"):
-        rows = [row for row in found.rows if row["state"] == state]
-        axes.plot([row["number"] for row in rows], found.shown(rows), "o", color=COLOURS[state], markersize=5, clip_on=False)
-    least, most = found.limits()
-    failed = [row["number"] for row in found.rows if row["state"] == "failed"]
+        rows = [row for row in results.rows if row["state"] == state]
+        axes.plot([row["number"] for row in rows], results.shown(rows), "o", color=COLOURS[state], markersize=5, clip_on=False)
+    least, most = results.limits()
+    failed = [row["number"] for row in results.rows if row["state"] == "failed"]
     # An empty line that is not clipped would move the axes.
     if failed:
-        axes.plot(failed, [least if found.is_more_better else most] * len(failed), "x", color=RED, clip_on=False)
-    axes.set(xlabel="trial", ylabel=found.metric, ylim=(least, most))
+        axes.plot(failed, [least if results.is_more_better else most] * len(failed), "x", color=RED, clip_on=False)
+    axes.set(xlabel="trial", ylabel=results.metric, ylim=(least, most))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    states = {row["state"] for row in found.rows}
+    states = {row["state"] for row in results.rows}
     legend(figure, {state: colour for state, colour in COLOURS.items() if state in states})
 
 
-def _draw_curves(figure: "Figure", found: _Trials) -> None:
+def _draw_curves(figure: "Figure", results: _Trials) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes = figure.subplots()
-    for row in sorted(found.measured, key=lambda row: row["number"] == found.best):
-        is_best = row["number"] == found.best
+    for row in sorted(results.measured, key=lambda row: row["number"] == results.best):
+        is_best = row["number"] == results.best
         epochs = range(1, len(row["values"]) + 1)
         colour = INK if is_best else COLOURS[row["state"]]
         axes.plot(epochs, row["values"], ".-", color=colour, alpha=1 if is_best else 0.4, linewidth=2 if is_best else 1)
-    axes.set(xlabel="epoch", ylabel=found.metric, ylim=found.limits())
+    axes.set(xlabel="epoch", ylabel=results.metric, ylim=results.limits())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(figure, {state: COLOURS[state] for state in ("complete", "pruned")})
 
 
-def _draw_importances(figure: "Figure", found: _Trials, paths: Sequence[str]) -> None:
-    values = {path: found.importances.get(path, 0) for path in paths}
+def _draw_importances(figure: "Figure", results: _Trials, paths: Sequence[str]) -> None:
+    values = {path: results.importances.get(path, 0) for path in paths}
     bars = [Bar(path, [(value, BLUE)], f"{100 * value:.0f} %") for path, value in values.items()]
     draw_bars(figure.subplots(), bars, 1.1)
 
 
-def _draw_settings(figure: "Figure", found: _Trials, paths: Sequence[str], lines: int) -> None:
+def _draw_settings(figure: "Figure", results: _Trials, paths: Sequence[str], lines: int) -> None:
     grid = figure.subplots(lines, COLUMNS, squeeze=False, sharey=True).flat
     for axes, path in zip(grid, [*paths, *[""] * (lines * COLUMNS - len(paths))], strict=True):
         if not path:
             axes.set_visible(False)
             continue
-        _draw_setting(axes, found, path)
+        _draw_setting(axes, results, path)
 
 
-def _draw_setting(axes: "Axes", found: _Trials, path: str) -> None:
+def _draw_setting(axes: "Axes", results: _Trials, path: str) -> None:
     from matplotlib.ticker import NullFormatter
 
-    rows = found.measured
+    rows = results.measured
     values, names = _numbers([row["parameters"][path] for row in rows])
     colours = [COLOURS[row["state"]] for row in rows]
-    axes.scatter(values, found.shown(rows), c=colours, s=18, clip_on=False)
-    place = next(place for place, row in enumerate(rows) if row["number"] == found.best)
-    axes.plot(values[place], rows[place]["metric"], "o", markersize=10, markerfacecolor="none", markeredgecolor=INK)
-    axes.set(title=path, ylabel=found.metric, ylim=found.limits())
-    if path in found.logarithmic:
+    axes.scatter(values, results.shown(rows), c=colours, s=18, clip_on=False)
+    best = next(best for best, row in enumerate(rows) if row["number"] == results.best)
+    axes.plot(values[best], rows[best]["metric"], "o", markersize=10, markerfacecolor="none", markeredgecolor=INK)
+    axes.set(title=path, ylabel=results.metric, ylim=results.limits())
+    if path in results.logarithmic:
         axes.set_xscale("log")
         # By default, they are formulas, which the style does not read.
         axes.xaxis.set_major_formatter("{x:g}")
@@ -204,38 +204,38 @@ def _draw_setting(axes: "Axes", found: _Trials, path: str) -> None:
         axes.set_xlim(-0.5, len(names) - 0.5)
 
 
-def _draw_parallel(figure: "Figure", found: _Trials, paths: Sequence[str]) -> None:
+def _draw_parallel(figure: "Figure", results: _Trials, paths: Sequence[str]) -> None:
     import math
 
     axes = figure.subplots()
-    rows = found.measured
+    rows = results.measured
     columns = []
     ticks: list[tuple[float, float, str]] = []
-    for place, path in enumerate([*paths, found.metric]):
-        is_metric = place == len(paths)
+    for position, path in enumerate([*paths, results.metric]):
+        is_metric = position == len(paths)
         given = [row["metric"] if is_metric else row["parameters"][path] for row in rows]
         values, names = _numbers(given)
-        if path in found.logarithmic:
+        if path in results.logarithmic:
             values = [math.log(value) for value in values]
         if is_metric:
-            values = found.shown(rows)
+            values = results.shown(rows)
         least, most = min(values), max(values)
         column = [(value - least) / ((most - least) or 1) for value in values]
         columns.append(column)
         shown = dict(zip(column, map(_text, given), strict=True))
         ends = shown if names else [min(shown), max(shown)]
-        ticks += [(place, each, shorten(shown[each], NAME)) for each in ends]
+        ticks += [(position, each, shorten(shown[each], NAME)) for each in ends]
     for row, line in sorted(
-        zip(rows, zip(*columns, strict=True), strict=True), key=lambda each: each[0]["number"] == found.best
+        zip(rows, zip(*columns, strict=True), strict=True), key=lambda each: each[0]["number"] == results.best
     ):
-        merit = line[-1] if found.is_more_better else 1 - line[-1]
-        is_best = row["number"] == found.best
+        merit = line[-1] if results.is_more_better else 1 - line[-1]
+        is_best = row["number"] == results.best
         axes.plot(range(len(line)), line, color=BLUE, alpha=0.15 + 0.85 * merit, linewidth=2.5 if is_best else 1)
     for at, height, text in ticks:
         axes.annotate(text, (at, height), (4, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
-    for place in range(len(columns)):
-        axes.axvline(place, color=QUIET, linewidth=0.8)
-    axes.set_xticks(range(len(columns)), [*paths, found.metric], rotation=12, fontsize=8)
+    for position in range(len(columns)):
+        axes.axvline(position, color=QUIET, linewidth=0.8)
+    axes.set_xticks(range(len(columns)), [*paths, results.metric], rotation=12, fontsize=8)
     axes.set_xlim(-0.1, len(columns) - 0.6)
     axes.set_yticks([])
     axes.spines[["left", "bottom"]].set_visible(False)
@@ -253,12 +253,12 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
-def _table(found: _Trials) -> str:
+def _table(results: _Trials) -> str:
     ordered = sorted(
-        found.rows,
+        results.rows,
         key=lambda row: (
             list(COLOURS).index(row["state"]),
-            (-1 if found.is_more_better else 1) * (row["metric"] or 0),
+            (-1 if results.is_more_better else 1) * (row["metric"] or 0),
             row["number"],
         ),
     )
@@ -269,8 +269,8 @@ def _table(found: _Trials) -> str:
             "" if row["metric"] is None else _text(row["metric"]),
             row["epochs"],
             f"{row['seconds']:,.1f}",
-            *(_text(row["parameters"][path]) for path in found.paths),
+            *(_text(row["parameters"][path]) for path in results.paths),
         ]
         for row in ordered
     ]
-    return table(["trial", "state", found.metric, "epochs", "seconds", *found.paths], rows)
+    return table(["trial", "state", results.metric, "epochs", "seconds", *results.paths], rows)

@@ -71,10 +71,10 @@ def _pictures(restored: Sequence[Path], footage: Path | None) -> Iterator[str]:
     for folder in restored:
         split = next((split for split in TITLES if (folder / f"{split}.html").exists()), None)
         if split:
-            found = best_figures((folder / f"{split}.html").read_text(encoding="utf-8"), SHOWN)
+            figures = best_figures((folder / f"{split}.html").read_text(encoding="utf-8"), SHOWN)
             yield (
                 f"<h2>What restoration gains</h2><p>The clips of the {TITLES[split].lower()} that gain most: mosaicked,"
-                f' restored and clean. The model was not trained on them.</p><div class="gallery">{"".join(found)}</div>'
+                f' restored and clean. The model was not trained on them.</p><div class="gallery">{"".join(figures)}</div>'
             )
     shown = best_figures(footage.read_text(encoding="utf-8"), 1) if footage else []
     if shown:
@@ -93,8 +93,8 @@ def _tabulated(measures: Mapping[str, list[Measure]], before: Mapping[str, Any])
             *(_cell(measure, split) for split in TITLES),
             *([_change(before.get(model, {}).get(measure.name, {}), measure)] if before else []),
         ]
-        for model, found in measures.items()
-        for number, measure in enumerate(found or [Measure("see its metrics", {})])
+        for model, measures_of_model in measures.items()
+        for number, measure in enumerate(measures_of_model or [Measure("see its metrics", {})])
     ]
     note = (
         f"In brackets are 95 % confidence intervals, most by the bootstrap over sources, which needs {LEAST} sources or more."
@@ -121,8 +121,8 @@ def _compare(measures: Mapping[str, list[Measure]], former: Path, figures: Path)
 
 
 def _cell(measure: Measure, split: str) -> str:
-    found = measure.values.get(split)
-    return measure.otherwise if found is None else "\n".join(filter(None, [str(found), found.note]))
+    value = measure.values.get(split)
+    return measure.otherwise if value is None else "\n".join(filter(None, [str(value), value.note]))
 
 
 def _change(before: Mapping[str, float], measure: Measure) -> str:
@@ -131,13 +131,13 @@ def _change(before: Mapping[str, float], measure: Measure) -> str:
         return ""
     if not before:
         return "new"
-    found = [
+    changes = [
         f"{TITLES[split].split()[0].lower()} {change:+{each.form}}"
         for split, each in measure.values.items()
         # The former values are rounded.
         if (change := round(each.value, 6) - before.get(split, each.value))
     ]
-    return "\n".join(found) or "unchanged"
+    return "\n".join(changes) or "unchanged"
 
 
 def _measures(splits: Read, false: Mapping[str, Read]) -> Iterator[Measure]:
@@ -191,28 +191,28 @@ def _share(hits: int, count: int, things: str) -> Value:
 
 
 def _of_restorer(measured: Read) -> Iterator[Measure]:
-    found = {split: values for split, values in measured.items() if values["all"]["samples"]}
+    used = {split: values for split, values in measured.items() if values["all"]["samples"]}
     names = {"psnr": "PSNR of the region, dB", **{name: f"{title}, levels" for name, title in UNSTEADY.items()}}
     for name, title in names.items():
         values = {}
-        for split, each in found.items():
+        for split, each in used.items():
             methods = each["intervals"]["methods"]
-            own, given = (methods[method].get(name) for method in ("restored", "mosaicked"))
-            if own and given and own["value"] is not None:
-                known = [f"mosaic {given['value']:.2f}"]
+            restored, mosaicked = (methods[method].get(name) for method in ("restored", "mosaicked"))
+            if restored and mosaicked and restored["value"] is not None:
+                known = [f"mosaic {mosaicked['value']:.2f}"]
                 if clean := methods.get("clean", {}).get(name):
                     known.append(f"clean {clean['value']:.2f}")
                 if name == "psnr":
                     clips, sources = counted(each["all"]["samples"], "clips"), counted(each["intervals"]["sources"], "sources")
                     known.append(f"{clips} of {sources}")
-                values[split] = Value(own["value"], _ends(own, ""), ".2f", "; ".join(known))
+                values[split] = Value(restored["value"], _ends(restored, ""), ".2f", "; ".join(known))
         if values or name == "psnr":
             yield Measure(title, values, "no clip was measured")
 
 
-def _ends(found: Mapping[str, float | None], prefix: str) -> list[float] | None:
+def _ends(interval: Mapping[str, float | None], prefix: str) -> list[float] | None:
     """Return the ends of an interval, as a restorer's metrics state them."""
-    low, high = found[f"{prefix}low"], found[f"{prefix}high"]
+    low, high = interval[f"{prefix}low"], interval[f"{prefix}high"]
     return None if low is None or high is None else [low, high]
 
 

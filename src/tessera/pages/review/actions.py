@@ -51,18 +51,18 @@ def actions_of(
     `keys`: those of the user, as in `ReviewSettings`; they come first. `may_label`: whether there is a folder for the labels of
     frames.
     """
-    found = [each for each in ACTIONS[queue] if may_label or each.name != ACCEPT]
-    own = [(key, said.reason, each) for key, said in keys.items() for each in found if each.name == said.decision]
-    found = [each._replace(key=key, text=f"{each.name}: {reason}", reason=reason) for key, reason, each in own] + found
+    actions = [each for each in ACTIONS[queue] if may_label or each.name != ACCEPT]
+    own_keys = [(key, said.reason, each) for key, said in keys.items() for each in actions if each.name == said.decision]
+    actions = [each._replace(key=key, text=f"{each.name}: {reason}", reason=reason) for key, reason, each in own_keys] + actions
     if queue in {LABELS, ASKED} and labels is not None:
         if isinstance(labels, Mapping):
-            found.append(Action("relabel", "r", f"its score is … ({labels['least']:g} to {labels['most']:g})", asks="label"))
+            actions.append(Action("relabel", "r", f"its score is … ({labels['least']:g} to {labels['most']:g})", asks="label"))
         else:
             numbered = zip(labels, [*DIGITS, *[""] * len(labels)], strict=False)
-            found += [Action("relabel", digit, label, label) for label, digit in numbered]
+            actions += [Action("relabel", digit, label, label) for label, digit in numbered]
     # No button shows a key that another one has.
-    first = {each.key: each for each in reversed(found)}
-    return [each if first[each.key] is each else each._replace(key="") for each in found]
+    first = {each.key: each for each in reversed(actions)}
+    return [each if first[each.key] is each else each._replace(key="") for each in actions]
 
 
 def applies(action: str, item: Mapping[str, Any]) -> bool:

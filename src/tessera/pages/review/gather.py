@@ -46,11 +46,13 @@ def gather(
     for row in rows:
         row["is_blurred"] = row["key"] not in clear
         row["split"] = row["split"] or split_of.get(row["source"], "")
-    found = pl.DataFrame(rows, schema=types(ReviewItems)).with_columns(pl.col("value").clip(0, 1))
+    gathered = pl.DataFrame(rows, schema=types(ReviewItems)).with_columns(pl.col("value").clip(0, 1))
     order = pl.col("queue").replace_strict({name: number for number, name in enumerate(QUEUES)}, return_dtype=pl.Int64)
-    found = found.sort(order, "value", "key", "classifier", descending=[False, True, False, False])
-    write_table(found, ReviewItems, table)
+    gathered = gathered.sort(order, "value", "key", "classifier", descending=[False, True, False, False])
+    write_table(gathered, ReviewItems, table)
     settings.write_text(json.dumps(page, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     tell(
-        ", ".join(f"{name}: {counted(number, 'items')}" for name, number in found["queue"].value_counts(sort=True).iter_rows())
+        ", ".join(
+            f"{name}: {counted(number, 'items')}" for name, number in gathered["queue"].value_counts(sort=True).iter_rows()
+        )
     )

@@ -99,15 +99,21 @@ class History:
 
     def batches(self, who: str, count: int) -> list[dict[str, Any]]:
         """Return the last `count` batches of `who`, the latest first, without what was taken back."""
-        found: dict[int, list[Change]] = {}
+        changes_of_batch: dict[int, list[Change]] = {}
         for change in reversed(self._changes.values()):
             if change.who == who and not change.is_undone:
-                if change.batch not in found and len(found) == count:
+                if change.batch not in changes_of_batch and len(changes_of_batch) == count:
                     break
-                found.setdefault(change.batch, []).append(change)
+                changes_of_batch.setdefault(change.batch, []).append(change)
         return [
-            {"batch": batch, "at": own[-1].at, "text": own[-1].text, "count": len(own), "item": own[-1].item}
-            for batch, own in found.items()
+            {
+                "batch": batch,
+                "at": batch_changes[-1].at,
+                "text": batch_changes[-1].text,
+                "count": len(batch_changes),
+                "item": batch_changes[-1].item,
+            }
+            for batch, batch_changes in changes_of_batch.items()
         ]
 
     def _write(self, said: Mapping[str, Any]) -> None:

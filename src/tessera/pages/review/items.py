@@ -43,13 +43,13 @@ class Items:
     def state(self) -> object:
         """Return a value that changes if a run writes the table again, and None if it is not there."""
         try:
-            found = (self.folder / ITEMS).stat()
+            status = (self.folder / ITEMS).stat()
         except OSError:
             return None
         # A pipe would be waited for.
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             return None
-        return found.st_ino, found.st_size, found.st_mtime_ns
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
     def item(self, number: int) -> dict[str, Any]:
         """Return the item with the id `number`. Raises `IndexError` if there is none."""
@@ -59,24 +59,24 @@ class Items:
 
     def queues(self) -> list[dict[str, Any]]:
         """Return the queues that have items, in order: name, number of items, and the values of each filter, most first."""
-        found = []
+        queues = []
         for name in QUEUES:
-            own = self.frame.filter(pl.col("queue") == name)
-            if own.is_empty():
+            items = self.frame.filter(pl.col("queue") == name)
+            if items.is_empty():
                 continue
             choices = {
                 column: [
                     [value, count]
-                    for value, count in own[column]
+                    for value, count in items[column]
                     .value_counts(sort=True)
                     .sort("count", column, descending=[True, False])
                     .iter_rows()
                 ][:CHOICES]
                 for column in FILTERS
             }
-            names = own["label"].unique().drop_nulls().sort().head(CHOICES).to_list()
-            found.append({"name": name, "count": own.height, "choices": choices, "names": [each for each in names if each]})
-        return found
+            names = items["label"].unique().drop_nulls().sort().head(CHOICES).to_list()
+            queues.append({"name": name, "count": items.height, "choices": choices, "names": [each for each in names if each]})
+        return queues
 
     def choose(self, queue: str, chosen: Mapping[str, str], text: str, least: float, most: float) -> pl.DataFrame:
         """Return the items of `queue` with these values of some `FILTERS` and a value from `least` to `most`, in order.

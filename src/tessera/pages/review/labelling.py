@@ -139,8 +139,8 @@ def _rings(region: Annotation, width: int, height: int) -> list[list[tuple[float
     x0, y0, x1, y1 = region.box
     rings = [ring for part in region.polygons or () for ring in (part.outer, *part.holes)]
     corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
-    found = [ring.tolist() for ring in rings] or [corners]
-    return [[(round(x / width, 5), round(y / height, 5)) for x, y in ring] for ring in found]
+    outlines = [ring.tolist() for ring in rings] or [corners]
+    return [[(round(x / width, 5), round(y / height, 5)) for x, y in ring] for ring in outlines]
 
 
 def label_file(item: Mapping[str, Any], labels: Path) -> Path:
@@ -168,8 +168,8 @@ def _regions(item: Mapping[str, Any], picture: Path, numbers: Collection[int] | 
     if item["outlines"]:
         # In the order of the boxes, see `queues.frames`.
         rows = read_rows(Path(item["outlines"]), Annotations, item["key"]).sort("score", "number", descending=[True, False])
-        seen = rows.select("x0", "y0", "x1", "y1").to_numpy().reshape(-1, 4)
-        if seen.shape != (len(boxes), 4) or not np.allclose(seen, np.array(boxes).reshape(-1, 4), atol=0.01):
+        boxes_of_rows = rows.select("x0", "y0", "x1", "y1").to_numpy().reshape(-1, 4)
+        if boxes_of_rows.shape != (len(boxes), 4) or not np.allclose(boxes_of_rows, np.array(boxes).reshape(-1, 4), atol=0.01):
             raise TesseraError("the workflow has found other regions since; gather what is to be decided again")
         regions = [outlined(row, width, height, SIMPLIFY) for row in rows.iter_rows(named=True)]
     chosen = [region for number, region in enumerate(regions) if numbers is None or number in numbers]

@@ -108,9 +108,9 @@ def make_proxies(items: Path, budget: float, threads: int, *, folder: Path, ledg
             counts["made"] += 1
         return proxy
 
-    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+    with Ledger(ledger) as entries, ThreadPoolExecutor(threads) as pool:
         for (key, *_), made in progress(ahead(pool, make, clips, threads), len(clips), "clips"):
-            with book.item(key) as note:
+            with entries.item(key) as note:
                 proxy = made.result()
                 size = proxy.size
                 if size and used + size <= budget * GIGABYTE:
@@ -123,9 +123,9 @@ def make_proxies(items: Path, budget: float, threads: int, *, folder: Path, ledg
         if path not in needed:
             path.unlink()
     left = len(clips) - counts["there"]
-    told = f"; {counted(left, 'clips')} have none, and are played later: raise `review.proxies`" if left else ""
+    rest = f"; {counted(left, 'clips')} have none, and are played later: raise `review.proxies`" if left else ""
     there, new = counted(counts["there"], "proxies"), f"{counts['made']:,} of them new"
-    tell(f"{there}, {new}, take {used / GIGABYTE:.3f} of {budget:g} GB{told}")
+    tell(f"{there}, {new}, take {used / GIGABYTE:.3f} of {budget:g} GB{rest}")
 
 
 class Proxies:
@@ -137,7 +137,7 @@ class Proxies:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
-        self._room = threading.Semaphore(ENCODED)
+        self._encoders = threading.Semaphore(ENCODED)
         self._made: list[Proxy] = []
         self._used = sum(path.stat().st_size for path in folder.iterdir())
 
@@ -150,18 +150,18 @@ class Proxies:
         if proxy.is_there():
             return proxy
         with self._lock:
-            own = self._making.setdefault(proxy.video.name, threading.Lock())
-        with own:
+            lock = self._making.setdefault(proxy.video.name, threading.Lock())
+        with lock:
             if not proxy.is_there():
-                with self._room:
+                with self._encoders:
                     try:
                         write_proxy(clip, mask, proxy)
                     except Failed as error:
                         raise NotShown(f"{clip.name}: {error}") from None
-                self._make_room(proxy)
+                self._free_space(proxy)
         return proxy
 
-    def _make_room(self, proxy: Proxy) -> None:
+    def _free_space(self, proxy: Proxy) -> None:
         with self._lock:
             self._made.append(proxy)
             self._used += proxy.size

@@ -110,11 +110,11 @@ class Review:
         ):
             if queue == IDENTITIES:
                 crop = ("identities", self._followed.get((key, ""), target))
-                own: tuple[Target, ...] = (crop, *([("identities", label)] if label else []))
+                targets: tuple[Target, ...] = (crop, *([("identities", label)] if label else []))
             else:
-                own = (("decisions", self._followed.get((key, classifier), target), classifier),)
-            self._targets.append(own)
-            for each in own:
+                targets = (("decisions", self._followed.get((key, classifier), target), classifier),)
+            self._targets.append(targets)
+            for each in targets:
                 self._items_of.setdefault(each, []).append(number)
         known = {(name, *about) for name, table in self.tables.items() for about in table.targets()}
         self._decided = {number for target in known for number in self._items_of.get(target, ())}
@@ -142,10 +142,10 @@ class Review:
 
     def decided(self, number: int, who: str) -> list[dict[str, str]]:
         """Return what people decided about the item `number`: first, and latest first, the person `who`."""
-        found = [
+        log_rows = [
             row for log, *about in self._targets[number] if (table := self.tables.get(log)) for row in table.about((*about,))
         ]
-        return [row for _, row in sorted(found, key=lambda each: (who not in _people(each[1]), -each[0]))]
+        return [row for _, row in sorted(log_rows, key=lambda each: (who not in _people(each[1]), -each[0]))]
 
     def labels(self, classifier: str) -> Any:
         """Return the classes of a classifier, or the range of its scores; None if there is no such classifier."""
@@ -171,8 +171,8 @@ class Review:
         """Return what the page shows around the items."""
         who, queues = self.person(given), self.items.queues()
         for queue in queues:
-            own = self.items.frame.filter(pl.col("queue") == queue["name"])["classifier"].unique().to_list()
-            queue["actions"] = {name: [each._asdict() for each in self.actions(queue["name"], name)] for name in own}
+            classifiers = self.items.frame.filter(pl.col("queue") == queue["name"])["classifier"].unique().to_list()
+            queue["actions"] = {name: [each._asdict() for each in self.actions(queue["name"], name)] for name in classifiers}
             queue["decided"] = self._counts[queue["name"]]
         blurred = bool(self.items.frame["is_blurred"].any())
         known = {"who": who, "has_blurred": blurred, "keys": self._people().get(who, {}), "unmatched": self.unmatched}
@@ -189,14 +189,14 @@ class Review:
         """Return the numbers of all items that the query `given` asks for, in order, and of those that are decided."""
         chosen = {name: given[name] for name in FILTERS if name in given}
         limits = _number(given, "least", 0.0), _number(given, "most", 1.0)
-        found = self.items.choose(given.get("queue", ""), chosen, given.get("find", ""), *limits)["id"].to_list()
+        numbers = self.items.choose(given.get("queue", ""), chosen, given.get("find", ""), *limits)["id"].to_list()
         if given.get("decided") in {"yes", "no"}:
-            found = [number for number in found if (number in self._decided) == (given["decided"] == "yes")]
+            numbers = [number for number in numbers if (number in self._decided) == (given["decided"] == "yes")]
         elif given.get("decided") == "disputed":
             disputed = {(name, *about) for name, table in self.tables.items() for about in table.disputed()}
-            found = [number for number in found if not disputed.isdisjoint(self._targets[number])]
-        decided = [number for number in found if number in self._decided]
-        return {"version": self.items.version, "ids": found, "decided": decided}
+            numbers = [number for number in numbers if not disputed.isdisjoint(self._targets[number])]
+        decided = [number for number in numbers if number in self._decided]
+        return {"version": self.items.version, "ids": numbers, "decided": decided}
 
     def some(self, given: Mapping[str, str]) -> dict[str, Any]:
         """Return the items with the numbers in the query `given`, at most `PAGE` of them."""
@@ -244,8 +244,8 @@ class Review:
                 status = only.pop("status")
                 raise Refused(status, **only, changed=self._answer([number], who))
             batch = self.history.add(who, _text(given, "text") or name, made) if made else None
-        told = [{"id": number, **why} for number, why in failed.items()]
-        return {"batch": batch, "saved": len(items) - len(failed), "failed": told, **changed}
+        failures = [{"id": number, **why} for number, why in failed.items()]
+        return {"batch": batch, "saved": len(items) - len(failed), "failed": failures, **changed}
 
     def _row(self, item: Mapping[str, Any], name: str, value: Any, reason: str, who: str) -> dict[str, str]:
         if not isinstance(value, str):
@@ -305,24 +305,24 @@ class Review:
             changes = self.history.of_batch(given.get("batch", 0), who) if "batch" in given else self._last(given, who)
             if not changes:
                 raise Refused(HTTPStatus.CONFLICT, error="It is taken back already.")
-            own = [each for each in changes if each.number < 0 or not self.history.after(each)]
-            later = len(changes) - len(own)
+            undone = [each for each in changes if each.number < 0 or not self.history.after(each)]
+            later = len(changes) - len(undone)
             faults: dict[int, str] = {}
-            for log in {each.target[0] for each in own}:
-                of_log = [each for each in own if each.target[0] == log]
+            for log in {each.target[0] for each in undone}:
+                of_log = [each for each in undone if each.target[0] == log]
                 with refusing("Not taken back", HTTPStatus.LOCKED):
                     answers = self._table(log).take_back([each.written for each in of_log])
                 faults |= {each.number: str(why) for each, why in zip(of_log, answers, strict=True) if why}
             self.history.undo([each for each in changes if each.number > 0])
-            for each in own:
+            for each in undone:
                 is_other = all(row.get("reason") != LABELLED for row in self._standing(each.target))
                 if each.number not in faults and each.row.get("reason") == LABELLED and is_other:
                     self._take_back_label(each.item)
             if len(faults) == len(changes):
                 raise Refused(HTTPStatus.CONFLICT, error=f"Nothing was taken back: {next(iter(faults.values()))}.")
             changed = self._changed([each.target for each in changes], who)
-        told = {"taken": len(own) - len(faults), "later": later, "failed": sorted(faults.values())}
-        return {**told, "item": changes[0].item, **changed}
+        summary = {"taken": len(undone) - len(faults), "later": later, "failed": sorted(faults.values())}
+        return {**summary, "item": changes[0].item, **changed}
 
     def _table(self, log: str) -> DecisionTable:
         if log not in self.tables:
@@ -336,9 +336,9 @@ class Review:
         """Return the last decision of `who` about the only item of a request, as the history or else the table knows it."""
         (item,) = self.chosen(given, _numbers(given)[:1])
         stand = [
-            (found[0], target, found[1])
+            (last[0], target, last[1])
             for target in self._targets[item["id"]]
-            if target[0] in self.tables and (found := self.tables[target[0]].last_decision(target[1:], who))
+            if target[0] in self.tables and (last := self.tables[target[0]].last_decision(target[1:], who))
         ]
         if not stand:
             raise Refused(HTTPStatus.CONFLICT, error=f"{who} decided nothing about it.")
@@ -397,10 +397,10 @@ class Review:
 
     def _people(self) -> dict[str, Any]:
         try:
-            found = json.loads((self.items.folder / PEOPLE).read_text(encoding="utf-8"))
+            people = json.loads((self.items.folder / PEOPLE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            found = {}
-        return found if isinstance(found, dict) else {}
+            people = {}
+        return people if isinstance(people, dict) else {}
 
     def outlines(self, given: Mapping[str, str]) -> dict[str, Any]:
         """Return the outlines of the regions of an item, as `accept` saves them, and those of its label."""
@@ -439,18 +439,18 @@ class Review:
         raise Refused(HTTPStatus.NOT_FOUND, error="The item has no such file.")
 
 
-def follow(found: Sequence[decisions.Decision], items: pl.DataFrame) -> tuple[dict[tuple[str, str], str], list[str]]:
+def follow(rows: Sequence[decisions.Decision], items: pl.DataFrame) -> tuple[dict[tuple[str, str], str], list[str]]:
     """Return under which key what is decided about an item stands, by the key and the classifier of the item, if under another.
 
     Clips and regions get other keys when they are made anew, and pictures when they are renamed. Decisions follow them,
     as in a run. Also returns the decisions on clips and regions that match none, each with the reason.
     """
-    split = decisions.split_decisions(found, items["source"].unique().to_list())
+    split = decisions.split_decisions(rows, items["source"].unique().to_list())
     clips = {}
     for key, target, source, frames in items.filter(queue=CLIPS).select("key", "target", "source", "frames").iter_rows():
-        if place := decisions.CLIP.fullmatch(key):
-            seen = decisions.place_of(target)
-            clips[key] = decisions.Place(source, int(place[2]), frames, seen.box if seen else None)
+        if match := decisions.CLIP.fullmatch(key):
+            position = decisions.place_of(target)
+            clips[key] = decisions.Place(source, int(match[2]), frames, position.box if position else None)
     on_clips, lost = decisions.find_clips(split.clips, clips) if clips else ({}, {})
     regions = {key: decisions.region_of(key) for key in items.filter(queue=REGIONS)["key"]}
     frames = set(items.filter(pl.col("queue").is_in([FRAMES, FALSE_POSITIVES]))["key"])
@@ -462,12 +462,12 @@ def follow(found: Sequence[decisions.Decision], items: pl.DataFrame) -> tuple[di
 
 
 def follow_crops(
-    found: Sequence[identities.IdentityDecision], items: pl.DataFrame
+    rows: Sequence[identities.IdentityDecision], items: pl.DataFrame
 ) -> tuple[dict[tuple[str, str], str], list[str]]:
     """Return under which target what is decided about a crop stands, by its key, and the decisions on crops that are gone."""
     crops = items.filter(queue=IDENTITIES).select("key", "target").iter_rows()
     boxes = {key: decisions.region_of(target)[1] for key, target in crops if decisions.REGION.fullmatch(target)}
-    targets = [each.target for each in found]
+    targets = [each.target for each in rows]
     placed, lost = identities.find_crops(targets, boxes)
     plain = {(target, ""): target for target in targets if target in boxes}
     unmatched = [f"{target}: {why}" for target, why in lost.items()] if boxes else []
@@ -479,25 +479,25 @@ def _people(row: Mapping[str, str]) -> set[str | None]:
 
 
 def _text(given: Mapping[str, Any], name: str) -> str:
-    found = given.get(name, "")
-    if not isinstance(found, str):
+    value = given.get(name, "")
+    if not isinstance(value, str):
         raise Refused(HTTPStatus.BAD_REQUEST, error=f"{name} is no text.")
-    return found
+    return value
 
 
 def _number(given: Mapping[str, str], name: str, usual: float) -> float:
     try:
-        found = float(given.get(name, usual))
+        value = float(given.get(name, usual))
     except ValueError:
-        found = nan
-    if isnan(found):
+        value = nan
+    if isnan(value):
         raise Refused(HTTPStatus.BAD_REQUEST, error=f"{name} is no number.")
-    return found
+    return value
 
 
 def _numbers(given: Mapping[str, Any]) -> list[Any]:
-    found = given.get("ids")
-    return found if isinstance(found, list) else [None]
+    ids = given.get("ids")
+    return ids if isinstance(ids, list) else [None]
 
 
 def _is_number(text: str) -> bool:

@@ -65,7 +65,7 @@ class DecisionTable:
     def refresh(self) -> None:
         """Read the file again if it changed. `fault` says what is wrong with it; empty: nothing. `reads` counts how often."""
         with self._lock:
-            state = self._seen()
+            state = self._file_status()
             if state == self._state:
                 return
             try:
@@ -119,8 +119,8 @@ class DecisionTable:
     def last_decision(self, target: tuple[str, ...], who: str) -> tuple[int, Written] | None:
         """Return the last decision of `who` about `target`, after its line; None if nothing stands."""
         with self._lock:
-            own, before = self._found.last_decision(target, who, _same)
-            if not own:
+            latest, before = self._found.last_decision(target, who, _same)
+            if not latest:
                 return None
             line, row = self._found.people[target][who]
             return line, Written(row.model_dump(), [each.model_dump() for each in before])
@@ -133,8 +133,8 @@ class DecisionTable:
     def standing(self) -> list[Any]:
         """Return everything that is decided, in the order of the file: the first row about each target."""
         with self._lock:
-            found = [next(iter(people.values())) for people in self._found.people.values()]
-        return [row for _, row in sorted(found, key=lambda each: each[0])]
+            latest = [next(iter(people.values())) for people in self._found.people.values()]
+        return [row for _, row in sorted(latest, key=lambda each: each[0])]
 
     def disputed(self) -> set[tuple[str, ...]]:
         """Return everything that people disagree about."""
@@ -210,7 +210,7 @@ class DecisionTable:
                 each = self._model.model_validate(row)
                 self._found.add(self._found.lines + 1, each)
                 self._rows.append(each)
-            self._state = self._seen(descriptor)
+            self._state = self._file_status(descriptor)
 
     def _before(self, row: Row) -> Rows:
         said = self._entry(self._checked(row))
@@ -238,8 +238,8 @@ class DecisionTable:
     def _rows_back(self, row: Row, before: Rows, standing: dict[tuple[str, ...], tuple[int, Any]]) -> Rows:
         checked = self._checked(row)
         said = self._entry(checked)
-        own = self._found.people.get(said.about, {}).get(said.who)
-        if own is None or not _same(own[1], checked):
+        latest = self._found.people.get(said.about, {}).get(said.who)
+        if latest is None or not _same(latest[1], checked):
             raise TesseraError(f"what {said.who} decided about {said.about[0]!r} was changed since, and stays as it is")
         if before and _same(self._model.model_validate(before[-1]), checked):
             return []
@@ -261,25 +261,25 @@ class DecisionTable:
         """Add `row` to what stands. Raises `TesseraError` if it would contradict what stands about other targets."""
         if self._check is None:
             return
-        own = self._entry(row)
-        after = {about: each for about, each in standing.items() if about != own.about}
-        if own.says:
-            after[own.about] = self._found.lines + 1, row
+        entry = self._entry(row)
+        after = {about: each for about, each in standing.items() if about != entry.about}
+        if entry.says:
+            after[entry.about] = self._found.lines + 1, row
         faults = self._check(list(after.values()))
         if len(faults) > len(self._check(list(standing.values()))):
             raise TesseraError(faults[-1][1])
         standing.clear()
         standing.update(after)
 
-    def _seen(self, descriptor: int | None = None) -> object:
+    def _file_status(self, descriptor: int | None = None) -> object:
         try:
-            found = self.path.stat() if descriptor is None else os.fstat(descriptor)
+            status = self.path.stat() if descriptor is None else os.fstat(descriptor)
         except OSError as error:
             return type(error)
-        return found.st_ino, found.st_size, found.st_mtime_ns
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _same(one: BaseModel, other: BaseModel) -> bool:
+def _same(row: BaseModel, other: BaseModel) -> bool:
     """Return whether two rows say the same, on whatever day."""
     apart = {"when", "date", "overrules"}
-    return one.model_dump(exclude=apart) == other.model_dump(exclude=apart)
+    return row.model_dump(exclude=apart) == other.model_dump(exclude=apart)

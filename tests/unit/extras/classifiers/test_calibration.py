@@ -95,7 +95,7 @@ def test_an_overfitted_head_on_digits_is_calibrated_to_half_the_error(tmp_path: 
     (run,) = (tmp_path / "runs").iterdir()
     classifier.network.load_state_dict(torch.load(run / "state.pt")["network"])
     logits = classifier.network(torch.from_numpy(samples.vectors)).numpy()
-    val, test = samples.places("val"), samples.places("test")
+    val, test = samples.indices("val"), samples.indices("test")
     temperature = temperature_of(logits[val], samples.targets[val])
     before, after = (error_of(softmax(logits[test] / each, axis=1), samples.targets[test]) for each in (1.0, temperature))
     print(f"\ncalibration error {before:.4f} before, {after:.4f} after, at temperature {temperature:.2f} (ceiling: half)")

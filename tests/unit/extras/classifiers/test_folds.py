@@ -100,13 +100,13 @@ def test_a_fold_is_predicted_by_a_classifier_that_never_saw_it(tmp_path: Path) -
         expected = {fold: "test", (fold + 1) % 3: "val"}
         assert splits == {key: expected.get(number, "train") for key, number in folds.items()}
     beyond = with_fold(samples, tmp_path / "folds.parquet", 3)
-    assert not len(beyond.places("test"))
+    assert not len(beyond.indices("test"))
     other = Samples(samples.pictures[:5], None)  # type: ignore[arg-type]
     with pytest.raises(TesseraError, match="is of other pictures than the dataset"):
         with_fold(other, tmp_path / "folds.parquet", 0)
     # Some may have no vector.
     head = Samples(samples.pictures[:5], None, vectors=np.ones((5, 2), np.float32))  # type: ignore[arg-type]
-    assert len(with_fold(head, tmp_path / "folds.parquet", 0).places("test")) == [*folds.values()][:5].count(0)
+    assert len(with_fold(head, tmp_path / "folds.parquet", 0).indices("test")) == [*folds.values()][:5].count(0)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def curves(folder: Path) -> list[dict[str, str]]:
 
 def accuracy(classifier: Path, dataset: Path, labels: Any, vectors: Path) -> float:
     samples = read_samples(dataset, labels, vectors)
-    places = samples.places("test")
+    places = samples.indices("test")
     assert samples.vectors is not None
     found = read_classifier(classifier).predict_vectors(samples.vectors[places])
     return float((found.argmax(1) == samples.targets[places]).mean())
@@ -198,7 +198,7 @@ def test_the_best_weights_are_kept_and_patience_ends_the_training(tmp_path: Path
     samples = read_samples(dataset, HEAD.labels, tmp_path / "vectors.parquet")
     classifier = read_classifier(tmp_path / "a/best.safetensors")
     plain = Classifier(classifier.description.model_copy(update={"temperature": 1.0}), classifier.network)
-    places = samples.places("val")
+    places = samples.indices("val")
     found = plain.predict_vectors(samples.vectors[places])  # type: ignore[index]
     assert -np.log(found[np.arange(len(places)), samples.targets[places]]).mean() == pytest.approx(min(losses), rel=1e-4)
     # With a constant rate, a training that ends at the best epoch has the same weights.

@@ -55,7 +55,7 @@ def run(folder: Path, steps: list[dict[str, Any]], out: str = "out", **given: An
             "settings": CropSettings(steps=steps),
             "suffix": ".png",
             "quality": 95,
-            "kept": folder / "kept",
+            "cache": folder / "kept",
             "code": "1",
             "threads": 2,
             "table": place / "crops.parquet",

@@ -49,7 +49,7 @@ def arguments(model: Path, folder: Path, **settings: Any) -> dict[str, Any]:
         "weights": model,
         "expected": weights["sha256"],
         "settings": EmbeddingSettings(kind="onnx", weights=weights, **{**own, **settings}),
-        "kept": folder / "kept",
+        "cache": folder / "kept",
         "code": "1",
         "threads": 2,
         "table": folder / "embeddings.parquet",

@@ -171,7 +171,7 @@ def run(folder: Path, out: str = "out", threads: int = 2, **settings: Any) -> Pa
         weights=files["weights"],
         tag_list=files["tags"],
         settings=TaggerSettings(**{**declared, "of": ["frames", "head"], "batch": 2, **settings}),
-        kept=folder / "kept",
+        cache=folder / "kept",
         code="1",
         threads=threads,
         table=place / "scores.parquet",

@@ -125,7 +125,7 @@ def test_a_figure_of_an_unknown_format_is_refused_by_name(tmp_path: Path) -> Non
 @pytest.mark.parametrize("caption", sorted(path.name for path in CAPTIONS.glob("*.rst")))
 def test_each_caption_asks_for_nothing_but_the_wildcards_and_what_the_report_states(caption: str) -> None:
     source = (CAPTIONS / caption).read_text(encoding="utf-8")
-    assert find_undeclared_variables(Environment().parse(source)) <= {"snakemake", "stories", "blur"}
+    assert find_undeclared_variables(Environment().parse(source)) <= {"snakemake", "descriptions", "blur"}
 
 
 @pytest.mark.parametrize("caption", sorted(path.name for path in CAPTIONS.glob("*.rst")))

@@ -32,13 +32,13 @@ def write(pictures: Sequence[Picture], folder: Path, settings: EveryDream2Settin
     if any(len(picture.captions) > 1 for picture in pictures):
         tell("EveryDream2 reads one caption of each picture: only the first is written")
     for (split, name), inside in folders(pictures).items():
-        place = folder / split / name
-        place.mkdir(parents=True, exist_ok=True)
+        subfolder = folder / split / name
+        subfolder.mkdir(parents=True, exist_ok=True)
         for picture in inside:
-            put(picture, picture.captions[:1], place)
+            put(picture, picture.captions[:1], subfolder)
         numbers = {"cond_dropout": settings.cond_dropout, "flip_p": settings.flip_p} if split == TRAIN else {}
         for file, number in {"multiply": repeats_of(inside), **numbers}.items():
             if number is not None:
-                (place / f"{file}.txt").write_text(f"{number!r}\n", encoding="utf-8")
+                (subfolder / f"{file}.txt").write_text(f"{number!r}\n", encoding="utf-8")
         if settings.shuffle_tags and split == TRAIN:
-            (place / "shuffle_tags.txt").touch()
+            (subfolder / "shuffle_tags.txt").touch()

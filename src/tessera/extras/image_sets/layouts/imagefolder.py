@@ -22,14 +22,14 @@ def write(pictures: Sequence[Picture], folder: Path, settings: ImageFolderSettin
     """
     lines: dict[str, list[str]] = {}
     for (split, name), inside in folders(pictures).items():
-        place = folder / NAMES.get(split, split)
-        (place / name).mkdir(parents=True, exist_ok=True)
+        subfolder = folder / NAMES.get(split, split)
+        (subfolder / name).mkdir(parents=True, exist_ok=True)
         for picture, stem, caption in copies(inside, seed):
             file = Path(name, stem + picture.file.suffix)
-            link_or_copy(picture.file, place / file)
+            link_or_copy(picture.file, subfolder / file)
             # An empty list has no type, and the columns of all splits must have the same types. No name has a comma.
             known = {name: ", ".join(value) if isinstance(value, list) else value for name, value in picture.columns.items()}
             row = {"file_name": file.as_posix(), "text": caption, "key": picture.key, "folder": name, **known}
-            lines.setdefault(place.name, []).append(json.dumps(row, ensure_ascii=False))
+            lines.setdefault(subfolder.name, []).append(json.dumps(row, ensure_ascii=False))
     for split, rows in lines.items():
         (folder / split / "metadata.jsonl").write_text("\n".join([*rows, ""]), encoding="utf-8", newline="\n")

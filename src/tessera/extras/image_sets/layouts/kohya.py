@@ -71,20 +71,20 @@ def write(pictures: Sequence[Picture], folder: Path, settings: KohyaSettings, se
             if count == 0:
                 continue
             more = count - min(by_times)
-            own = Path(split, f"{name or 'all'}~{more}" if more else name)
-            (folder / own).mkdir(parents=True, exist_ok=True)
+            subfolder = Path(split, f"{name or 'all'}~{more}" if more else name)
+            (folder / subfolder).mkdir(parents=True, exist_ok=True)
             varied = any(len(picture.captions) > 1 for picture in some)
             options = settings.subset.model_dump(exclude_none=True) if split == TRAIN else {}
             around = [options.pop(key, "") for key in ("caption_prefix", "caption_suffix")] if varied else []
             for picture in some:
                 texts = [_line(caption, *around) for caption in picture.captions] if varied else picture.captions
-                put(picture, texts, folder / own)
-            subset = {"image_dir": Path(settings.root, own).as_posix(), "num_repeats": count}
+                put(picture, texts, folder / subfolder)
+            subset = {"image_dir": Path(settings.root, subfolder).as_posix(), "num_repeats": count}
             subset |= {"caption_extension": EXTENSION} | ({"enable_wildcard": True} if varied else {})
             subsets.setdefault(split, []).append({**subset, **options})
-    for split, found in subsets.items():
+    for split, pictures_of_split in subsets.items():
         lines = ["[[datasets]]", *_lines(settings.dataset.model_dump(exclude_none=True))]
-        for subset in sorted(found, key=lambda each: each["image_dir"]):
+        for subset in sorted(pictures_of_split, key=lambda each: each["image_dir"]):
             lines += ["", "  [[datasets.subsets]]", *(f"  {line}" for line in _lines(subset))]
         (folder / f"{split}.toml").write_text("\n".join([*lines, ""]), encoding="utf-8", newline="\n")
 

@@ -27,9 +27,9 @@ def balancing(repeats: float, count: int) -> float:
     The trainer takes the product from the folder in each epoch, its pictures in turn, and rounds the product down: of one
     picture with 1.9 repeats it would take 1. So this is the number nearest to `repeats` whose product is whole and positive.
     """
-    whole = max(1, round(repeats * count))
+    copies = max(1, round(repeats * count))
     # A product of the rounded quotient can be less than `whole`.
-    return whole / count if count * (whole / count) >= whole else nextafter(whole / count, inf)
+    return copies / count if count * (copies / count) >= copies else nextafter(copies / count, inf)
 
 
 def write(pictures: Sequence[Picture], folder: Path, settings: OneTrainerSettings, seed: int) -> None:
@@ -40,16 +40,16 @@ def write(pictures: Sequence[Picture], folder: Path, settings: OneTrainerSetting
     """
     concepts = []
     for (split, name), inside in sorted(folders(pictures).items(), key=lambda each: each[0]):
-        place = Path(split, name)
-        (folder / place).mkdir(parents=True, exist_ok=True)
+        subfolder = Path(split, name)
+        (folder / subfolder).mkdir(parents=True, exist_ok=True)
         for picture in inside:
-            put(picture, picture.captions, folder / place)
+            put(picture, picture.captions, folder / subfolder)
         concepts.append(
             {
-                "name": place.as_posix(),
-                "path": Path(settings.root, place).as_posix(),
+                "name": subfolder.as_posix(),
+                "path": Path(settings.root, subfolder).as_posix(),
                 # The trainer's draws in this concept start from it.
-                "seed": int(fraction(f"OneTrainer {seed}", place.as_posix()) * 2**31),
+                "seed": int(fraction(f"OneTrainer {seed}", subfolder.as_posix()) * 2**31),
                 "enabled": split != "test",
                 "validation_concept": split == "val",
                 "include_subdirectories": False,

@@ -39,8 +39,8 @@ def times(picture: Picture, seed: int) -> int:
 
     The fraction of its repeats is the probability of one more appearance. The draw depends on the seed and the key alone.
     """
-    whole = floor(picture.repeats)
-    return whole + (fraction(f"repeats {seed}", picture.key) < picture.repeats - whole)
+    copies = floor(picture.repeats)
+    return copies + (fraction(f"repeats {seed}", picture.key) < picture.repeats - copies)
 
 
 def copies(pictures: Sequence[Picture], seed: int) -> Iterator[Copy]:
@@ -57,14 +57,14 @@ def folders(pictures: Sequence[Picture]) -> dict[tuple[str, str], list[Picture]]
 
     Raises `TesseraError` if a folder would lie outside the set.
     """
-    found: dict[tuple[str, str], list[Picture]] = {}
+    pictures_by_folder: dict[tuple[str, str], list[Picture]] = {}
     for picture in pictures:
-        found.setdefault((picture.split, picture.folder), []).append(picture)
-    for _, folder in found:
+        pictures_by_folder.setdefault((picture.split, picture.folder), []).append(picture)
+    for _, folder in pictures_by_folder:
         parts = PurePosixPath(folder).parts
         if {"..", "/"}.intersection(parts) or "/".join(parts) != folder or any(part.startswith(".") for part in parts):
             raise TesseraError(f"{folder!r} cannot be a folder of an image set; this is a bug in Tessera")
-    return found
+    return pictures_by_folder
 
 
 def repeats_of(pictures: Sequence[Picture]) -> float:

@@ -17,7 +17,7 @@ def write(pictures: Sequence[Picture], folder: Path, settings: PlainSettings, se
     A picture that is repeated is there several times, as `KEY+1` and so on, each time with the next of its captions.
     """
     for (split, name), inside in folders(pictures).items():
-        place = folder / split / name
-        place.mkdir(parents=True, exist_ok=True)
+        subfolder = folder / split / name
+        subfolder.mkdir(parents=True, exist_ok=True)
         for picture, stem, caption in copies(inside, seed):
-            put(picture, [caption], place, stem)
+            put(picture, [caption], subfolder, stem)

@@ -28,8 +28,8 @@ def write(pictures: Sequence[Picture], folder: Path, settings: WebDatasetSetting
     """
     folder.mkdir(exist_ok=True)
     for split in SPLITS:
-        found = copies([picture for picture in pictures if picture.split == split], seed)
-        samples = sorted(found, key=lambda copy: (fraction(f"WebDataset {seed}", copy.stem), copy.stem))
+        copied = copies([picture for picture in pictures if picture.split == split], seed)
+        samples = sorted(copied, key=lambda copy: (fraction(f"WebDataset {seed}", copy.stem), copy.stem))
         for number, first in enumerate(range(0, len(samples), settings.samples)):
             with tarfile.open(folder / f"{split}-{number:06d}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
                 for picture, stem, caption in samples[first : first + settings.samples]:

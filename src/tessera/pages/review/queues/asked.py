@@ -37,8 +37,8 @@ def find_asked(
             if each.key not in pictures:
                 continue
             source, path = pictures[each.key]
-            place = PurePosixPath(round_name(number), each.split, path.name)
-            key = key_in_set(answers.name, name_in_set(answers.layout, place))
+            path_in_set = PurePosixPath(round_name(number), each.split, path.name)
+            key = key_in_set(answers.name, name_in_set(answers.layout, path_in_set))
             label = known.get(key)
             yield {
                 "queue": ASKED,

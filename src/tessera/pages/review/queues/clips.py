@@ -85,20 +85,20 @@ def find_clips(
     suspicions = np.stack([suspicion(each.sign * each.values, each.sign * each.limit, ~dropped) for each in measures])
     # What counts: of a dropped clip only what is beyond its limit.
     counts = np.stack([~dropped | (each.sign * (each.values - each.limit) > 0) for each in measures])
-    same = np.array([[one.fault == other.fault for other in measures] for one in measures])
+    same = np.array([[measure.fault == other.fault for other in measures] for measure in measures])
     pooled = np.stack([1 - np.prod(1 - suspicions[row], axis=0) for row in same])
     largest = np.where(counts, pooled, 0).max(axis=0)
     values = np.where(dropped, np.where(counts.any(axis=0), 1 - largest, 0), largest)
     firsts = np.where(counts & (pooled == largest), suspicions, -1).argmax(axis=0)
     for number, row in enumerate(rows):
         first = int(firsts[number])
-        told = [
-            measures[place].describe(number)
-            for place in sorted(np.flatnonzero(same[first]), key=lambda place: place != first)
-            if not np.isnan(measures[place].values[number])
+        details = [
+            measures[index].describe(number)
+            for index in sorted(np.flatnonzero(same[first]), key=lambda index: index != first)
+            if not np.isnan(measures[index].values[number])
         ]
         if dropped[number]:
-            told.append(f"dropped: {verdicts[row['key']]['reason']}")
+            details.append(f"dropped: {verdicts[row['key']]['reason']}")
         yield {
             "queue": CLIPS,
             "key": row["key"],
@@ -106,7 +106,7 @@ def find_clips(
             "source": row["source"],
             "value": float(values[number]),
             "reason": measures[first].reason if values[number] > 0 else "as usual",
-            "detail": "; ".join(told),
+            "detail": "; ".join(details),
             "state": "dropped" if dropped[number] else "kept" if states[number] == "ok" else "",
             "frames": row["frames"],
             "clip": (row["folder"].images / f"{row['key']}.mp4").as_posix(),
@@ -130,14 +130,14 @@ def _measures(
         values = np.array([scored[row["key"]][column] for row in rows], float)
         if limit is not None and not np.isnan(values).all():
             yield Measure(name, reason, NAMES.get(name, column), SIGNS[side], values, limit)
-    for name, own in settings.classifiers.items():
-        seen = values_of(classified[name], name, own.label)
-        values = np.array([seen.get(row["key"]) for row in rows], float)
-        alike = next((column for column in DETECTED if own.label and own.label.startswith(column)), None)
+    for name, limits in settings.classifiers.items():
+        scores = values_of(classified[name], name, limits.label)
+        values = np.array([scores.get(row["key"]) for row in rows], float)
+        alike = next((column for column in DETECTED if limits.label and limits.label.startswith(column)), None)
         for side, sign in SIGNS.items():
-            limit = getattr(own, side)
+            limit = getattr(limits, side)
             if limit is not None and not np.isnan(values).all():
-                shown = f"classifier {name}" + (f": {own.label}" if own.label else "")
+                shown = f"classifier {name}" + (f": {limits.label}" if limits.label else "")
                 yield Measure(f"{side}_{alike or f'classifier {name}'}", f"classifier {name}", shown, sign, values, limit)
 
 
@@ -156,8 +156,8 @@ def suspicion(values: np.ndarray, limit: float, kept: np.ndarray) -> np.ndarray:
     """
     known = np.sort(values[kept & ~np.isnan(values)])
     p = np.maximum(len(known) - np.searchsorted(known, values), 1) / max(len(known), 1)
-    room = abs(float(np.nanmedian(values)) - limit)
+    distance = abs(float(np.nanmedian(values)) - limit)
     # If the usual value is at the limit itself, a value up to it tells nothing, and one beyond it is certain.
-    way = (values - limit) / room if room else np.where(values > limit, np.inf, -np.inf)
+    way = (values - limit) / distance if distance else np.where(values > limit, np.inf, -np.inf)
     near = np.nan_to_num(1 + way, nan=0.0).clip(0, 1)
     return np.where(~kept & (way > 0), way.clip(0, 1), near / (near + p))

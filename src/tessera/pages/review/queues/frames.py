@@ -36,8 +36,8 @@ def find_frames(
     rows = [row for path in selections for row in read_ledger(path)]
     labelled = {row["key"]: row["reason"] if row["status"] == "dropped" else "" for row in rows}
     for folder in folders:
-        for key, frame, own in _seen(folder, detector):
-            scores = own["score"].to_list()
+        for key, frame, of_frame in _detections(folder, detector):
+            scores = of_frame["score"].to_list()
             is_free = frame["source"] in free
             if is_free and scores[0] < confidence:
                 continue
@@ -55,7 +55,7 @@ def find_frames(
                 "picture": (folder.images / frame["file"]).as_posix(),
                 "outlines": folder.seen[detector].as_posix(),
                 "labelled": folder.labels.as_posix() if folder.labels and reason is not None else "",
-                **_boxes(own, frame, confidence),
+                **_boxes(of_frame, frame, confidence),
             }
 
 
@@ -69,8 +69,8 @@ def find_regions(folders: Sequence[FrameFolder], confidences: Mapping[str, float
         taken: set[str] = set()
         for detector in folder.seen:
             confidence = confidences[detector]
-            for frame_key, frame, own in _seen(folder, detector):
-                for row in own.iter_rows(named=True):
+            for frame_key, frame, of_frame in _detections(folder, detector):
+                for row in of_frame.iter_rows(named=True):
                     key = region_key(frame_key, (row["x0"], row["y0"], row["x1"], row["y1"]))
                     verdict = verdicts.get(f"{frame_key}#{detector}-{row['number']}")
                     # Of two detections with the same pixels, a decision would be on either.
@@ -86,18 +86,18 @@ def find_regions(folders: Sequence[FrameFolder], confidences: Mapping[str, float
                         "detail": f"confidence {row['score']:.2f}, limit {confidence:.2f}",
                         "state": "kept" if verdict["status"] == "ok" else "dropped",
                         "picture": (folder.images / frame["file"]).as_posix(),
-                        **_boxes(own.filter(number=row["number"]), frame, confidence),
+                        **_boxes(of_frame.filter(number=row["number"]), frame, confidence),
                     }
 
 
-def _seen(folder: FrameFolder, detector: str) -> Iterator[tuple[str, dict[str, Any], pl.DataFrame]]:
+def _detections(folder: FrameFolder, detector: str) -> Iterator[tuple[str, dict[str, Any], pl.DataFrame]]:
     """Yield the key and the row of each frame in which `detector` saw something, and its detections, the surest first."""
     frames = {row["key"]: row for row in read_table(folder.frames, Frames).iter_rows(named=True)}
-    seen = read_table(folder.seen[detector], Annotations).filter(pl.col("key").is_in(list(frames)))
-    for (key,), own in seen.sort("key", "score", "number", descending=[False, True, False]).group_by(
+    detections = read_table(folder.seen[detector], Annotations).filter(pl.col("key").is_in(list(frames)))
+    for (key,), of_frame in detections.sort("key", "score", "number", descending=[False, True, False]).group_by(
         "key", maintain_order=True
     ):
-        yield str(key), frames[str(key)], own
+        yield str(key), frames[str(key)], of_frame
 
 
 def _nearness(score: float, confidence: float) -> float:

@@ -26,11 +26,11 @@ def find_identities(identities: Path, embeddings: Sequence[Path], crops: Sequenc
         key: (x0, y0, x1, y1)
         for key, x0, y0, x1, y1 in read_tables(list(crops), Crops).select("key", "x0", "y0", "x1", "y1").iter_rows()
     }
-    found = (
+    identified = (
         read_table(identities, Identities).filter(pl.col("key").is_in(list(paths))).sort("certainty", "key", descending=True)
     )
-    surest = dict(found.group_by("identity", maintain_order=True).agg(pl.col("key").head(2)).iter_rows())
-    for row in found.iter_rows(named=True):
+    surest = dict(identified.group_by("identity", maintain_order=True).agg(pl.col("key").head(2)).iter_rows())
+    for row in identified.iter_rows(named=True):
         other = next((key for key in surest[row["identity"]] if key != row["key"]), None) if row["identity"] else None
         yield {
             "queue": IDENTITIES,

@@ -22,8 +22,8 @@ def find_labels(checked: Mapping[str, Checked]) -> Iterator[dict[str, Any]]:
     for classifier, files in checked.items():
         paths = {key: file for (_, key), file in picture_files(files.images).items()}
         known = {row["key"]: row for row in read_table(files.pictures, Pictures).iter_rows(named=True)}
-        found = read_table(files.errors, LabelErrors).sort("strength", "key", descending=[True, False])
-        for row in found.unique("key", keep="first", maintain_order=True).iter_rows(named=True):
+        findings = read_table(files.errors, LabelErrors).sort("strength", "key", descending=[True, False])
+        for row in findings.unique("key", keep="first", maintain_order=True).iter_rows(named=True):
             if row["key"] not in paths or row["key"] not in known:
                 continue
             other = row["other"] if row["other"] in paths else None

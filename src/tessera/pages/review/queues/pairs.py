@@ -33,11 +33,11 @@ def find_pairs(
     for table in labelled:
         rows = read_table(table, Images).select("key", "source", "path").iter_rows()
         pictures |= {key: Picture(source, Path(path)) for key, source, path in rows}
-    lost, kept = _verdicts(selections)
+    lost, kept_by_decision = _verdicts(selections)
     taken: set[str] = set()
     for row in _rows(duplicates, embedded, distance):
         key = row["key"]
-        if key in taken or key not in lost.keys() | kept or not {key, row["other"]} <= pictures.keys():
+        if key in taken or key not in lost.keys() | kept_by_decision or not {key, row["other"]} <= pictures.keys():
             continue
         taken.add(key)
         left_out = f"; left out of {', '.join(lost[key])}" if key in lost else ""
@@ -61,14 +61,14 @@ def _verdicts(selections: Mapping[str, Path]) -> tuple[dict[str, list[str]], set
     `selections`: see `find_pairs`.
     """
     lost: dict[str, list[str]] = {}
-    kept: set[str] = set()
+    kept_by_decision: set[str] = set()
     for dataset, path in selections.items():
         for row in read_ledger(path):
             if row["reason"].startswith("near-duplicate"):
                 lost.setdefault(row["key"], []).append(dataset)
             elif row["reason"] == "kept by decision":
-                kept.add(row["key"])
-    return lost, kept
+                kept_by_decision.add(row["key"])
+    return lost, kept_by_decision
 
 
 def _rows(duplicates: Path, embedded: Mapping[str, Path], distance: int) -> Iterator[dict[str, Any]]:
@@ -85,9 +85,9 @@ def _rows(duplicates: Path, embedded: Mapping[str, Path], distance: int) -> Iter
     for name, path in embedded.items():
         table = read_table(path, NearDuplicates)
         least = table["similarity"].min()
-        room = 1 - float(least) if isinstance(least, float) else 1.0
+        span = 1 - float(least) if isinstance(least, float) else 1.0
         for row in table.iter_rows(named=True):
-            value = (1 - row["similarity"]) / room if room > 0 else 0.0
+            value = (1 - row["similarity"]) / span if span > 0 else 0.0
             detail = f"similarity {row['similarity']:.4f}, {row['found']}"
             known = {"key": row["key"], "other": row["duplicate_of"], "reason": f"similar by {name}", "detail": detail}
             yield {**known, "value": min(max(value, 0.0), 1.0)}

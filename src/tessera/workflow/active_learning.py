@@ -110,5 +110,6 @@ def free_of_hard_negatives(project: Project, wildcards: Wildcards) -> list[str]:
 def reached_by_rounds(project: Project, wildcards: Wildcards) -> list[dict[str, Any] | None]:
     """Return what a classifier had reached when each round was asked, None where it was another classifier or not trained."""
     return [
-        each.reached.model_dump() if each.reached and each.model == wildcards.model else None for each in asked_rounds(project)
+        asked.reached.model_dump() if asked.reached and asked.model == wildcards.model else None
+        for asked in asked_rounds(project)
     ]

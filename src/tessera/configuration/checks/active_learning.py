@@ -7,7 +7,7 @@ from tessera.configuration.sections import DETECTORS, Sections
 from tessera.core.messages import Message
 
 
-def faults_in_asking(settings: Sections) -> list[str]:
+def faults_in_active_learning(settings: Sections) -> list[str]:
     """Return why no labels can be asked for."""
     if settings.ask.model is None:
         return []
@@ -20,9 +20,9 @@ def faults_in_asking(settings: Sections) -> list[str]:
     if settings.ask.answers not in sets:
         return [f"`ask.answers` should name a set in `annotations.image_labels`: {', '.join(sets) or 'there is none'}"]
     faults: list[Message] = []
-    answers, pictures, place = sets[settings.ask.answers], classifier.pictures, f"classifiers.{settings.ask.model}.pictures"
+    answers, pictures, path = sets[settings.ask.answers], classifier.pictures, f"classifiers.{settings.ask.model}.pictures"
     if answers.name not in pictures.sets:
-        faults.append(f"`{place}.sets` should have {answers.name!r}, the set that `ask.answers` names")
+        faults.append(f"`{path}.sets` should have {answers.name!r}, the set that `ask.answers` names")
     if answers.path.suffix.lower() == ".zip" or answers.values != "label" or answers.split:
         faults.append(f"`annotations.image_labels`: {answers.name!r} should be a folder, with labels and without `split`")
     no_folders = [label for label in classifier.classes if Path(label).name != label or label.startswith(".")]
@@ -33,7 +33,7 @@ def faults_in_asking(settings: Sections) -> list[str]:
         )
     if answers.split_by == "image" and (pictures.regions or pictures.degraded):
         faults.append(
-            f"`annotations.image_labels`: {answers.name!r}: `split_by` should be set, because `{place}` has other pictures"
+            f"`annotations.image_labels`: {answers.name!r}: `split_by` should be set, because `{path}` has other pictures"
             " of the same sources, which would be in two splits"
         )
     hard = settings.ask.hard_negatives
