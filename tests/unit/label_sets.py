@@ -13,7 +13,7 @@ from strategies import LABELS
 
 from tessera.core.ledger import read_ledger
 from tessera.records.annotation.hub import read_hub
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.labels import LabelCounts
 from tessera.records.tables.table import read_table

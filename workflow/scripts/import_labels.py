@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.stages.labels.sets import import_labels
 
 with job(snakemake) as (inputs, outputs, params):

@@ -13,8 +13,8 @@ from tessera.core.files import file_name
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.tsv import Day, read_shipped_sheet, refuse
 from tessera.imaging.boxes import Box, overlap
+from tessera.records.decision_log import UNDO, Entry, in_force
 from tessera.records.frame_keys import meant_frames, source_of
-from tessera.records.log import UNDO, Entry, in_force
 
 DEFAULT = Path("config/decisions.tsv")
 CLIP = re.compile(r"(.+)-(\d+)-(\d+)", re.DOTALL)  # source, first frame and track
@@ -87,10 +87,10 @@ class Place(NamedTuple):
 def read_decisions(path: Path, classifiers: Mapping[str, Any]) -> list[Decision]:
     """Return the decisions in the file `path`. `tessera.core.tsv.read_sheet` describes the format.
 
-    The table is a log, see `records.log.in_force`; the decisions that count are returned, without the column `overrules`.
-    `classifiers`: by name, the list of their classes, or `{"least": …, "most": …}` for a score. There are no decisions if the
-    default file does not exist. Raises `TesseraError` that lists every fault with its line, such as a label that the classifier
-    does not know, or two people who disagree.
+    The table is a log, see `records.decision_log.in_force`. The decisions that count are returned, without the column
+    `overrules`. `classifiers`: by name, the list of their classes, or `{"least": …, "most": …}` for a score. There are no
+    decisions if the default file does not exist. Raises `TesseraError` that lists every fault with its line, such as a label
+    that the classifier does not know, or two people who disagree.
     """
     fix = "set `decisions` to your table of decisions"
     sheet = read_shipped_sheet(path, Decision, "table of decisions", fix, DEFAULT)
@@ -105,7 +105,7 @@ def read_decisions(path: Path, classifiers: Mapping[str, Any]) -> list[Decision]
 
 
 def entry_of(decision: Decision) -> Entry:
-    """Return what a row of the table says, for `records.log.in_force`."""
+    """Return what a row of the table says, for `records.decision_log.in_force`."""
     says = () if decision.decision == UNDO else (decision.decision, decision.label)
     return Entry((decision.key, decision.classifier), decision.who, says, decision.overrules)
 

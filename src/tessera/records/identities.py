@@ -13,9 +13,9 @@ from tessera.core.messages import Message, shortened
 from tessera.core.names import folded
 from tessera.core.tsv import Day, Fault, read_shipped_sheet, refuse
 from tessera.imaging.boxes import Box
+from tessera.records.decision_log import UNDO, Entry, in_force
 from tessera.records.decisions import REGION, pair_off, region_of
 from tessera.records.frame_keys import content_key, parse_key
-from tessera.records.log import UNDO, Entry, in_force
 
 DEFAULT = Path("config/identities.tsv")
 FORBIDDEN = '/\\,+:*?"<>|'  # separators of paths and of lists of names, and what some file systems do not allow
@@ -160,10 +160,10 @@ class IdentityDecision(BaseModel):
 def read_identity_decisions(path: Path, known: Iterable[str] = ()) -> list[IdentityDecision]:
     """Return the decisions about identities in the file `path`. `tessera.core.tsv.read_sheet` describes the format.
 
-    The table is a log, see `records.log.in_force`; the decisions that count are returned, without the column `overrules`. There
-    are none if the default file does not exist. `known`: the names of the references. Raises `TesseraError` that lists every
-    fault with its line, such as two people who disagree, two targets that are renamed to one name, names that look alike, and
-    decisions that lead in a circle.
+    The table is a log, see `records.decision_log.in_force`; the decisions that count are returned, without the column
+    `overrules`. There are none if the default file does not exist. `known`: the names of the references. Raises `TesseraError`
+    that lists every fault with its line, such as two people who disagree, two targets that are renamed to one name, names that
+    look alike, and decisions that lead in a circle.
     """
     fix = "set `identities.decisions` to your table of decisions"
     sheet = read_shipped_sheet(path, IdentityDecision, "table of identities", fix, DEFAULT)
@@ -219,7 +219,7 @@ def _frame_of(crop: str) -> Hashable:
 
 
 def entry_of(decision: IdentityDecision) -> Entry:
-    """Return what a row of the table says, for `records.log.in_force`."""
+    """Return what a row of the table says, for `records.decision_log.in_force`."""
     says = () if decision.action == UNDO else (decision.action, decision.to)
     return Entry((decision.target,), decision.by, says, decision.overrules)
 

@@ -16,7 +16,7 @@ from tessera.core.files import file_name, files_of, not_an_address, or_folder, s
 from tessera.core.messages import Message
 from tessera.core.provenance import digest
 from tessera.core.tsv import Fault, read_sheet, refuse
-from tessera.records.material import SETS
+from tessera.records.label_sets import SETS
 
 BLOCK = 4096  # bytes of a sample of a file
 SMALL = 100_000_000  # bytes, about a minute of 1080p; the jobs of a larger source take far longer than starting them

@@ -13,6 +13,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
 from tessera.imaging.boxes import Box
 from tessera.records import decisions as module
+from tessera.records.decision_log import append_row
 from tessera.records.decisions import (
     Decision,
     Place,
@@ -26,7 +27,6 @@ from tessera.records.decisions import (
     split_decisions,
     write_matches,
 )
-from tessera.records.log import append_row
 
 HEADER = "key\tdecision\treason\twho\twhen\n"
 ROOT = Path(__file__).parents[3]

@@ -12,8 +12,8 @@ from rights import holds_for_others
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, files_of, is_plain_file, size_of
 from tessera.core.provenance import fingerprint
+from tessera.records.label_sets import SETS
 from tessera.records.manifest import ListedSource, group_by_shard, missing_footage, read_manifest, twins
-from tessera.records.material import SETS
 
 DATASETS = ("nsfw_detection", "mosaic_detection")
 FINDABLE = ("nsfw", "mosaic")

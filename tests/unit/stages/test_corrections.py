@@ -16,7 +16,7 @@ from tessera.core.ledger import read_ledger
 from tessera.core.provenance import write_checksums
 from tessera.imaging.encode import write_video
 from tessera.records.annotation.model import Annotation, ImageAnnotations
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.records.tables.annotation import Annotations, Images, PredictedFrames
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table, types, write_table

@@ -24,9 +24,9 @@ from tessera.extras.near_duplicates.embed import embed_references
 from tessera.extras.near_duplicates.settings import EmbeddingSettings
 from tessera.imaging.hashing import perceptual_hash
 from tessera.records.blocklist import read_blocklist
-from tessera.records.hostile_images import check_content
+from tessera.records.image_checks import check_content
+from tessera.records.label_sets import LabelledSet
 from tessera.records.manifest import Source
-from tessera.records.material import LabelledSet
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.footage import Frames, SourceFiles, Sources
 from tessera.records.tables.image_labels import ImageLabels

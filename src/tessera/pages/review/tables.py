@@ -14,7 +14,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.messages import counted
 from tessera.core.settings import complaint
 from tessera.core.tsv import Fault, is_empty, read_sheet, refuse
-from tessera.records.log import UNDO, Entry, Standing, sole_writer, write_rows
+from tessera.records.decision_log import UNDO, Entry, Standing, sole_writer, write_rows
 
 Row = Mapping[str, str]
 Rows = list[dict[str, str]]

@@ -16,7 +16,7 @@ from tessera.core.messages import shortened
 from tessera.core.provenance import digest
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import area
-from tessera.records.material import set_of
+from tessera.records.label_sets import set_of
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import Pictures
 from tessera.records.tables.clips import Clips, Scores

@@ -20,14 +20,14 @@ from tessera.records.annotation.formats.yolo import Task, unwritable, write_yolo
 from tessera.records.annotation.hub import images_of, read_hub
 from tessera.records.annotation.model import Loss, check_complete
 from tessera.records.decisions import Decision
+from tessera.records.eligibility import NOT_ADMITTED, refusals
 from tessera.records.frame_keys import for_frames
+from tessera.records.label_sets import SETS
 from tessera.records.limits import IGNORED, ScoreLimit, ignored_limits, values_of
-from tessera.records.material import SETS
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Replaced
 from tessera.records.tables.splits import Splits, split_of_sources
 from tessera.records.tables.table import read_columns, read_table, read_tables, write_table
-from tessera.records.use import NOT_ADMITTED, refusals
 
 
 def select_samples(

@@ -14,14 +14,14 @@ from tessera.core.log import tell
 from tessera.core.messages import tallied
 from tessera.core.progress import progress
 from tessera.records.decisions import Decision, write_matches
+from tessera.records.eligibility import NOT_ADMITTED, refusals
 from tessera.records.frame_keys import for_frames
-from tessera.records.material import IMAGE_LABELS, SETS
+from tessera.records.label_sets import IMAGE_LABELS, SETS
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import Pictures, SelectedPictures
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.splits import SourceSplits, Splits
 from tessera.records.tables.table import read_table, read_tables, types, write_table
-from tessera.records.use import NOT_ADMITTED, refusals
 from tessera.stages.datasets.labelled import REFUSED, divide_labelled
 from tessera.stages.datasets.settings import OfDataset
 from tessera.stages.datasets.splits import SplitSettings, splits_with_stated

@@ -14,7 +14,7 @@ from tessera.core.messages import did_you_mean
 from tessera.learning.detection.offline import offline
 from tessera.learning.weights.purpose import check_purpose
 from tessera.records.annotation.formats.yolo import box_of, parse_line
-from tessera.records.material import ANY
+from tessera.records.label_sets import ANY
 from tessera.stages.detectors.dataset import Dataset, read_dataset
 from tessera.stages.detectors.library import task_of
 from tessera.stages.detectors.settings import DetectorSettings

@@ -18,7 +18,7 @@ from tessera.core.store import Store
 from tessera.learning.detection.detector import Detector, Region, Scaled
 from tessera.learning.detection.settings import InferenceSettings, settings_of
 from tessera.learning.detection.tracking import TINY, TrackSettings, track
-from tessera.records.material import SETS
+from tessera.records.label_sets import SETS
 from tessera.records.video_detections import Tables, detect_video, from_store
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def watch_videos(
 
 def _watchable(source: str, admitted: Mapping[str, dict[str, Any]], split_of: Mapping[str, str]) -> dict[str, Any]:
     """Return the row of the table of sources of `source`. Raises `Dropped` if it is not watched."""
-    from tessera.records.use import NOT_ADMITTED
+    from tessera.records.eligibility import NOT_ADMITTED
 
     if split_of.get(source) == "train":
         raise Dropped("the model was trained on it", "set its `split` to val or test")

@@ -47,9 +47,9 @@ def filter_clips(
     """
     import polars as pl
 
+    from tessera.records.eligibility import NOT_ADMITTED, refusals
     from tessera.records.tables.clips import Clips, Scores
     from tessera.records.tables.table import read_tables, types, write_table
-    from tessera.records.use import NOT_ADMITTED, refusals
 
     cut = read_tables(list(clips), Clips).sort("key")
     scored = {row["key"]: row for row in read_tables(list(scores), Scores).iter_rows(named=True)}

@@ -24,7 +24,7 @@ from tessera.core.settings import Settings
 from tessera.imaging.images import Decoded, is_image
 from tessera.imaging.probe import Media, media_of, probe_video
 from tessera.records.blocklist import Blocklist, Listed, read_blocklist
-from tessera.records.hostile_images import check_image
+from tessera.records.image_checks import check_image
 from tessera.records.manifest import Source
 from tessera.records.rights import check_rights
 

@@ -7,7 +7,7 @@ from tessera.core.files import file_name
 from tessera.imaging.hashing import perceptual_hash
 from tessera.records.annotation.hub import Origin
 from tessera.records.annotation.label_files import frame_source
-from tessera.records.material import PictureSet
+from tessera.records.label_sets import PictureSet
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.table import read_table
 from tessera.stages.labels.pictures import Picture, SplitOf

@@ -10,7 +10,7 @@ import polars as pl
 from tessera.core.ledger import read_ledger, summarise
 from tessera.core.messages import counted, shortened
 from tessera.records.annotation.model import ImageAnnotations, Loss
-from tessera.records.material import meaning
+from tessera.records.label_sets import meaning
 from tessera.records.tables.labels import LabelCounts
 from tessera.records.tables.table import types, write_table
 from tessera.stages.labels.layouts.item import TAKEN

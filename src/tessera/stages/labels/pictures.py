@@ -19,8 +19,8 @@ from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import MAX_BYTES, PLAIN, SUFFIX, read_file, write_image
 from tessera.records.annotation.hub import Origin
 from tessera.records.blocklist import Blocklist
-from tessera.records.hostile_images import check_content
-from tessera.records.material import PictureSet
+from tessera.records.image_checks import check_content
+from tessera.records.label_sets import PictureSet
 from tessera.records.rounds import ROUND
 
 MAX_IMAGE_BYTES = MAX_BYTES

@@ -17,7 +17,7 @@ from tessera.imaging.polygons import parts_area
 from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss, check_complete
 from tessera.records.blocklist import read_blocklist
-from tessera.records.material import Crowd, LabelledSet, meaning
+from tessera.records.label_sets import Crowd, LabelledSet, meaning
 from tessera.stages.labels.counts import Counts, described_counts, write_counts
 from tessera.stages.labels.layouts import coco, cvat, label_studio, labelme, masks, voc, yolo
 from tessera.stages.labels.layouts.item import Item, Items, Regions
@@ -63,7 +63,7 @@ def import_labels(
     """Write the labelled images of the folder or zip file of `label_set` to the tables `images` and `annotations` of the hub.
 
     `setting` is the setting that names the set, for messages; `source` the id of its source, see `pictures.origin`. `classes`
-    are those of the dataset that it feeds; `material.meaning` says what its own labels mean. `counts` gets
+    are those of the dataset that it feeds; `label_sets.meaning` says what its own labels mean. `counts` gets
     `tables.LabelCounts`, which the log shows too. Regions smaller than `min_area` square pixels are taken for mistakes. Equal
     boxes count once.
 

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field, PositiveInt, field_validator
 from tessera.core.files import file_name
 from tessera.core.settings import Settings
 from tessera.records.annotation.label_files import LABEL_SUFFIX, frame_label_folders, frame_source, label_files
+from tessera.records.label_sets import LabelledSet, PictureSet, names_differ
 from tessera.records.manifest import BUCKET
-from tessera.records.material import LabelledSet, PictureSet, names_differ
 
 
 class ImageLabelSet(PictureSet):

@@ -10,7 +10,7 @@ from typing import Any
 from tessera.core.archives import File
 from tessera.core.errors import Failed
 from tessera.core.messages import counted
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.stages.labels.layouts.item import Item, failed
 from tessera.stages.labels.layouts.names import common_end, darknet_files, described_files, scalars, text_of
 from tessera.stages.labels.pictures import is_picture, split_name, split_of

@@ -10,7 +10,7 @@ from tessera.core.errors import Dropped, Failed
 from tessera.core.ledger import Ledger
 from tessera.core.progress import progress
 from tessera.records.annotation.model import Loss, remark
-from tessera.records.material import key_in_set
+from tessera.records.label_sets import key_in_set
 from tessera.stages.labels.layouts.item import Item, failed, several
 from tessera.stages.labels.pictures import Picture, Store, is_picture
 

@@ -16,7 +16,7 @@ from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.records.annotation.model import Loss
 from tessera.records.blocklist import read_blocklist
-from tessera.records.material import IMAGE_LABELS, key_in_set, meaning, name_in_set
+from tessera.records.label_sets import IMAGE_LABELS, key_in_set, meaning, name_in_set
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.table import types, write_table
 from tessera.stages.labels.asked import AskedFrames

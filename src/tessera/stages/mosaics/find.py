@@ -54,10 +54,10 @@ def find_regions(
     """
     import polars as pl
 
+    from tessera.records.eligibility import refusals
     from tessera.records.tables.annotation import Annotations
     from tessera.records.tables.footage import Frames
     from tessera.records.tables.table import read_table, types, write_table
-    from tessera.records.use import refusals
 
     refused = refusals(sources, datasets)
     sampled = read_table(frames, Frames)

@@ -27,7 +27,7 @@ from tessera.extras.harvest.settings import ClientSettings, HarvestSettings
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import read_image
 from tessera.records.blocklist import Blocklist
-from tessera.records.hostile_images import check_image
+from tessera.records.image_checks import check_image
 from tessera.records.manifest import read_manifest
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.table import read_table

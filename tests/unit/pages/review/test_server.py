@@ -28,9 +28,9 @@ from tessera.pages.review.settings import OwnKey
 from tessera.pages.review.state import Review
 from tessera.records.annotation.formats.labelme import read_labelme
 from tessera.records.annotation.label_files import read_label_file
+from tessera.records.decision_log import append_row
 from tessera.records.decisions import Decision, clip_key, place_of, read_decisions
 from tessera.records.identities import IdentityDecision, read_identity_decisions
-from tessera.records.log import append_row
 from tessera.records.tables.review import ASKED, CLIPS, FRAMES, IDENTITIES, LABELS, REGIONS
 
 HOST, TOKEN = "127.0.0.1:5000", "secret"
@@ -770,7 +770,7 @@ def test_a_full_disk_is_said_and_changes_nothing(page: Page, monkeypatch: pytest
     def full(*_: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tessera.records.log.os.write", full)
+    monkeypatch.setattr("tessera.records.decision_log.os.write", full)
     status, told = page.decide(first, action="keep")
     assert status == 507 and told["error"] == "Not saved: No space left on device. Fix this, then try again."
     assert (page.folder / "config" / "decisions.tsv").read_bytes() == before

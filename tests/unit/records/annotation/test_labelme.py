@@ -32,7 +32,7 @@ from tessera.records.annotation.formats.labelme import (
 )
 from tessera.records.annotation.hub import read_hub
 from tessera.records.annotation.model import Annotation, ImageAnnotations
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.table import read_table
 from tessera.stages.labels.sets import import_labels

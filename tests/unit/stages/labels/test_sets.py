@@ -28,7 +28,7 @@ from tessera.imaging.hashing import perceptual_hash
 from tessera.records.annotation.formats.yolo import Shape, parse_yolo, write_yolo
 from tessera.records.annotation.hub import read_hub
 from tessera.records.annotation.model import Annotation, ImageAnnotations
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.table import read_table
 from tessera.stages.labels import pictures

@@ -27,7 +27,7 @@ from tessera.imaging.masks import encode_rle
 from tessera.imaging.polygons import Part, area, ellipse, polygon_box, rectangle, turned
 from tessera.records.annotation.formats.brushes import decode_brush, encode_brush
 from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
-from tessera.records.material import Absence
+from tessera.records.label_sets import Absence
 
 KEY = "tessera_id"  # field of the data of a task with the key of its picture
 TOOLS = {"rectanglelabels": "box", "polygonlabels": "polygon", "brushlabels": "brush"}  # names in the labelling configuration

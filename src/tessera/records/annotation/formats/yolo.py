@@ -12,7 +12,7 @@ from tessera.core.messages import counted
 from tessera.imaging.boxes import Box, clip_box
 from tessera.imaging.polygons import Part, clip, keyhole, outline, rectangle
 from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss
-from tessera.records.material import Lines
+from tessera.records.label_sets import Lines
 
 Task = Literal["segment", "detect"]
 LINES_OF: dict[Task, Lines] = {"detect": "boxes", "segment": "polygons"}

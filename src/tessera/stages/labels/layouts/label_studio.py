@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from tessera.core.archives import MAX_TEXT_BYTES, File, leaves
 from tessera.core.errors import Dropped, Failed
 from tessera.records.annotation.formats.label_studio import Task, newest, parse_export, read_task
-from tessera.records.material import Absence, LabelledSet
+from tessera.records.label_sets import Absence, LabelledSet
 from tessera.stages.labels.layouts.item import Item, Regions, failed, given
 from tessera.stages.labels.pictures import Pictures, is_picture, several_named
 

@@ -20,7 +20,7 @@ from tessera.records.annotation.formats.labelme import (
 )
 from tessera.records.annotation.label_files import LABEL_SUFFIX, check_saved, naming, read_label_file
 from tessera.records.annotation.model import Loss
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.stages.labels.layouts.item import Item, Regions, by_stem, several, stem
 from tessera.stages.labels.pictures import several_named
 

@@ -12,7 +12,7 @@ from tessera.core.messages import counted, shortened
 from tessera.core.names import folded, pair_names
 from tessera.records.annotation.formats.mask_images import is_solid, load_values, read_mask, thresholded
 from tessera.records.annotation.model import Loss
-from tessera.records.material import ANY, LabelledSet
+from tessera.records.label_sets import ANY, LabelledSet
 from tessera.stages.labels.layouts.item import (
     Item,
     Items,

@@ -12,7 +12,7 @@ from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.log import tell
 from tessera.core.messages import did_you_mean, shortened
-from tessera.records.material import ANY, LabelledSet, PictureSet, class_of
+from tessera.records.label_sets import ANY, LabelledSet, PictureSet, class_of
 
 MAX_TEXT_BYTES = 2**20  # of a file that describes a set, and of a label file
 LISTS = {"classes.txt", "_darknet.labels"}  # files with one class name per line, as is each *.names

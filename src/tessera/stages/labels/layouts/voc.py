@@ -21,7 +21,7 @@ from tessera.records.annotation.formats.voc import (
     standard_labels,
 )
 from tessera.records.annotation.model import Loss
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.stages.labels.layouts.item import Item, Items, Regions, check_not_empty, failed, given, stem, unannotated
 from tessera.stages.labels.pictures import MAX_IMAGE_BYTES, Pictures, is_picture
 

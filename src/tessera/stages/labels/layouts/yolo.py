@@ -13,7 +13,7 @@ from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.core.names import folded, pair_names
 from tessera.records.annotation.formats.yolo import Shape, lines_of, parse_yolo
-from tessera.records.material import ANY, LabelledSet
+from tessera.records.label_sets import ANY, LabelledSet
 from tessera.stages.labels.layouts.item import (
     Item,
     Items,
