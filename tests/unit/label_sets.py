@@ -12,7 +12,7 @@ from PIL import Image
 from strategies import LABELS
 
 from tessera.core.ledger import read_ledger
-from tessera.records.annotation.hub import read_hub
+from tessera.records.annotation.annotation_tables import read_annotations
 from tessera.records.label_sets import LabelledSet
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.labels import LabelCounts
@@ -79,7 +79,7 @@ class Imported:
         self.details = {row["key"]: row["detail"] for row in rows}
         self.status = {row["key"]: row["status"] for row in rows}
         assert len(self.status) == len(rows), "a key has two rows"
-        found = list(read_hub(tables["annotations"], tables["images"]))
+        found = list(read_annotations(tables["annotations"], tables["images"]))
         assert {image.key for image in found} == {key for key, status in self.status.items() if status == "ok"}
         self.labels = {image.key: [one.label for one in image.annotations] for image in found}
         self.boxes = {image.key: [one.box for one in image.annotations] for image in found}

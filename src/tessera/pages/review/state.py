@@ -449,8 +449,8 @@ def follow(found: Sequence[decisions.Decision], items: pl.DataFrame) -> tuple[di
     clips = {}
     for key, target, source, frames in items.filter(queue=CLIPS).select("key", "target", "source", "frames").iter_rows():
         if place := decisions.CLIP.fullmatch(key):
-            seen = decisions.place_of(target)
-            clips[key] = decisions.Place(source, int(place[2]), frames, seen.box if seen else None)
+            seen = decisions.extent_of(target)
+            clips[key] = decisions.ClipExtent(source, int(place[2]), frames, seen.box if seen else None)
     on_clips, lost = decisions.find_clips(split.clips, clips) if clips else ({}, {})
     regions = {key: decisions.region_of(key) for key in items.filter(queue=REGIONS)["key"]}
     frames = set(items.filter(pl.col("queue").is_in([FRAMES, FALSE_POSITIVES]))["key"])

@@ -142,7 +142,7 @@ class DecisionTable:
             return {
                 about
                 for about, people in self._found.people.items()
-                if len(people) > 1 and len({self._entry(row).says for _, row in people.values()}) > 1
+                if len(people) > 1 and len({self._entry(row).decision for _, row in people.values()}) > 1
             }
 
     def target_of(self, row: Row) -> tuple[str, ...]:
@@ -230,7 +230,9 @@ class DecisionTable:
         people = self._found.people.get(said.about, {})
         if said.who in people and _same(people[said.who][1], checked) and not overrule:
             return []
-        others = {who: other for who, (_, other) in people.items() if who != said.who and self._entry(other).says != said.says}
+        others = {
+            who: other for who, (_, other) in people.items() if who != said.who and self._entry(other).decision != said.decision
+        }
         if others and not overrule:
             raise Conflict([other.model_dump() for other in others.values()])
         return [{**row, "overrules": who} for who in others] or [dict(row)]
@@ -263,7 +265,7 @@ class DecisionTable:
             return
         own = self._entry(row)
         after = {about: each for about, each in standing.items() if about != own.about}
-        if own.says:
+        if own.decision:
             after[own.about] = self._found.lines + 1, row
         faults = self._check(list(after.values()))
         if len(faults) > len(self._check(list(standing.values()))):

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from tessera.core.progress import progress
+from tessera.records.annotation.annotation_tables import read_annotations
 from tessera.records.annotation.formats.fiftyone import image_sample, video_sample, write_frames, write_samples
-from tessera.records.annotation.hub import read_hub
 from tessera.records.lada.metadata import IMAGES
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.clips import Clips, Scores
@@ -28,7 +28,7 @@ def write_fiftyone_images(
     split_of = dict(read_table(splits, Splits).select("key", "split").iter_rows())
     rows = {row["key"]: row for row in read_table(images, Images).iter_rows(named=True)}
     made = []
-    for image in progress(read_hub(annotations, images), len(rows), "images"):
+    for image in progress(read_annotations(annotations, images), len(rows), "images"):
         row, split = rows[image.key], split_of[image.key]
         file = pictures / split / f"{image.key}{Path(row['path']).suffix.lower()}"
         fields = {"source": row["source"], "rights": row["rights"]}

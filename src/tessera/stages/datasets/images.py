@@ -15,9 +15,9 @@ from tessera.core.ledger import Ledger
 from tessera.core.messages import counted
 from tessera.core.progress import progress
 from tessera.core.seeds import fraction
+from tessera.records.annotation.annotation_tables import images_of, read_annotations
 from tessera.records.annotation.formats.coco import write_coco
 from tessera.records.annotation.formats.yolo import Task, unwritable, write_yolo
-from tessera.records.annotation.hub import images_of, read_hub
 from tessera.records.annotation.model import Loss, check_complete
 from tessera.records.decisions import Decision
 from tessera.records.eligibility import NOT_ADMITTED, refusals
@@ -195,7 +195,7 @@ def write_yolo_dataset(
         for split in used:
             (folder / split).mkdir(parents=True)
     with Ledger(ledger) as rows:
-        for image in progress(read_hub(annotations, images), len(origins), "images"):
+        for image in progress(read_annotations(annotations, images), len(origins), "images"):
             source, path = origins[image.key]
             split = split_of[image.key]
             is_ours = any(Path(path).is_relative_to(folder) for folder in made)
@@ -219,7 +219,8 @@ def write_coco_dataset(images: Path, annotations: Path, splits: Path, classes: S
     suffixes = {key: Path(path).suffix.lower() for key, path in read_table(images, Images).select("key", "path").iter_rows()}
     split_of = dict(read_table(splits, Splits).select("key", "split").iter_rows())
     named = (
-        replace(image, key=f"{split_of[image.key]}/{image.key}{suffixes[image.key]}") for image in read_hub(annotations, images)
+        replace(image, key=f"{split_of[image.key]}/{image.key}{suffixes[image.key]}")
+        for image in read_annotations(annotations, images)
     )
     write_coco(named, coco, dict(enumerate(classes, 1)))
 

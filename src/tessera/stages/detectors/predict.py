@@ -13,7 +13,7 @@ from tessera.core.progress import progress
 from tessera.imaging.footage import Still, read_footage
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.settings import InferenceSettings
-from tessera.records.annotation.predictions import look
+from tessera.records.annotation.predictions import detect_frames
 from tessera.records.frame_keys import frame_key
 from tessera.records.stills import read_stills, stills_of
 
@@ -65,7 +65,7 @@ def predict_previews(
             known = range(source["frames"]) if source["kind"] == "video" else [still.index for still in own]
             indices = [known[place] for place in _evenly(len(known), settings.stride, settings.max_frames)]
             pictures = progress(_pictures(source, indices, own, book), len(indices), f"frames of {source['source']!r}")
-            for frame, rows in look(detector, pictures, book):
+            for frame, rows in detect_frames(detector, pictures, book):
                 looked.append(frame)
                 seen += rows
     write_table(pl.DataFrame(looked, schema=types(PredictedFrames)), PredictedFrames, frames)

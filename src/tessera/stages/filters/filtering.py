@@ -11,7 +11,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, Status
 from tessera.core.log import tell
 from tessera.core.messages import tallied
-from tessera.records.decisions import Decision, Place, find_clips, mean_box, write_matches
+from tessera.records.decisions import ClipExtent, Decision, find_clips, mean_box, write_matches
 from tessera.records.limits import IGNORED, REASONS, FilterSettings, ignored_limits, values_of
 from tessera.stages.filters.similar import find_similar, signature
 
@@ -57,7 +57,7 @@ def filter_clips(
     ignored = ignored_limits(settings.classifiers, metrics)
     refused = refusals(sources, [dataset])
     places = {
-        key: Place(source, first, frames, mean_box(crops))
+        key: ClipExtent(source, first, frames, mean_box(crops))
         for key, source, first, frames, crops in cut.select("key", "source", "first", "frames", "crops").iter_rows()
     }
     pixels = dict(cut.select("key", pl.col("frames") * pl.col("width") * pl.col("height")).iter_rows())

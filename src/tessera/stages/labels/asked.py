@@ -5,7 +5,7 @@ from pathlib import Path
 from tessera.core.errors import Dropped
 from tessera.core.files import file_name
 from tessera.imaging.hashing import perceptual_hash
-from tessera.records.annotation.hub import Origin
+from tessera.records.annotation.annotation_tables import Origin
 from tessera.records.annotation.label_files import frame_source
 from tessera.records.label_sets import PictureSet
 from tessera.records.tables.footage import Sources

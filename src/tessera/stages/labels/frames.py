@@ -1,4 +1,4 @@
-"""Import the label files of sampled frames into tables of the hub."""
+"""Import the label files of sampled frames into annotation tables."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ from tessera.core.progress import progress
 from tessera.imaging.footage import read_footage
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import write_image
+from tessera.records.annotation.annotation_tables import Origin, write_annotations
 from tessera.records.annotation.formats.label_studio import read_task
 from tessera.records.annotation.formats.labelme import drawn_size, read_labelme
-from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.label_files import frame_answers, frame_label_files, naming, read_label_file
 from tessera.records.annotation.model import ImageAnnotations, remark
 from tessera.records.decisions import Decision
@@ -47,7 +47,7 @@ def import_frame_labels(
     unsampled: Path,
     ledger: Path,
 ) -> None:
-    """Write the labelled frames of a shard to the tables `images` and `annotations` of the hub.
+    """Write the labelled frames of a shard to the annotation tables `images` and `annotations`.
 
     `frames`: `tables.Frames`. `sources`: `tables.Sources`. `stills`: `tables.SourceFiles`. `pictures`: the folder with the
     images of the frames. `folder`: the folder with the folders of label files, see `frame_label_files`, and with exports of
@@ -125,7 +125,7 @@ def import_frame_labels(
         )
         told += " `sfw` if the frame shows nothing; `accept` states that proposed regions are right, not that there are none:"
         tell("\n  ".join([told, *shortened(empty, SHOWN)]))
-    write_hub(annotations, images, found)
+    write_annotations(annotations, images, found)
 
 
 @dataclass

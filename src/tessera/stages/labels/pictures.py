@@ -17,7 +17,7 @@ from tessera.core.messages import shortened
 from tessera.core.names import Names, composed, folded
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import MAX_BYTES, PLAIN, SUFFIX, read_file, write_image
-from tessera.records.annotation.hub import Origin
+from tessera.records.annotation.annotation_tables import Origin
 from tessera.records.blocklist import Blocklist
 from tessera.records.image_checks import check_content
 from tessera.records.label_sets import PictureSet

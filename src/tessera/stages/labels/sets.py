@@ -1,4 +1,4 @@
-"""Import a set of images that people labelled, in any format, into tables of the hub."""
+"""Import a set of images that people labelled, in any format, into annotation tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.imaging.masks import rle_counts
 from tessera.imaging.polygons import parts_area
-from tessera.records.annotation.hub import Origin, write_hub
+from tessera.records.annotation.annotation_tables import Origin, write_annotations
 from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss, check_complete
 from tessera.records.blocklist import read_blocklist
 from tessera.records.label_sets import Crowd, LabelledSet, meaning
@@ -60,7 +60,7 @@ def import_labels(
     ledger: Path,
     counts: Path,
 ) -> None:
-    """Write the labelled images of the folder or zip file of `label_set` to the tables `images` and `annotations` of the hub.
+    """Write the labelled images of the folder or zip file of `label_set` to the annotation tables `images` and `annotations`.
 
     `setting` is the setting that names the set, for messages; `source` the id of its source, see `pictures.origin`. `classes`
     are those of the dataset that it feeds; `label_sets.meaning` says what its own labels mean. `counts` gets
@@ -121,7 +121,7 @@ def import_labels(
     tell(f"{setting}: what the labels of {label_set.name!r} mean:\n  {described_counts(stated)}")
     check_keys_occur(label_set, labels.labels, is_complete=labels.read == len(items), setting=setting)
     write_counts(stated, counts)
-    write_hub(annotations, images, found)
+    write_annotations(annotations, images, found)
 
 
 def region_label(image: ImageAnnotations, loss: Loss) -> str:

@@ -36,7 +36,7 @@ def draw_watermarks(
     `frames`: `tables.Frames`; their images are in the folder `pictures`. `sources`: `tables.Sources`. Frames of a source are
     left out if its `use` lists datasets, but none of `datasets`; so a source with watermarks in its footage can be excluded.
 
-    `images`, `annotations`: output, tables of the hub. The perceptual hash is that of the original frame. `marks`: output,
+    `images`, `annotations`: output, annotation tables. The perceptual hash is that of the original frame. `marks`: output,
     `tables.Marks`. `ledger` gets one row per frame. The result does not depend on the number of `threads`.
 
     Raises `TesseraError` if a logo or a font cannot be used.
@@ -46,7 +46,7 @@ def draw_watermarks(
     from tessera.records.frames import choose_frames
     from tessera.records.tables.table import types, write_table
     from tessera.records.tables.watermarks import Marks
-    from tessera.stages.watermarks.hub import write_boxes
+    from tessera.stages.watermarks.boxes import write_boxes
 
     materials = load_materials(settings)
     chosen = choose_frames(frames, sources, datasets, settings.frames_per_source)

@@ -19,7 +19,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.imaging.polygons import Part, rectangle
 from tessera.learning.detection.offline import offline
-from tessera.records.annotation.hub import Origin, write_hub
+from tessera.records.annotation.annotation_tables import Origin, write_annotations
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 from tessera.records.decisions import Decision
 from tessera.records.limits import ScoreLimit
@@ -47,7 +47,7 @@ def hub(folder: Path, rows: list[tuple[str, str, tuple[Annotation, ...]]], image
         (ImageAnnotations(key, 32, 24, regions), Origin(source, f"{image_folder}{key}.PNG", 0, rights="CC0"))
         for key, source, regions in rows
     ]
-    write_hub(folder / "annotations.parquet", folder / "images.parquet", images)
+    write_annotations(folder / "annotations.parquet", folder / "images.parquet", images)
     return folder / "images.parquet", folder / "annotations.parquet"
 
 

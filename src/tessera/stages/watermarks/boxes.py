@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.imaging.boxes import Box
-from tessera.records.annotation.hub import Origin, write_hub
+from tessera.records.annotation.annotation_tables import Origin, write_annotations
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 from tessera.stages.watermarks.settings import LABEL
 
@@ -16,7 +16,7 @@ def write_boxes(annotations: Path, images: Path, found: Iterable[tuple[dict[str,
     A pair is a row of `tables.Images`, as a dict, and the bounding boxes in this image, in pixels.
     """
     sizes = ("key", "width", "height")
-    write_hub(
+    write_annotations(
         annotations,
         images,
         (
