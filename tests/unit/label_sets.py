@@ -69,7 +69,7 @@ class Imported:
             min_area=min_area,
             blocklist=out / "blocklist.tsv",
             blocklist_distance=8,
-            place=Path("results/pictures"),
+            final_folder=Path("results/pictures"),
             pictures=out / "pictures",
             ledger=out / "ledger.jsonl",
             **tables,

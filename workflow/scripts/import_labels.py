@@ -15,6 +15,6 @@ with job(snakemake) as (inputs, outputs, params):
         min_area=params.min_area,
         blocklist=inputs.blocklist,
         blocklist_distance=params.blocklist_distance,
-        place=Path(snakemake.output.pictures),
+        final_folder=Path(snakemake.output.pictures),
         **vars(outputs),
     )

@@ -33,9 +33,9 @@ from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.table import read_table
 from tessera.stages.footage.admission import SourceSettings, admit_sources
 from tessera.stages.footage.sampling import FrameSettings, sample_frames
+from tessera.stages.labels.image_labels import import_image_labels
 from tessera.stages.labels.sets import import_labels
 from tessera.stages.labels.settings import ImageLabelSet
-from tessera.stages.labels.whole import import_image_labels
 
 SEVERAL = "several pictures in one image"
 

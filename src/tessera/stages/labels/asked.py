@@ -31,7 +31,7 @@ class AskedFrames:
         name, kind, rights = self._sources.get(frame_source(Path(path)), ("", "", ""))
         if not name:
             raise Dropped("source not admitted", f"{picture.file.shown} is no frame of an admitted source; delete it")
-        own = ""
+        stated_split = ""
         if label_set.split_by == "image" and kind != "video":
-            name, own = f"{source}/{path.stem}", split(path)
-        return Origin(name, picture.path, perceptual_hash(picture.image), own, rights)
+            name, stated_split = f"{source}/{path.stem}", split(path)
+        return Origin(name, picture.path, perceptual_hash(picture.image), stated_split, rights)

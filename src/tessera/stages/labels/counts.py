@@ -60,15 +60,15 @@ class Counts:
         for label in {*self._stated, *self._seen}:
             number, name = self._stated.get(label, (None, label))
             try:
-                here: str | None = meaning(label, classes, of_dataset) or ""
+                meant: str | None = meaning(label, classes, of_dataset) or ""
             except KeyError:
-                here = None
+                meant = None
             rows.append(
                 {
                     "kind": "label",
                     "number": number,
                     "name": name,
-                    "label": here,
+                    "label": meant,
                     "objects": self._objects[label],
                     "images": self._images[label],
                     "left_out": self._seen[label] - self._images[label],

@@ -60,7 +60,7 @@ def unclaimed_labels(folder: Path | None, sources: Iterable[str], others: Iterab
     }
     frames = {file_name(source) for source in sources}
     unclaimed = {
-        entry: [file for file in found if not (entry.name.startswith(BUCKET) and frame_source(file) in frames)]
-        for entry, found in files.items()
+        entry: [file for file in inside if not (entry.name.startswith(BUCKET) and frame_source(file) in frames)]
+        for entry, inside in files.items()
     }
-    return {entry: found for entry, found in unclaimed.items() if found}
+    return {entry: inside for entry, inside in unclaimed.items() if inside}
