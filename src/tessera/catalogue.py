@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tessera.core.files import file_name
 from tessera.core.settings import Settings
 from tessera.learning.weights.declare import ComparedWeights
-from tessera.records.material import IMAGE_LABELS, LABELS, WATERMARKS
+from tessera.records.label_sets import IMAGE_LABELS, LABELS, WATERMARKS
 from tessera.stages.detectors.library import task_of
 from tessera.stages.detectors.settings import (
     ComparedDetector,

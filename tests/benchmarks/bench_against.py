@@ -137,7 +137,7 @@ def restoring(folder: Path, out: Path) -> None:
     inputs = [*(folder / f"{name}.parquet" for name in ("sources", "scenes", "scene_frames")), out / "found.jsonl"]
     made = {name: out / name for name in ("videos", "comparisons", "sheets", "ledger")}
     how = {"settings": RestoreSettings(), "crops": CropSettings(), "render": RenderSettings()}
-    restore_previews(*inputs, lambda clip: clip, out / "kept", made_by="", size=256, keep_aspect=False, **how, **made)
+    restore_previews(*inputs, lambda clip: clip, out / "kept", cache_key="", size=256, keep_aspect=False, **how, **made)
 
 
 def needed(folder: Path, out: Path) -> None:

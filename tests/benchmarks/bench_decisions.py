@@ -24,7 +24,7 @@ from tessera.demo.stages import draw, set_up
 from tessera.imaging.boxes import Box
 from tessera.imaging.masks import decode_rle
 from tessera.pages.review.state import Review
-from tessera.records.decisions import place_of, region_of
+from tessera.records.decisions import extent_of, region_of
 from tessera.records.tables.demo import DemoClips, DemoRegions
 from tessera.records.tables.review import CLIPS as CLIPS_QUEUE
 from tessera.records.tables.review import FRAMES, IDENTITIES, PAIRS, REGIONS
@@ -133,7 +133,7 @@ def follow(project: Path, known: dict[str, str]) -> tuple[Counter[str], list[str
         matched[queue] += 1
         found = row["detail"] or key
         if queue == CLIPS_QUEUE:
-            one, two = place_of(key), place_of(now.get(found, found))
+            one, two = extent_of(key), extent_of(now.get(found, found))
             spans = [(each.first, each.first + each.frames, each.box) for each in (one, two)]
             objects = [
                 objects_at(truth, one.source.replace("%20", " "), range(first, last, 4), box) for first, last, box in spans

@@ -31,7 +31,7 @@ with Ledger(folder / "found.jsonl") as book:
 restored.WINDOWS = 1
 restored.restore_previews(
     *(folder / name for name in ("sources.parquet", "scenes.parquet", "scene_frames.parquet", "found.jsonl")), shade,
-    folder / "cache", made_by="", settings=restored.RestoreSettings(window=12, overlap=4), crops=CropSettings(), size=64,
+    folder / "cache", cache_key="", settings=restored.RestoreSettings(window=12, overlap=4), crops=CropSettings(), size=64,
     keep_aspect=False, render=RenderSettings(), videos=out / "videos", comparisons=out / "comparisons", sheets=out / "sheets",
     ledger=out / "ledger.jsonl",
 )

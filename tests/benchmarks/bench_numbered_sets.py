@@ -20,7 +20,7 @@ from label_sets import HEIGHT, WIDTH, Imported, picture, write_folder
 from PIL import Image
 
 from tessera.core.errors import TesseraError
-from tessera.records.material import key_in_set
+from tessera.records.label_sets import key_in_set
 
 SETS = 1000  # of each format
 NAMES = ("nsfw", "watermark", "person", "Nsfw ", "car", "a dog", "7", "null")

@@ -30,7 +30,7 @@ with Ledger(folder / "found.jsonl") as book:
 inputs = [folder / name for name in ("sources.parquet", "scenes.parquet", "scene_frames.parquet", "found.jsonl")]
 start, spent = time.monotonic(), time.process_time()
 restore_previews(
-    *inputs, lambda clip: clip, folder / "cache", made_by="", settings=RestoreSettings(), crops=CropSettings(), size=256,
+    *inputs, lambda clip: clip, folder / "cache", cache_key="", settings=RestoreSettings(), crops=CropSettings(), size=256,
     keep_aspect=False, render=RenderSettings(), videos=folder / "videos", comparisons=folder / "comparisons",
     sheets=folder / "sheets", ledger=folder / "ledger.jsonl",
 )

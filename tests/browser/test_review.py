@@ -14,8 +14,8 @@ from review_items import item, write_default_review, write_detections, write_med
 
 from browser import chromium, faults, opened, served, shown
 from tessera.imaging.encode import write_video
+from tessera.records.decision_log import append_row
 from tessera.records.decisions import Decision, read_decisions
-from tessera.records.log import append_row
 from tessera.records.tables.review import CLIPS, FRAMES, IDENTITIES, REGIONS
 
 CLASSIFIERS = {"blur": ["sharp", "soft"], "noise": {"least": 0.0, "most": 10.0}}

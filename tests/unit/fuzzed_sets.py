@@ -15,7 +15,7 @@ from PIL import Image
 from tessera.core.errors import TesseraError
 from tessera.imaging.boxes import overlap
 from tessera.records.annotation.formats.brushes import encode_brush
-from tessera.records.material import key_in_set
+from tessera.records.label_sets import key_in_set
 
 W, H = 96, 64
 Box = tuple[int, int, int, int]

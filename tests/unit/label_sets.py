@@ -12,8 +12,8 @@ from PIL import Image
 from strategies import LABELS
 
 from tessera.core.ledger import read_ledger
-from tessera.records.annotation.hub import read_hub
-from tessera.records.material import LabelledSet
+from tessera.records.annotation.annotation_tables import read_annotations
+from tessera.records.label_sets import LabelledSet
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.labels import LabelCounts
 from tessera.records.tables.table import read_table
@@ -69,7 +69,7 @@ class Imported:
             min_area=min_area,
             blocklist=out / "blocklist.tsv",
             blocklist_distance=8,
-            place=Path("results/pictures"),
+            final_folder=Path("results/pictures"),
             pictures=out / "pictures",
             ledger=out / "ledger.jsonl",
             **tables,
@@ -79,7 +79,7 @@ class Imported:
         self.details = {row["key"]: row["detail"] for row in rows}
         self.status = {row["key"]: row["status"] for row in rows}
         assert len(self.status) == len(rows), "a key has two rows"
-        images = list(read_hub(tables["annotations"], tables["images"]))
+        images = list(read_annotations(tables["annotations"], tables["images"]))
         assert {image.key for image in images} == {key for key, status in self.status.items() if status == "ok"}
         self.labels = {image.key: [annotation.label for annotation in image.annotations] for image in images}
         self.boxes = {image.key: [annotation.box for annotation in image.annotations] for image in images}

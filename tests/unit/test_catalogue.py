@@ -33,7 +33,7 @@ from tessera.catalogue import (
 from tessera.configuration.read import Configuration, load_configuration
 from tessera.extras.image_sets.settings import LayoutSettings
 from tessera.extras.image_sets.write import WRITERS
-from tessera.records.material import SETS
+from tessera.records.label_sets import SETS
 from tessera.workflow.figures import FIGURES
 
 REPOSITORY = Path(__file__).parents[2]

@@ -620,7 +620,7 @@ def test_limits_that_do_not_fit_a_classifier_are_refused(change: dict[str, Any],
             {"scores": {"blurr": {"max": 1}}},
             "names 'blurr'; `classifiers` and `declared_classifiers` have blur, other",
         ),
-        ("stills", {"scores": {"blur": {"max": 1}}}, "does not fit `classifiers.blur`: it tells classes apart"),
+        ("stills", {"scores": {"blur": {"max": 1}}}, "does not fit `classifiers.blur`: it predicts classes"),
         ("stills", {"scores": {"blur": {"label": "sharp", "max": 1}}}, "it has no class 'sharp'"),
     ],
 )

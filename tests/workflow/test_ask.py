@@ -9,8 +9,8 @@ import pytest
 from projects import Project
 
 from tessera.imaging.images import write_image
+from tessera.records.decision_log import append_row
 from tessera.records.decisions import Decision
-from tessera.records.log import append_row
 from tessera.records.rounds import read_rounds
 from tessera.records.tables.classification import Pictures
 from tessera.records.tables.review import ASKED, ReviewItems

@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from tessera.catalogue import DATASETS
 from tessera.core.ledger import Ledger
 from tessera.imaging.polygons import Part, rectangle
-from tessera.records.annotation.hub import Origin, write_hub
+from tessera.records.annotation.annotation_tables import Origin, write_annotations
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 from tessera.records.manifest import group_by_shard, read_manifest
 from tessera.records.tables.footage import Duplicates, Frames, Sources
@@ -66,7 +66,7 @@ def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
                     ledger.row(key, "ok")
         write_table(pl.DataFrame(schema=types(Frames)), Frames, pictures.parent / "frames.parquet")
         (labels / "unsampled").mkdir()
-        write_hub(labels / "annotations.parquet", labels / "images.parquet", rows if labelled else [])
+        write_annotations(labels / "annotations.parquet", labels / "images.parquet", rows if labelled else [])
     (results / "duplicates").mkdir()
     write_table(pl.DataFrame(schema=types(Duplicates)), Duplicates, results / "duplicates" / "duplicates.parquet")
     known = {

@@ -12,7 +12,7 @@ from projects import REPOSITORY, Project
 from tessera.core.files import file_name
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
-from tessera.records.annotation.hub import read_hub
+from tessera.records.annotation.annotation_tables import read_annotations
 
 pytestmark = pytest.mark.workflow
 WIDTH, HEIGHT = 40, 30
@@ -88,7 +88,7 @@ def test_one_changed_label_file_imports_only_its_set_or_shard_again(labelled: Pr
     assert imported(labelled) == []
 
     folder = labelled.results / "labels" / "sets" / "studio"
-    images = list(read_hub(folder / "annotations.parquet", folder / "images.parquet"))
+    images = list(read_annotations(folder / "annotations.parquet", folder / "images.parquet"))
     assert {image.key: image.annotations[0].box for image in images} == {
         "studio+one": (2, 3, 30, 18),
         "studio+%7Bnew%7D%2A%20two": (2, 3, 20, 18),

@@ -12,7 +12,7 @@ with job(snakemake) as (inputs, outputs, params):
         datasets=params.datasets,
         settings=DrawSettings(**params.settings),
         seed=params.seed,
-        place=Path(snakemake.output.drawn),
+        final_folder=Path(snakemake.output.drawn),
         **vars(outputs),
         threads=snakemake.threads,
     )

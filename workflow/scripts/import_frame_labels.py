@@ -8,7 +8,7 @@ from tessera.stages.labels.frames import import_frame_labels
 
 with job(snakemake) as (inputs, outputs, params):
     folder = Path(params.folder) if params.folder else None
-    place = Path(snakemake.output.unsampled)
+    unsampled = Path(snakemake.output.unsampled)
     import_frame_labels(
         **vars(inputs),
         folder=folder,
@@ -16,6 +16,6 @@ with job(snakemake) as (inputs, outputs, params):
         min_area=params.min_area,
         negatives={row["key"]: Decision(**row) for row in params.negatives},
         moved=params.moved,
-        place=place,
+        final_folder=unsampled,
         **vars(outputs),
     )

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from tessera.core.job import job
+from tessera.stages.labels.image_labels import import_image_labels
 from tessera.stages.labels.settings import ImageLabelSet
-from tessera.stages.labels.whole import import_image_labels
 
 with job(snakemake) as (inputs, outputs, params):
     import_image_labels(
         label_set=ImageLabelSet(**params.label_set),
         blocklist=inputs.blocklist,
         blocklist_distance=params.blocklist_distance,
-        place=Path(snakemake.output.pictures),
+        final_folder=Path(snakemake.output.pictures),
         sources=inputs.sources or None,
         answers=params.answers,
         **vars(outputs),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.stages.labels.sets import import_labels
 
 with job(snakemake) as (inputs, outputs, params):
@@ -15,6 +15,6 @@ with job(snakemake) as (inputs, outputs, params):
         min_area=params.min_area,
         blocklist=inputs.blocklist,
         blocklist_distance=params.blocklist_distance,
-        place=Path(snakemake.output.pictures),
+        final_folder=Path(snakemake.output.pictures),
         **vars(outputs),
     )

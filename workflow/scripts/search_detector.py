@@ -12,7 +12,7 @@ with job(snakemake) as (inputs, outputs, params):
         checked=inputs.checked,
         weights=inputs.weights or None,
         **vars(outputs),
-        kept=inputs.checked.parent / "searches" / snakemake.wildcards.search / "runs",
+        cache=inputs.checked.parent / "searches" / snakemake.wildcards.search / "runs",
         settings=DetectorSettings(architecture=params.architecture, weights=params.weights, training=params.training),
         search=SearchSettings(**params.search),
         sources=trained_on(inputs.splits),

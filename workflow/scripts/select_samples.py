@@ -11,7 +11,7 @@ with job(snakemake) as (inputs, outputs, params):
         annotations=inputs.annotations,
         duplicates=inputs.duplicates,
         scored={name: [path for path in inputs.scored if path.stem == name] for name in params.drops},
-        drops={name: ScoreLimit(**limit) for name, limit in params.drops.items()},
+        frame_filters={name: ScoreLimit(**limit) for name, limit in params.drops.items()},
         metrics=inputs.metrics,
         sources=inputs.sources,
         decisions={row["key"]: Decision(**row) for row in params.decisions},

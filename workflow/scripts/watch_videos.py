@@ -22,7 +22,7 @@ with job(snakemake) as (inputs, outputs, params):
         detect=InferenceSettings(confidence=preview["confidence"], image_size=size),
         settings=VideoMetricSettings(**params.settings),
         following=TrackSettings(**params.track),
-        kept=Path(snakemake.output.videos).parent / "kept",
+        cached=Path(snakemake.output.videos).parent / "kept",
         code=params.watched_by,
         threads=snakemake.threads,
         videos=outputs.videos,

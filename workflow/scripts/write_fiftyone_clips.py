@@ -11,6 +11,6 @@ with job(snakemake) as (inputs, outputs, params):
         scores=inputs.scores,
         folder=inputs.clips.parent,
         name=f"tessera-{snakemake.wildcards.dataset}",
-        place=Path(snakemake.output.samples).parent,
+        final_folder=Path(snakemake.output.samples).parent,
         **vars(outputs),
     )

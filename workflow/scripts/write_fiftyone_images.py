@@ -9,6 +9,6 @@ with job(snakemake) as (inputs, outputs, params):
     write_fiftyone_images(
         **vars(inputs),
         name=f"tessera-{snakemake.wildcards.dataset}",
-        place=Path(snakemake.output.samples).parent,
+        final_folder=Path(snakemake.output.samples).parent,
         **vars(outputs),
     )

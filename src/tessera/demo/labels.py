@@ -62,6 +62,6 @@ def outlines(mask: np.ndarray) -> list[np.ndarray]:
     """
     rings, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     # A contour runs through the centres of the outermost pixels, hence the 0.5 below.
-    kept = [ring for ring in rings if cv2.contourArea(ring) >= SMALLEST * FINE**2]
-    smooth = (cv2.approxPolyDP(ring, SLACK * FINE, closed=True)[:, 0] for ring in kept)
+    large = [ring for ring in rings if cv2.contourArea(ring) >= SMALLEST * FINE**2]
+    smooth = (cv2.approxPolyDP(ring, SLACK * FINE, closed=True)[:, 0] for ring in large)
     return [(ring + 0.5) / FINE for ring in smooth]

@@ -61,9 +61,9 @@ def render_demo_footage(
     regions: list[dict[str, Any]] = []
     with ThreadPoolExecutor(threads) as pool:
         rendered = pool.map(lambda clip: _render_clip(folder, clip, seed), clips)
-        for fact, seen in progress(rendered, len(clips), "clips"):
+        for fact, visible in progress(rendered, len(clips), "clips"):
             facts.append(fact)
-            regions.extend(seen)
+            regions.extend(visible)
     for still in stills:
         _render_still(folder, still, seed)
     (folder / "truth").mkdir(parents=True)
@@ -81,12 +81,12 @@ def render_logos(folder: Path) -> None:
 def render_references(folder: Path, seed: int) -> None:
     """Store pictures of what plays subjects in `folder`: CUT-OUT/*.png and, mirrored, CUT-OUT/mirrored/*.png."""
     for name, appearance in product(CUT_OUTS, ("", MIRRORED)):
-        place = folder / name / appearance
-        place.mkdir(parents=True)
+        subfolder = folder / name / appearance
+        subfolder.mkdir(parents=True)
         for number, (backdrop, angle) in enumerate(product(REFERENCES, ANGLES), 1):
             stage = portrait(name, backdrop, angle, is_mirrored=appearance == MIRRORED)
             picture = draw(stage, 0, generator(seed, "demo", f"references {name} {appearance} {number}"))
-            Image.fromarray(picture.image).save(place / f"{number}.png")
+            Image.fromarray(picture.image).save(subfolder / f"{number}.png")
 
 
 def render_watermark_set(

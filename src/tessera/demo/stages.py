@@ -165,26 +165,26 @@ def _camera(
     roll = _glide(random.uniform(-0.015, 0.015, (2, 1)), frames)
     size = np.array([backdrop.shape[1], backdrop.shape[0]])
     if subjects:
-        way = subjects[0].centre
+        path = subjects[0].centre
     else:
         ends = np.array([random.uniform(0.65, 0.85, 2), random.uniform(0.15, 0.35, 2)])
-        way = _walk(np.where(random.random(2) < 0.5, ends, ends[::-1]) * [width, height], frames)
+        path = _walk(np.where(random.random(2) < 0.5, ends, ends[::-1]) * [width, height], frames)
     phase = np.linspace(0, frames / 9, frames)[:, None] + random.uniform(0, 2 * np.pi, 2)
-    centre = size / 2 - (way - np.array([width, height]) / 2) * ZOOM / zoom + 0.3 * np.sin(phase)
+    centre = size / 2 - (path - np.array([width, height]) / 2) * ZOOM / zoom + 0.3 * np.sin(phase)
     return np.concatenate([centre, zoom, roll], axis=1)
 
 
 def _walk(stops: np.ndarray, frames: int) -> np.ndarray:
     """Return the path from each row of `stops` to the next in `CROSSING` frames, at a constant speed: float (frames, D)."""
-    place = np.arange(frames) / CROSSING
-    return np.stack([np.interp(place, range(len(stops)), column) for column in stops.T], axis=1)
+    position = np.arange(frames) / CROSSING
+    return np.stack([np.interp(position, range(len(stops)), column) for column in stops.T], axis=1)
 
 
 def _glide(stops: np.ndarray, frames: int) -> np.ndarray:
     """Return a smooth path through the rows of `stops`, which are evenly spaced in time: float (frames, D)."""
-    place = np.linspace(0, len(stops) - 1, frames)
-    before = np.minimum(place.astype(int), len(stops) - 2)
-    part = (place - before)[:, None]
+    position = np.linspace(0, len(stops) - 1, frames)
+    before = np.minimum(position.astype(int), len(stops) - 2)
+    part = (position - before)[:, None]
     ease = part * part * (3 - 2 * part)
     return np.asarray(stops[before] * (1 - ease) + stops[before + 1] * ease)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from tessera.records.material import set_of
+from tessera.records.label_sets import set_of
 
 Blur = Literal["adult", "all", "none"]  # which pictures are blurred: those of adult sources, all, or none
 

@@ -22,10 +22,10 @@ def spread(keyframes: np.ndarray, samples: int) -> list[int]:
     itself, because the compression of the clip shows blocks there that the footage does not have.
     """
     count = len(keyframes)
-    places = np.unique(np.linspace(0, count - 1, min(samples, count)).round().astype(int))
-    before = np.maximum.accumulate(np.where(keyframes, np.arange(count), 0))[places]
+    indices = np.unique(np.linspace(0, count - 1, min(samples, count)).round().astype(int))
+    before = np.maximum.accumulate(np.where(keyframes, np.arange(count), 0))[indices]
     is_first = np.diff(before, prepend=-1) > 0
-    chosen: list[int] = np.where(is_first, np.minimum(places, before + 1), places).tolist()
+    chosen: list[int] = np.where(is_first, np.minimum(indices, before + 1), indices).tolist()
     return chosen
 
 
@@ -49,12 +49,12 @@ def pictures_of(
     the row.
     """
     for frame in read_frames(path, packets, wanted, threads=1):
-        whole = frame.image()
+        padded = frame.image()
         # Codecs with chroma subsampling round odd sides up to even ones.
-        more = np.subtract(whole.shape[:2], (clip["height"], clip["width"]))
-        if more.min() < 0 or more.max() > 1:
-            raise Failed(FAULT, f"{path}: {whole.shape[1]} by {whole.shape[0]} pixels")
-        picture = without_padding(whole[: clip["height"], : clip["width"]], clip["pads"][frame.index])
+        excess = np.subtract(padded.shape[:2], (clip["height"], clip["width"]))
+        if excess.min() < 0 or excess.max() > 1:
+            raise Failed(FAULT, f"{path}: {padded.shape[1]} by {padded.shape[0]} pixels")
+        picture = without_padding(padded[: clip["height"], : clip["width"]], clip["pads"][frame.index])
         if not picture.size:
             raise Failed(FAULT, f"{path}: frame {frame.index} is nothing but padding")
         yield frame.index, picture

@@ -45,9 +45,9 @@ def confidence_for(
     which so many objects are found. `objects`, `detections`: rows of one model, split and kind.
     """
     if wanted.target == "recall":
-        found = np.sort(objects["score"].drop_nulls().to_numpy())[::-1]
-        needed = max(1, math.ceil(wanted.at_least * len(objects) - 1e-9))
-        meets = found[needed - 1 : needed]
+        detected = np.sort(objects["score"].drop_nulls().to_numpy())[::-1]
+        required = max(1, math.ceil(wanted.at_least * len(objects) - 1e-9))
+        meets = detected[required - 1 : required]
     else:
         ordered = detections.sort("score", descending=True)
         scores = ordered["score"].to_numpy()
@@ -70,27 +70,27 @@ def with_confidences(
     """
     stated = copy.deepcopy(dict(settings))
     for target, objects, detections in zip(targets, measured[::2], measured[1::2], strict=True):
-        place = target["place"]
-        if place.startswith(f"{part}."):
-            *parents, name = place.removeprefix(f"{part}.").split(".")
+        path = target["place"]
+        if path.startswith(f"{part}."):
+            *parents, name = path.removeprefix(f"{part}.").split(".")
             holder = reduce(getitem, parents, stated)
-            holder[name] = _read_confidence(ConfidenceTarget(**holder[name]), place, objects, detections, target["lowest"])
-            tell(f"{place} is {holder[name]:.3f}")
+            holder[name] = _read_confidence(ConfidenceTarget(**holder[name]), path, objects, detections, target["lowest"])
+            tell(f"{path} is {holder[name]:.3f}")
     return stated
 
 
-def _read_confidence(wanted: ConfidenceTarget, place: str, objects: Path, detections: Path, lowest: float) -> float:
+def _read_confidence(wanted: ConfidenceTarget, setting: str, objects: Path, detections: Path, lowest: float) -> float:
     from tessera.records.tables.evaluation import Detections, Objects
     from tessera.records.tables.table import read_table
 
-    labelled, seen = (
+    labelled, detected = (
         decisive(read_table(path, schema).filter(split="val"))
         for path, schema in ((objects, Objects), (detections, Detections))
     )
-    level = confidence_for(wanted, labelled, seen, lowest)
+    level = confidence_for(wanted, labelled, detected, lowest)
     if level is None:
         raise TesseraError(
-            f"`{place}` asks for a {wanted.target} of {wanted.at_least:g}, and no confidence from {lowest:g} on reaches that on"
-            " the validation split; lower `at_least`, or state a confidence"
+            f"`{setting}` asks for a {wanted.target} of {wanted.at_least:g}, and no confidence from {lowest:g} on reaches that"
+            " on the validation split; lower `at_least`, or state a confidence"
         )
     return level

@@ -13,8 +13,8 @@ from tessera.core.files import file_name
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.tsv import Day, read_shipped_sheet, refuse
 from tessera.imaging.boxes import Box, overlap
+from tessera.records.decision_log import UNDO, Entry, in_force
 from tessera.records.frame_keys import meant_frames, source_of
-from tessera.records.log import UNDO, Entry, in_force
 
 DEFAULT = Path("config/decisions.tsv")
 CLIP = re.compile(r"(.+)-(\d+)-(\d+)", re.DOTALL)  # source, first frame and track
@@ -75,8 +75,8 @@ class Decision(BaseModel):
         return f"{self.who}, {self.when}" + (f": {self.reason}" if self.reason else "")
 
 
-class Place(NamedTuple):
-    """The place of a clip in its source."""
+class ClipExtent(NamedTuple):
+    """Where a clip lies in its source."""
 
     source: str
     first: int  # index of the first frame
@@ -87,27 +87,27 @@ class Place(NamedTuple):
 def read_decisions(path: Path, classifiers: Mapping[str, Any]) -> list[Decision]:
     """Return the decisions in the file `path`. `tessera.core.tsv.read_sheet` describes the format.
 
-    The table is a log, see `records.log.in_force`; the decisions that count are returned, without the column `overrules`.
-    `classifiers`: by name, the list of their classes, or `{"least": …, "most": …}` for a score. There are no decisions if the
-    default file does not exist. Raises `TesseraError` that lists every fault with its line, such as a label that the classifier
-    does not know, or two people who disagree.
+    The table is a log, see `records.decision_log.in_force`. The decisions that count are returned, without the column
+    `overrules`. `classifiers`: by name, the list of their classes, or `{"least": …, "most": …}` for a score. There are no
+    decisions if the default file does not exist. Raises `TesseraError` that lists every fault with its line, such as a label
+    that the classifier does not know, or two people who disagree.
     """
     fix = "set `decisions` to your table of decisions"
     sheet = read_shipped_sheet(path, Decision, "table of decisions", fix, DEFAULT)
-    found, disagreements = in_force(sheet.rows, entry_of)
+    rows, disagreements = in_force(sheet.rows, entry_of)
     sheet.faults.extend(disagreements)
-    for line, decision in found:
+    for line, decision in rows:
         if decision.label and (fault := unknown_label(decision.label, classifiers.get(decision.classifier))):
             sheet.faults.append((line, f"label: {decision.classifier!r} {fault}; given: {decision.label!r}"))
     refuse(path, sheet.faults)
     # Who else was overruled changes no result.
-    return [decision.model_copy(update={"overrules": ""}) for _, decision in found]
+    return [decision.model_copy(update={"overrules": ""}) for _, decision in rows]
 
 
 def entry_of(decision: Decision) -> Entry:
-    """Return what a row of the table says, for `records.log.in_force`."""
-    says = () if decision.decision == UNDO else (decision.decision, decision.label)
-    return Entry((decision.key, decision.classifier), decision.who, says, decision.overrules)
+    """Return what a row of the table says, for `records.decision_log.in_force`."""
+    decided = () if decision.decision == UNDO else (decision.decision, decision.label)
+    return Entry((decision.key, decision.classifier), decision.who, decided, decision.overrules)
 
 
 def unknown_label(label: str, labels: Sequence[str] | Mapping[str, float] | None) -> str:
@@ -138,18 +138,18 @@ def split_decisions(decisions: Iterable[Decision], sources: Iterable[str]) -> De
     if its key is the key of a region in such a frame, see `region_key`.
     """
     known = {file_name(source) for source in sources}
-    found = Decided({}, {}, {})
+    decided = Decided({}, {}, {})
     for decision in decisions:
         if decision.classifier:
             continue
         region = REGION.fullmatch(decision.key)
         if decision.decision == "negative":
-            found.frames[decision.key] = decision
+            decided.frames[decision.key] = decision
         elif source_of(region[1] if region else decision.key) in known:
-            (found.regions if region else found.frames)[decision.key] = decision
+            (decided.regions if region else decided.frames)[decision.key] = decision
         else:
-            found.clips[decision.key] = decision
-    return found
+            decided.clips[decision.key] = decision
+    return decided
 
 
 def region_key(frame: str, box: Box) -> str:
@@ -173,18 +173,18 @@ def find_regions(
 
     `boxes`: the key of the frame and the box of each detection, by its key. `frames`: the keys of all frames; a picture
     that was renamed since keeps its decisions. A detector that was trained again sees other boxes.
-    So a decision goes to the detection in its frame that covers its box best, see `pair_off`.
+    So a decision goes to the detection in its frame that covers its box best, see `match_regions`.
     """
     decided = {key: region_of(key) for key in decisions}
-    now = meant_frames({frame for frame, _ in decided.values()}, frames).now
-    found, lost = pair_off({key: (now.get(frame), box) for key, (frame, box) in decided.items()}, boxes)
-    return {other: decisions[key] for key, other in found.items()}, lost
+    current_keys = meant_frames({frame for frame, _ in decided.values()}, frames).now
+    matches, lost = match_regions({key: (current_keys.get(frame), box) for key, (frame, box) in decided.items()}, boxes)
+    return {other: decisions[key] for key, other in matches.items()}, lost
 
 
-def pair_off(
-    decided: Mapping[str, tuple[Hashable, Box]], seen: Mapping[str, tuple[Hashable, Box]]
+def match_regions(
+    decided: Mapping[str, tuple[Hashable, Box]], detected: Mapping[str, tuple[Hashable, Box]]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Return which of the regions that are `seen` each of those `decided` on is now, and why others are none, by their keys.
+    """Return the `detected` region that each region `decided` on is now, and why others match none, by their keys.
 
     Both are the frame and the box of each region, by its key. Two boxes are those of one region if their intersection over
     union is `SAME` or more. A decision goes to the region that covers its box best or, if a decision that fits better has that,
@@ -192,14 +192,14 @@ def pair_off(
     none: two that are not one region cover its box almost alike.
     """
     in_frame: dict[Hashable, list[str]] = {}
-    for other, (frame, _) in seen.items():
+    for other, (frame, _) in detected.items():
         in_frame.setdefault(frame, []).append(other)
     pairs, bests, lost = [], {}, {}
     for key, (frame, box) in decided.items():
-        near = sorted((-overlap(box, seen[other][1]), other) for other in in_frame.get(frame, ()))
+        near = sorted((-overlap(box, detected[other][1]), other) for other in in_frame.get(frame, ()))
         value, best = near[0] if near else (0.0, "")
-        one = {other for _, other in near if overlap(seen[best][1], seen[other][1]) >= SAME}
-        second = next((other for part, other in near if other not in one and part <= ALMOST * value), None)
+        same_region = {other for _, other in near if overlap(detected[best][1], detected[other][1]) >= SAME}
+        second = next((other for part, other in near if other not in same_region and part <= ALMOST * value), None)
         if value > -SAME:
             lost[key] = (
                 f"{best} has {-value:.0%} of it in common, less than {SAME:.0%}" if value else "nothing is seen there now"
@@ -208,15 +208,15 @@ def pair_off(
             lost[key] = f"it is two regions now, {best} and {second}"
         else:
             bests[key] = best
-            pairs += [(part, key, other) for part, other in near if part <= -SAME and other in one]
-    found: dict[str, str] = {}
+            pairs += [(part, key, other) for part, other in near if part <= -SAME and other in same_region]
+    matches: dict[str, str] = {}
     taken: dict[str, str] = {}
     for _, key, other in sorted(pairs):
-        if key not in found and other not in taken:
-            found[key], taken[other] = other, key
-    for key in bests.keys() - found.keys():
+        if key not in matches and other not in taken:
+            matches[key], taken[other] = other, key
+    for key in bests.keys() - matches.keys():
         lost[key] = f"{bests[key]} is there, and the decision on {taken[bests[key]]!r} fits that better"
-    return found, dict(sorted(lost.items()))
+    return matches, dict(sorted(lost.items()))
 
 
 def mean_box(crops: Sequence[Sequence[int]]) -> Box:
@@ -233,42 +233,42 @@ def clip_key(key: str, frames: int, box: Box) -> str:
     return f"{key}+{frames}+" + "-".join(f"{edge:.0f}" for edge in box)
 
 
-def place_of(key: str) -> Place | None:
+def extent_of(key: str) -> ClipExtent | None:
     """Return what the clip with this key showed, see `clip_key`; None if the key does not say. The source is a `file_name`."""
-    seen = SEEN_CLIP.fullmatch(key)
-    if not seen:
+    match = SEEN_CLIP.fullmatch(key)
+    if not match:
         return None
-    x0, y0, x1, y1 = map(float, seen.groups()[4:])
-    return Place(seen[2], int(seen[3]), int(seen[4]), (x0, y0, x1, y1))
+    x0, y0, x1, y1 = map(float, match.groups()[4:])
+    return ClipExtent(match[2], int(match[3]), int(match[4]), (x0, y0, x1, y1))
 
 
-def common(one: Place, other: Place) -> float:
+def clip_overlap(clip: ClipExtent, other: ClipExtent) -> float:
     """Return the intersection over union of what two clips of a video cover, in pixels times frames. Both have boxes."""
-    assert one.box is not None and other.box is not None
-    frames = min(one.first + one.frames, other.first + other.frames) - max(one.first, other.first)
-    sides = (min(one.box[n + 2], other.box[n + 2]) - max(one.box[n], other.box[n]) for n in (0, 1))
+    assert clip.box is not None and other.box is not None
+    frames = min(clip.first + clip.frames, other.first + other.frames) - max(clip.first, other.first)
+    sides = (min(clip.box[n + 2], other.box[n + 2]) - max(clip.box[n], other.box[n]) for n in (0, 1))
     both = max(frames, 0) * prod(max(side, 0.0) for side in sides)
-    return both / (_volume(one) + _volume(other) - both) if both else 0.0
+    return both / (_volume(clip) + _volume(other) - both) if both else 0.0
 
 
-def _volume(place: Place) -> float:
-    assert place.box is not None
-    x0, y0, x1, y1 = place.box
-    return place.frames * (x1 - x0) * (y1 - y0)
+def _volume(extent: ClipExtent) -> float:
+    assert extent.box is not None
+    x0, y0, x1, y1 = extent.box
+    return extent.frames * (x1 - x0) * (y1 - y0)
 
 
-def write_matches(path: Path, decisions: Mapping[str, Decision], found: Mapping[str, str], lost: Mapping[str, str]) -> None:
+def write_matches(path: Path, decisions: Mapping[str, Decision], matches: Mapping[str, str], lost: Mapping[str, str]) -> None:
     """Write a row for each of `decisions` to the ledger `path`: what it is on, or why it matches nothing.
 
-    `found`: the key of what each is on, by the key of the decision. `lost`: why others match nothing. They have a ledger of
+    `matches`: the key of what each is on, by the key of the decision. `lost`: why others match nothing. They have a ledger of
     their own, so that nobody counts them among the items.
     """
-    with Ledger(path) as book:
+    with Ledger(path) as ledger:
         for key, decision in sorted(decisions.items()):
             if key in lost:
-                book.row(key, "dropped", "matches nothing", "; ".join(filter(None, [str(decision), lost[key]])))
+                ledger.row(key, "dropped", "matches nothing", "; ".join(filter(None, [str(decision), lost[key]])))
             else:
-                book.row(key, "ok", "", found[key] if found[key] != key else "")
+                ledger.row(key, "ok", "", matches[key] if matches[key] != key else "")
 
 
 def count_matching(decided: Iterable[tuple[str, str, str, str]], ledgers: Iterable[Path]) -> list[tuple[str, str, str, int]]:
@@ -281,11 +281,13 @@ def count_matching(decided: Iterable[tuple[str, str, str, str]], ledgers: Iterab
     return [(*row, count) for row, count in sorted(counts.items())]
 
 
-def find_clips(decisions: Mapping[str, Decision], clips: Mapping[str, Place]) -> tuple[dict[str, Decision], dict[str, str]]:
+def find_clips(
+    decisions: Mapping[str, Decision], clips: Mapping[str, ClipExtent]
+) -> tuple[dict[str, Decision], dict[str, str]]:
     """Return the decisions by the keys of their `clips`, and the reasons why others match no clip, by their own keys.
 
     A decision whose key says what the clip showed (`clip_key`) goes to the clip that shows the most of it: the one with the
-    largest `common` part, if that is `SAME_CLIP` or more. Each clip gets one such decision, the best pairs first.
+    largest `clip_overlap`, if that is `SAME_CLIP` or more. Each clip gets one such decision, the best pairs first.
 
     Any other key contains only the first frame and the number of the track, and a detector or settings can change both. If it
     no longer exists, its decision goes to the only clip of the same source whose first frame is less than half the length of
@@ -294,16 +296,16 @@ def find_clips(decisions: Mapping[str, Decision], clips: Mapping[str, Place]) ->
 
     Of two decisions on one clip, under different keys, the later one counts, as in a table that is a log.
     """
-    by_source: dict[str, list[tuple[str, Place]]] = {}
-    for key, place in sorted(clips.items()):
-        by_source.setdefault(file_name(place.source), []).append((key, place))
-    seen = {key: shown for key in decisions if (shown := place_of(key)) and key not in clips}
+    by_source: dict[str, list[tuple[str, ClipExtent]]] = {}
+    for key, extent in sorted(clips.items()):
+        by_source.setdefault(file_name(extent.source), []).append((key, extent))
+    by_content = {key: extent_in_key for key in decisions if (extent_in_key := extent_of(key)) and key not in clips}
     decided = {key: key for key in decisions if key in clips}  # the key of the decision, by that of the clip
     pairs = []
-    for key, place in seen.items():
-        near = [(common(place, other), clip) for clip, other in by_source.get(place.source, []) if other.box]
+    for key, extent in by_content.items():
+        near = [(clip_overlap(extent, other), clip) for clip, other in by_source.get(extent.source, []) if other.box]
         pairs += [(-value, key, clip) for value, clip in near if value > 0]
-    lost = {key: _furthest(key, pairs) for key in seen}
+    lost = {key: _furthest(key, pairs) for key in by_content}
     order = {key: number for number, key in enumerate(decisions)}
     taken: set[str] = set()
     for value, key, clip in sorted(pairs):
@@ -316,17 +318,17 @@ def find_clips(decisions: Mapping[str, Decision], clips: Mapping[str, Place]) ->
         if first != last:
             lost[first] = f"the decision on {last!r} is on the same clip, and comes later"
     moved: dict[str, str] = {}
-    for key in decisions.keys() - clips.keys() - seen.keys():
-        found = CLIP.fullmatch(key)
-        of_source = by_source.get(found[1], []) if found else []
-        close = [clip for clip, place in of_source if found and abs(int(found[2]) - place.first) < place.frames / 2]
+    for key in decisions.keys() - clips.keys() - by_content.keys():
+        match = CLIP.fullmatch(key)
+        of_source = by_source.get(match[1], []) if match else []
+        close = [clip for clip, extent in of_source if match and abs(int(match[2]) - extent.first) < extent.frames / 2]
         if len(close) == 1 and close[0] not in decided:
             moved[key] = close[0]
         else:
             lost[key] = f"near it: {', '.join(close)}" if close else ""
-    meant = Counter(moved.values())
-    lost |= {key: f"near it, as another decision: {clip}" for key, clip in moved.items() if meant[clip] > 1}
-    decided |= {clip: key for key, clip in moved.items() if meant[clip] == 1}
+    claims = Counter(moved.values())
+    lost |= {key: f"near it, as another decision: {clip}" for key, clip in moved.items() if claims[clip] > 1}
+    decided |= {clip: key for key, clip in moved.items() if claims[clip] == 1}
     return {clip: decisions[key] for clip, key in decided.items()}, dict(sorted(lost.items()))
 
 

@@ -75,8 +75,8 @@ def frame_key(source: str, frame: VideoFrame | Still) -> str:
 
 def content_key(key: str) -> str:
     """Return the part of the key of a frame or a crop that a renamed file keeps."""
-    own = parse_key(key)
-    return f"{own.source}~{own.digest}{own.crops}" if own and own.digest else key
+    parsed = parse_key(key)
+    return f"{parsed.source}~{parsed.digest}{parsed.crops}" if parsed and parsed.digest else key
 
 
 def source_of(key: str, *, by_hand: bool = True) -> str:
@@ -84,8 +84,8 @@ def source_of(key: str, *, by_hand: bool = True) -> str:
 
     `by_hand`: whether `SOURCE-PATH`, without the digest that each key has that is written here, is one.
     """
-    own = parse_key(key)
-    return own.source if own and (by_hand or own.digest or INDEX.fullmatch(own.name)) else ""
+    parsed = parse_key(key)
+    return parsed.source if parsed and (by_hand or parsed.digest or INDEX.fullmatch(parsed.name)) else ""
 
 
 class Meant(NamedTuple):
@@ -96,7 +96,8 @@ class Meant(NamedTuple):
 
 
 def meant_frames(keys: Iterable[str], frames: Collection[str], moved: Mapping[str, str] | None = None) -> Meant:
-    """Return which of `frames`, keys of today, are meant by `keys`, which may be older or written by a person. So for crops.
+    """Return which of `frames`, keys of today, are meant by `keys`, which may be older or written by a person. Keys of crops
+    too.
 
     A key that is there means itself. Else, a key with a digest means the only picture of its source with that digest: a renamed
     file. A key without a digest means the picture at its path. Several keys may mean one frame. `moved`: what keys of version
@@ -105,25 +106,30 @@ def meant_frames(keys: Iterable[str], frames: Collection[str], moved: Mapping[st
     by_content: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     by_name: dict[tuple[str, str], list[str]] = defaultdict(list)
     for frame in sorted(frames):
-        if (own := parse_key(frame)) and own.digest:
-            by_content[own.source, own.digest, own.crops].append(frame)
-            by_name[own.frame, own.crops].append(frame)
+        if (parsed := parse_key(frame)) and parsed.digest:
+            by_content[parsed.source, parsed.digest, parsed.crops].append(frame)
+            by_name[parsed.frame, parsed.crops].append(frame)
     current = set(frames)
-    found = Meant({}, {})
+    meant = Meant({}, {})
     for given in keys:
         key = (moved or {}).get(given, given)
-        own = parse_key(key)
-        named = by_name[own.frame, own.crops] if own else []
-        alike = [key] if key in current else by_content[own.source, own.digest, own.crops] if own and own.digest else named
-        if len(alike) == 1:
-            found.now[given] = alike[0]
-        elif alike:
-            found.lost[given] = f"{len(alike)} pictures have its content: {', '.join(alike)}"
-        elif named:
-            found.lost[given] = f"the picture has changed since, and is now {named[0]!r}"
+        parsed = parse_key(key)
+        named = by_name[parsed.frame, parsed.crops] if parsed else []
+        if key in current:
+            alike = [key]
+        elif parsed and parsed.digest:
+            alike = by_content[parsed.source, parsed.digest, parsed.crops]
         else:
-            found.lost[given] = "the picture is gone" if own and own.digest else "there is no such frame"
-    return found
+            alike = named
+        if len(alike) == 1:
+            meant.now[given] = alike[0]
+        elif alike:
+            meant.lost[given] = f"{len(alike)} pictures have its content: {', '.join(alike)}"
+        elif named:
+            meant.lost[given] = f"the picture has changed since, and is now {named[0]!r}"
+        else:
+            meant.lost[given] = "the picture is gone" if parsed and parsed.digest else "there is no such frame"
+    return meant
 
 
 def for_frames(

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tessera.records.eligibility import refusal
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table
-from tessera.records.use import refusal
 
 
 class ChosenFrames(NamedTuple):

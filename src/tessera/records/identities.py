@@ -13,9 +13,9 @@ from tessera.core.messages import Message, shortened
 from tessera.core.names import folded
 from tessera.core.tsv import Day, Fault, read_shipped_sheet, refuse
 from tessera.imaging.boxes import Box
-from tessera.records.decisions import REGION, pair_off, region_of
+from tessera.records.decision_log import UNDO, Entry, in_force
+from tessera.records.decisions import REGION, match_regions, region_of
 from tessera.records.frame_keys import content_key, parse_key
-from tessera.records.log import UNDO, Entry, in_force
 
 DEFAULT = Path("config/identities.tsv")
 FORBIDDEN = '/\\,+:*?"<>|'  # separators of paths and of lists of names, and what some file systems do not allow
@@ -42,8 +42,8 @@ def identity_fault(name: str) -> str:
         return "a name should not start or end with a space"
     if not name.isprintable():
         return "a name should have no line breaks or other control characters"
-    if found := [letter for letter in FORBIDDEN if letter in name]:
-        return f"a name should not contain {' '.join(found)}"
+    if forbidden := [letter for letter in FORBIDDEN if letter in name]:
+        return f"a name should not contain {' '.join(forbidden)}"
     if name.startswith("."):
         return "a name should not start with a dot"
     if name in {OTHERS, NOBODY}:
@@ -53,7 +53,7 @@ def identity_fault(name: str) -> str:
     return ""
 
 
-def twins(names: Iterable[str]) -> list[tuple[str, str]]:
+def clashing_names(names: Iterable[str]) -> list[tuple[str, str]]:
     """Return the pairs of different `names` that look alike: they differ only in case, or in how Unicode composes letters.
 
     Some file systems ignore both, and people overlook it. The first of a pair comes first in `names`.
@@ -106,15 +106,15 @@ def read_references(folder: Path) -> list[Reference]:
             faults[fault] = None
         else:
             keys.append(key)
-    for place in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if place.is_dir() and not place.name.startswith(".") and place.name not in filled:
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.is_dir() and not path.name.startswith(".") and path.name not in filled:
             fault = (
-                "a link to a folder is not followed; copy it" if place.is_symlink() else "a folder without a picture; add some"
+                "a link to a folder is not followed; copy it" if path.is_symlink() else "a folder without a picture; add some"
             )
-            faults[f"{place.name!a}: {fault}, or remove it"] = None
-    folders = (place.as_posix() for key in sorted(keys) for place in PurePosixPath(key).parents)
-    for one, other in twins(folders):
-        faults[f"{other!a}: it looks like {one!a}; rename one folder, or put their pictures together"] = None
+            faults[f"{path.name!a}: {fault}, or remove it"] = None
+    folders = (path.as_posix() for key in sorted(keys) for path in PurePosixPath(key).parents)
+    for first, other in clashing_names(folders):
+        faults[f"{other!a}: it looks like {first!a}; rename one folder, or put their pictures together"] = None
     if not keys and not faults:
         faults["there is no picture; add a folder of pictures for each identity"] = None
     if faults:
@@ -160,33 +160,33 @@ class IdentityDecision(BaseModel):
 def read_identity_decisions(path: Path, known: Iterable[str] = ()) -> list[IdentityDecision]:
     """Return the decisions about identities in the file `path`. `tessera.core.tsv.read_sheet` describes the format.
 
-    The table is a log, see `records.log.in_force`; the decisions that count are returned, without the column `overrules`. There
-    are none if the default file does not exist. `known`: the names of the references. Raises `TesseraError` that lists every
-    fault with its line, such as two people who disagree, two targets that are renamed to one name, names that look alike, and
-    decisions that lead in a circle.
+    The table is a log, see `records.decision_log.in_force`; the decisions that count are returned, without the column
+    `overrules`. There are none if the default file does not exist. `known`: the names of the references. Raises `TesseraError`
+    that lists every fault with its line, such as two people who disagree, two targets that are renamed to one name, names that
+    look alike, and decisions that lead in a circle.
     """
     fix = "set `identities.decisions` to your table of decisions"
     sheet = read_shipped_sheet(path, IdentityDecision, "table of identities", fix, DEFAULT)
-    found, disagreements = in_force(sheet.rows, entry_of)
+    rows, disagreements = in_force(sheet.rows, entry_of)
     sheet.faults.extend(disagreements)
-    sheet.faults.extend(contradictions(found, known))
+    sheet.faults.extend(contradictions(rows, known))
     refuse(path, sheet.faults)
-    return [decision.model_copy(update={"overrules": ""}) for _, decision in found]
+    return [decision.model_copy(update={"overrules": ""}) for _, decision in rows]
 
 
-def contradictions(found: Sequence[tuple[int, IdentityDecision]], known: Iterable[str] = ()) -> list[Fault]:
+def contradictions(rows: Sequence[tuple[int, IdentityDecision]], known: Iterable[str] = ()) -> list[Fault]:
     """Return the faults of decisions, each with its line, that cannot all hold.
 
     These are two targets that are renamed to one name, names that look alike, also as one of `known`, and circles.
     """
     faults: list[tuple[int, Message]] = []
-    to = {decision.to: line for line, decision in reversed(found) if decision.to}
-    for one, other in twins([*known, *reversed(to)]):
-        where = f"on line {to[one]}" if one in to else "among the references"
-        faults.append((to[other], f"to: {other!a} looks like {one!a} {where}; write both alike"))
+    to = {decision.to: line for line, decision in reversed(rows) if decision.to}
+    for earlier, other in clashing_names([*known, *reversed(to)]):
+        where = f"on line {to[earlier]}" if earlier in to else "among the references"
+        faults.append((to[other], f"to: {other!a} looks like {earlier!a} {where}; write both alike"))
     names: dict[str, int] = {}
-    onward = {each.target: each.to for _, each in found if each.action != "move"}
-    for line, decision in found:
+    onward = {each.target: each.to for _, each in rows if each.action != "move"}
+    for line, decision in rows:
         if decision.action == "rename" and (first := names.setdefault(decision.to, line)) != line:
             faults.append((line, f"line {first} also renames to {decision.to!r}; use `merge` here to join the two"))
         passed = [decision.target]
@@ -203,34 +203,34 @@ def find_crops(targets: Iterable[str], boxes: Mapping[str, Box]) -> tuple[dict[s
     """Return the crops that `targets` are on which say where their crop was, and why others are on none, both by the target.
 
     Such a target is the key of the crop and its box in the frame, as `records.decisions.region_key` writes them: a detector
-    that was trained again finds crops in another order. `boxes`: of all crops of today. `records.decisions.pair_off` finds the
-    same crop.
+    that was trained again finds crops in another order. `boxes`: of all crops of today. `records.decisions.match_regions` finds
+    the same crop.
     """
     placed = {target: region_of(target) for target in targets if REGION.fullmatch(target)}
-    return pair_off(
+    return match_regions(
         {target: (_frame_of(key), box) for target, (key, box) in placed.items()},
         {crop: (_frame_of(crop), box) for crop, box in boxes.items()},
     )
 
 
 def _frame_of(crop: str) -> Hashable:
-    own = parse_key(crop)
-    return (own.source, own.digest or own.name) if own else crop
+    parsed = parse_key(crop)
+    return (parsed.source, parsed.digest or parsed.name) if parsed else crop
 
 
 def entry_of(decision: IdentityDecision) -> Entry:
-    """Return what a row of the table says, for `records.log.in_force`."""
-    says = () if decision.action == UNDO else (decision.action, decision.to)
-    return Entry((decision.target,), decision.by, says, decision.overrules)
+    """Return what a row of the table says, for `records.decision_log.in_force`."""
+    decided = () if decision.action == UNDO else (decision.action, decision.to)
+    return Entry((decision.target,), decision.by, decided, decision.overrules)
 
 
 def final_names(decisions: Iterable[IdentityDecision]) -> Mapping[str, str]:
     """Return the last name of each target of `rename`, `merge` and `reject`, empty if it is rejected."""
     onward = {each.target: each.to for each in decisions if each.action != "move"}
-    found = {}
+    names = {}
     for target in onward:
         name = target
         while name in onward:
             name = onward[name]
-        found[target] = name
-    return found
+        names[target] = name
+    return names

@@ -55,27 +55,27 @@ def no_better_than_chance(measured: Mapping[str, Any]) -> str:
     chance = splits.get("val", splits.get("test", {})).get("chance", {})
     if chance.get("is_better") is not False:
         return ""
-    found = [
+    reasons = [
         f"{metric.replace('_', ' ')} {low:.3f} to {high:.3f}, {chance['guessed'][metric]:.3f} by guessing"
         for metric, (low, high) in chance["intervals"].items()
         if low <= chance["guessed"][metric]
     ]
-    return "; ".join(found)
+    return "; ".join(reasons)
 
 
 def ignored_limits(limits: Mapping[str, ScoreLimit], metrics: Iterable[Path]) -> dict[str, str]:
     """Return which of `limits`, by classifier, are ignored because it is no better than chance, and why; each is logged.
 
-    `metrics`: `CLASSIFIER.json` of the classifiers that were trained here; others count as told. So does a limit that is set
-    `even_if_chance`.
+    `metrics`: `CLASSIFIER.json` of the classifiers that were trained here; limits of others always count. So does a limit that
+    is set `even_if_chance`.
     """
-    found = {}
+    ignored = {}
     for path in metrics:
         name = path.stem
         if not limits[name].even_if_chance and (why := no_better_than_chance(json.loads(path.read_text(encoding="utf-8")))):
             tell(f"{name} is no better than chance ({why}): it filters nothing; set `even_if_chance: true` beside its limit to")
-            found[name] = why
-    return found
+            ignored[name] = why
+    return ignored
 
 
 class FilterSettings(Settings):
@@ -117,7 +117,7 @@ REASONS = {
 def label_fault(label: str | None, classes: Sequence[str]) -> str:
     """Return why `label` is no label of a classifier with `classes`, none for a score; empty if it is one."""
     if label is None and classes:
-        return f"it tells classes apart: set `label` to one of {', '.join(classes)}"
+        return f"it predicts classes: set `label` to one of {', '.join(classes)}"
     if label is not None and not classes:
         return "it gives a score: leave `label` out"
     if label is not None and label not in classes:

@@ -16,7 +16,7 @@ from tessera.core.files import file_name, files_of, not_an_address, or_folder, s
 from tessera.core.messages import Message
 from tessera.core.provenance import digest
 from tessera.core.tsv import Fault, read_sheet, refuse
-from tessera.records.material import SETS
+from tessera.records.label_sets import SETS
 
 BLOCK = 4096  # bytes of a sample of a file
 SMALL = 100_000_000  # bytes, about a minute of 1080p; the jobs of a larger source take far longer than starting them
@@ -160,11 +160,11 @@ def _bucket(source: str, count: int) -> int:
     return bucket if bucket < count else bucket - power // 2
 
 
-def twins(sources: Sequence[Source], *, subfolders: bool = False) -> dict[str, Source]:
+def find_possible_copies(sources: Sequence[Source], *, subfolders: bool = False) -> dict[str, Source]:
     """Return, by source id, the first earlier source that may hold the same footage; most sources have none.
 
     Two sources may hold the same footage if their sizes and the sampled blocks of their files are equal. Only `admit_sources`
-    reads whole files: each source, and its twin. Time and memory grow linearly with the number of sources.
+    reads complete files: each source, and its possible copy. Time and memory grow linearly with the number of sources.
     `subfolders`: whether the pictures in subfolders of a folder count.
     """
     sizes = {source.source: size_of(Path(source.path), subfolders=subfolders) for source in sources}
@@ -174,9 +174,9 @@ def twins(sources: Sequence[Source], *, subfolders: bool = False) -> dict[str, S
     for source in sources:
         size = sizes[source.source]
         if size and shared[size] > 1:
-            twin = first.setdefault((size, _samples(Path(source.path), subfolders)), source)
-            if twin is not source:
-                earlier[source.source] = twin
+            possible_copy = first.setdefault((size, _samples(Path(source.path), subfolders)), source)
+            if possible_copy is not source:
+                earlier[source.source] = possible_copy
     return earlier
 
 
@@ -195,8 +195,8 @@ def _blocks(file: Path) -> list[str]:
         return []
     try:
         state = os.fstat(descriptor)
-        places = [0, state.st_size // 2, max(0, state.st_size - BLOCK)] if stat.S_ISREG(state.st_mode) else []
-        return [os.pread(descriptor, BLOCK, place).hex() for place in places]
+        offsets = [0, state.st_size // 2, max(0, state.st_size - BLOCK)] if stat.S_ISREG(state.st_mode) else []
+        return [os.pread(descriptor, BLOCK, offset).hex() for offset in offsets]
     except OSError:
         return []
     finally:

@@ -13,7 +13,7 @@ MOVED = Path("config/moved_keys.tsv")
 
 
 class MovedKey(BaseModel):
-    """A row of the table. `now` is empty if no picture of today could be told to be the one of then."""
+    """A row of the table. `now` is empty if no picture of today is known to be that picture."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,8 +24,8 @@ class MovedKey(BaseModel):
 
 def keys_by_position(keys: Iterable[str], folders: Mapping[str, Path]) -> set[str]:
     """Return the keys of frames that `keys`, those of frames, regions and crops, make of positions in `folders`."""
-    parsed = [parse_key(key.partition("+")[0]) for key in keys]
-    return {own.frame for own in parsed if own and own.source in folders and INDEX.fullmatch(own.name)}
+    parsed = filter(None, (parse_key(key.partition("+")[0]) for key in keys))
+    return {key.frame for key in parsed if key.source in folders and INDEX.fullmatch(key.name)}
 
 
 def read_moved_keys(path: Path = MOVED) -> dict[str, str]:
@@ -54,9 +54,9 @@ def write_moved_keys(rows: Iterable[MovedKey], path: Path = MOVED) -> None:
 def moved_key(key: str, moved: Mapping[str, str]) -> str:
     """Return what the `key` of a frame, of a region in it or of a crop of it became; `key` itself if it is not in `moved`."""
     frame, plus, region = key.partition("+")
-    own = parse_key(frame)
-    now = moved.get(own.frame) if own else None
-    if own is None or now is None:
+    parsed = parse_key(frame)
+    moved_to = moved.get(parsed.frame) if parsed else None
+    if parsed is None or moved_to is None:
         return key
     # The keys of crops have no dots.
-    return f"{now.replace('.', '%2E') if own.crops else now}{own.crops}{plus}{region}"
+    return f"{moved_to.replace('.', '%2E') if parsed.crops else moved_to}{parsed.crops}{plus}{region}"

@@ -56,8 +56,8 @@ def read_rounds(folder: Path) -> list[Round]:
     """Return the rounds in `folder`, in the order in which they were asked. Raises `TesseraError` if a record is damaged."""
     if not folder.is_dir():
         return []
-    places = [place for place in folder.iterdir() if ROUND.fullmatch(place.name) and (place / RECORD).is_file()]
-    return [_read(place / RECORD) for place in sorted(places, key=lambda place: int(place.name.rpartition("-")[2]))]
+    folders = [path for path in folder.iterdir() if ROUND.fullmatch(path.name) and (path / RECORD).is_file()]
+    return [_read(path / RECORD) for path in sorted(folders, key=lambda path: int(path.name.rpartition("-")[2]))]
 
 
 def _read(path: Path) -> Round:

@@ -14,7 +14,7 @@ from tessera.records.tables.table import types, write_table
 
 
 def write_search(
-    found: Search, settings: SearchSettings, section: str, *, trials: Path, sheet: Path, summary: Path, best: Path
+    search: Search, settings: SearchSettings, section: str, *, trials: Path, sheet: Path, summary: Path, best: Path
 ) -> None:
     """Write the results of a search of the model `settings.model` in `section` of the settings.
 
@@ -33,32 +33,32 @@ def write_search(
             "values": list(trial.values),
             "seconds": trial.seconds,
         }
-        for trial in found.trials
+        for trial in search.trials
     ]
     write_table(pl.DataFrame(rows, schema=types(Trials)), Trials, trials)
-    _write_sheet(found, sheet)
+    _write_sheet(search, sheet)
     content = {
         "model": settings.model,
-        "metric": found.metric,
-        "is_more_better": found.is_more_better,
-        "best": found.best.number,
+        "metric": search.metric,
+        "is_more_better": search.is_more_better,
+        "best": search.best.number,
         "logarithmic": [path for path, choices in settings.space.items() if "log" in choices],
-        "importances": found.importances,
+        "importances": search.importances,
     }
     summary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    best.write_text(_yaml(found, settings.model, section), encoding="utf-8")
+    best.write_text(_yaml(search, settings.model, section), encoding="utf-8")
 
 
 def _metric(trial: Trial) -> float | None:
     return trial.values[-1] if trial.values else None
 
 
-def _write_sheet(found: Search, path: Path) -> None:
-    paths = list(found.trials[0].parameters)
+def _write_sheet(search: Search, path: Path) -> None:
+    paths = list(search.trials[0].parameters)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["number", "state", *paths, found.metric, "epochs", "seconds", "reason"])
-        for trial in found.trials:
+        writer.writerow(["number", "state", *paths, search.metric, "epochs", "seconds", "reason"])
+        for trial in search.trials:
             values = [_cell(trial.parameters[name]) for name in paths]
             metric = _cell(_metric(trial)) if trial.values else ""
             writer.writerow([trial.number, trial.state, *values, metric, len(trial.values), trial.seconds, trial.reason])
@@ -68,17 +68,17 @@ def _cell(value: Value) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _yaml(found: Search, model: str, section: str) -> str:
+def _yaml(search: Search, model: str, section: str) -> str:
     """Return the settings of the best trial, with comments that say how good it is."""
-    best, first = found.best, found.trials[0]
+    best, first = search.best, search.trials[0]
     lines = [
-        f"Trial {best.number}, the best of {counted(len(found.trials), 'trials')}: {found.metric} {best.values[-1]:.4g} on the"
-        f" validation split, {'more' if found.is_more_better else 'less'} is better.",
+        f"Trial {best.number}, the best of {counted(len(search.trials), 'trials')}: {search.metric} {best.values[-1]:.4g} on"
+        f" the validation split, {'more' if search.is_more_better else 'less'} is better.",
     ]
     if first is not best and first.state == "complete":
         lines.append(f"Trial 0, with the settings from before where the space contains them: {first.values[-1]:.4g}.")
     lines.append(
-        "The best of many is better on the split that chose it than elsewhere: only the test split tells how good it is."
+        "The best of many is better on the split that chose it than elsewhere: only the test split shows how good it is."
     )
     content = changed({}, {f"{section}.{model}.{path}": value for path, value in best.parameters.items()})
     return "".join(f"# {line}\n" for line in lines) + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

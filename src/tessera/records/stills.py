@@ -11,10 +11,10 @@ def read_stills(files: Path) -> dict[str, list[dict[str, Any]]]:
     from tessera.records.tables.footage import SourceFiles
     from tessera.records.tables.table import read_table
 
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_source: dict[str, list[dict[str, Any]]] = {}
     for row in read_table(files, SourceFiles).iter_rows(named=True):
-        found.setdefault(row["source"], []).append(row)
-    return found
+        by_source.setdefault(row["source"], []).append(row)
+    return by_source
 
 
 def stills_of(path: Path, rows: list[dict[str, Any]]) -> list[Still]:

@@ -39,8 +39,8 @@ def unknown_tags(stated: Mapping[str, Iterable[str]], known: "Iterable[Tag]") ->
         unknown = [tag for tag in dict.fromkeys(tags) if same_tag(tag) not in names]
         for tag in unknown[:SHOWN]:
             near = difflib.get_close_matches(same_tag(tag), names, 1)
-            meant = f"did you mean {names[near[0]]!r}?" if near else "correct or remove it"
-            messages.append(f"`{setting}`: the tagger has no tag {tag!r}; {meant}")
+            hint = f"did you mean {names[near[0]]!r}?" if near else "correct or remove it"
+            messages.append(f"`{setting}`: the tagger has no tag {tag!r}; {hint}")
         if len(unknown) > SHOWN:
             messages.append(f"`{setting}`: {len(unknown) - SHOWN:,} more tags that the tagger does not have")
     return messages
@@ -57,8 +57,8 @@ def read_tags(path: Path, expected: str | None = None) -> list[Tag]:
     """Return the tags in the file `path`, in its order. `expected`: its sha256, if it was not verified before.
 
     The format is that of `selected_tags.csv` of WD14 (https://huggingface.co/SmilingWolf): CSV with a header, of which the
-    columns `name` and `category` are used. A row without a name keeps its place, because places are those of the scores; it is
-    told. Raises `TesseraError` if the sha256 differs, or the file is not such a list.
+    columns `name` and `category` are used. A row without a name keeps its position, because scores have the same positions; it
+    is logged. Raises `TesseraError` if the sha256 differs, or the file is not such a list.
     """
     if expected is not None:
         verify_weights(path, expected)

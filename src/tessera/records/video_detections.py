@@ -47,7 +47,7 @@ def detect_video(
     source: str,
     path: Path,
     frames: int,
-    look: Look,
+    detect: Look,
     chosen: Callable[[np.ndarray], np.ndarray],
     batch: int,
     *,
@@ -56,16 +56,16 @@ def detect_video(
 ) -> Tables:
     """Return all frames of the video `path` as `tables.VideoFrames`, and the detections in them as `tables.VideoDetections`.
 
-    `look`: a detector. It gets batches of images as `scale` returns them for frames, and yields the regions of each, by
+    `detect`: a detector. It gets batches of images as `scale` returns them for frames, and yields the regions of each, by
     descending confidence. `scale` is called by several threads at a time. `chosen` gets the seconds of all
     frames, float64 (n,), and returns the frames that the detector runs on if they can be decoded: bool (n,), one or more.
     Frames after the last of these are not decoded, nor are those before the keyframe that the first one needs; they have no
     size. `batch`: the number of images in a batch, of which there are fewer if they are large. The content of a batch depends
-    only on the video, `chosen` and `batch`, not on `threads` or on the speed of `look`. Damaged frames count as frames that
+    only on the video, `chosen` and `batch`, not on `threads` or on the speed of `detect`. Damaged frames count as frames that
     cannot be decoded: those that the decoder lost or made up, and those after them up to the next keyframe, which show ghosts.
 
-    The video is decoded once, in `threads` parts at a time, while `look` runs. The memory does not grow with the length of the
-    video: it holds the batch that `look` works on, one batch of each part that is decoded, both scaled, and a few frames.
+    The video is decoded once, in `threads` parts at a time, while `detect` runs. The memory does not grow with the length of
+    the video: it holds the batch that `detect` works on, one batch of each part that is decoded, both scaled, and a few frames.
 
     Raises `Failed` if the video cannot be opened, has fewer frames than the `frames` that were counted when it was admitted, or
     none that can be decoded.
@@ -91,7 +91,7 @@ def detect_video(
     }
     wanted = chosen(packets.time)
     first, last = np.flatnonzero(wanted)[[0, -1]].tolist()
-    seen: list[tuple[Any, ...]] = []
+    detections: list[tuple[Any, ...]] = []
     edges: dict[int, np.ndarray] = {}
     # Decoding begins at a keyframe before the first wanted frame: damage in between would show there as ghosts.
     start = max(np.flatnonzero(packets.keyframe[: first + 1]).tolist(), default=0)
@@ -99,22 +99,22 @@ def detect_video(
     divided = [part for part in divided if part]
     decoders = max(1, THREADS // len(divided))
 
-    def looked() -> Iterator[tuple[int, list[Region]]]:
+    def detected() -> Iterator[tuple[int, list[Region]]]:
         read = (read_frames(path, packets, part, threads=decoders) for part in divided)
         makers = (_batches(_pictures(part, packets.keyframe, wanted, table, edges, scale), batch) for part in read)
         for pictures in _side_by_side(makers, threads):
-            yield from zip((index for index, _ in pictures), look(image for _, image in pictures), strict=True)
+            yield from zip((index for index, _ in pictures), detect(image for _, image in pictures), strict=True)
 
-    for index, regions in progress(looked(), int(wanted.sum()), f"frames of {source!r}"):
-        seen += [(source, index, number, *_row(region)) for number, region in enumerate(regions)]
+    for index, regions in progress(detected(), int(wanted.sum()), f"frames of {source!r}"):
+        detections += [(source, index, number, *_row(region)) for number, region in enumerate(regions)]
     _join(divided, edges, table["change"])
-    seen.sort(key=lambda row: row[1:3])
+    detections.sort(key=lambda row: row[1:3])
     if not table["width"].any():
         raise Failed("no frame can be decoded", f"of {count}")
-    return pl.DataFrame(table, schema=types(VideoFrames)), pl.DataFrame(seen, schema=types(VideoDetections), orient="row")
+    return pl.DataFrame(table, schema=types(VideoFrames)), pl.DataFrame(detections, schema=types(VideoDetections), orient="row")
 
 
-def difference(one: np.ndarray, other: np.ndarray) -> float:
+def difference(picture: np.ndarray, other: np.ndarray) -> float:
     """Return the mean absolute difference of hue, saturation and value of two images, uint8 (H, W, 3), HSV of OpenCV.
 
     This is `content_val` of the ContentDetector of PySceneDetect with its default weights, where 27 and more is a cut. But here
@@ -123,7 +123,7 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     """
     import cv2
 
-    change = cv2.absdiff(one, other)
+    change = cv2.absdiff(picture, other)
     hue = change[..., 0]
     np.minimum(hue, 180 - hue, out=hue)
     return float(change.mean())

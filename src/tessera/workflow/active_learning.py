@@ -61,7 +61,7 @@ def compared_vectors(project: Project) -> list[str]:
 def require_answers(project: Project, wildcards: Wildcards) -> list[str]:
     """Return no files. Raises `TesseraError` if the last round that was asked has no answer."""
     # It imports what planning does without.
-    from tessera.stages.labels.whole import has_answers
+    from tessera.stages.labels.image_labels import has_answers
 
     rounds, answers = asked_rounds(project), project.answers
     last = round_name(len(rounds))

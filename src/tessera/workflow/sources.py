@@ -8,7 +8,7 @@ from typing import Any
 from tessera.core.files import file_name, files_of, is_plain_file, list_folder, size_of
 from tessera.core.provenance import digest, fingerprint
 from tessera.records.frame_keys import source_of
-from tessera.records.manifest import Source, twins
+from tessera.records.manifest import Source, find_possible_copies
 from tessera.workflow.project import Project, Wildcards, require_sources_or_images
 
 
@@ -29,7 +29,7 @@ def change_stamp(project: Project, path: str) -> Any:
 @cache
 def possible_copies(project: Project) -> dict[str, Source]:
     """Return the earlier source that may be the same file, by source id. It is computed only if a job needs it."""
-    return twins(project.sources, subfolders=project.config["sources"]["subfolders"])
+    return find_possible_copies(project.sources, subfolders=project.config["sources"]["subfolders"])
 
 
 def shard_rows(project: Project, wildcards: Wildcards) -> list[dict[str, Any]]:

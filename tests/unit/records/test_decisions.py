@@ -13,11 +13,12 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
 from tessera.imaging.boxes import Box
 from tessera.records import decisions as module
+from tessera.records.decision_log import append_row
 from tessera.records.decisions import (
+    ClipExtent,
     Decision,
-    Place,
     clip_key,
-    common,
+    clip_overlap,
     count_matching,
     find_clips,
     find_regions,
@@ -26,7 +27,6 @@ from tessera.records.decisions import (
     split_decisions,
     write_matches,
 )
-from tessera.records.log import append_row
 
 HEADER = "key\tdecision\treason\twho\twhen\n"
 ROOT = Path(__file__).parents[3]
@@ -115,9 +115,9 @@ def test_all_faults_are_listed_at_once_with_their_lines(tmp_path: Path) -> None:
         "a-0-1\tdrop\t\tBo\t2026-02-01",
         "g-0-1\tdrop",
     ]
-    with pytest.raises(TesseraError) as told:
+    with pytest.raises(TesseraError) as error:
         read_decisions(write(tmp_path / "d.tsv", HEADER + "\n".join(rows)), {})
-    faults = str(told.value).splitlines()
+    faults = str(error.value).splitlines()
     assert faults[0].endswith("d.tsv has 9 faults:")
     wanted = [
         "line 3: decision: Input should be 'keep', 'drop', 'relabel', 'negative' or 'undo'; given: 'delete'",
@@ -151,12 +151,12 @@ def test_labels_of_pictures_are_checked_against_the_classes_and_ranges_of_their_
     good = read("a relabel blur,soft", "a relabel noise,2.5", "b keep blur,", "c drop blur,", "d relabel gone,x")
     assert [(each.classifier, each.label) for each in good][:2] == [("blur", "soft"), ("noise", "2.5")]
     assert split_decisions(good, ["a"]) == ({}, {}, {})
-    with pytest.raises(TesseraError) as told:
+    with pytest.raises(TesseraError) as error:
         read(
             *["a relabel blur,dark", "b relabel noise,11", "c relabel noise,nan", "d relabel blur,", "e relabel ,soft"],
             "f keep blur,soft",
         )
-    faults = str(told.value)
+    faults = str(error.value)
     assert "line 2: label: 'blur' has the classes sharp, soft; given: 'dark'" in faults
     assert "line 3: label: 'noise' gives scores from 0 to 10; given: '11'" in faults and "given: 'nan'" in faults
     assert faults.count("`relabel` needs a label, and a classifier; state both") == 2
@@ -174,9 +174,9 @@ def test_labels_of_pictures_are_checked_against_the_classes_and_ranges_of_their_
     ],
 )
 def test_a_malformed_table_is_refused(text: str, fault: str, tmp_path: Path) -> None:
-    with pytest.raises(TesseraError) as told:
+    with pytest.raises(TesseraError) as error:
         read_decisions(write(tmp_path / "d.tsv", text), {})
-    assert fault in str(told.value)
+    assert fault in str(error.value)
 
 
 def test_a_file_that_is_not_text_or_not_a_file_is_refused(tmp_path: Path) -> None:
@@ -188,11 +188,11 @@ def test_a_file_that_is_not_text_or_not_a_file_is_refused(tmp_path: Path) -> Non
 
 
 CLIPS = {
-    "a-0000100-1": Place("a", 100, 60),
-    "a-0000200-1": Place("a", 200, 60),
-    "b-0000100-1": Place("b", 100, 60),
-    "b-0000110-2": Place("b", 110, 60),
-    "a%20b-0000000-1": Place("a b", 0, 60),
+    "a-0000100-1": ClipExtent("a", 100, 60),
+    "a-0000200-1": ClipExtent("a", 200, 60),
+    "b-0000100-1": ClipExtent("b", 100, 60),
+    "b-0000110-2": ClipExtent("b", 110, 60),
+    "a%20b-0000000-1": ClipExtent("a b", 0, 60),
 }
 
 
@@ -235,9 +235,9 @@ def test_two_decisions_never_go_to_the_same_clip() -> None:
 
 boxes = st.tuples(*[st.integers(0, 60)] * 2, *[st.integers(1, 40)] * 2).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
 SEEN = {
-    "a-0000100-1": Place("a", 100, 60, (0, 0, 100, 100)),
-    "a-0000110-2": Place("a", 110, 60, (80, 0, 180, 100)),
-    "a-0000160-1": Place("a", 160, 60, (0, 0, 100, 100)),
+    "a-0000100-1": ClipExtent("a", 100, 60, (0, 0, 100, 100)),
+    "a-0000110-2": ClipExtent("a", 110, 60, (80, 0, 180, 100)),
+    "a-0000160-1": ClipExtent("a", 160, 60, (0, 0, 100, 100)),
 }
 
 
@@ -260,11 +260,13 @@ def test_a_decision_that_says_what_a_clip_showed_goes_to_the_clip_that_shows_mos
     assert list(lost) == ([] if clip else [key]) and all(lost.values())
 
 
-places = st.builds(lambda first, frames, box: Place("a", first, frames, box), st.integers(0, 20), st.integers(1, 20), boxes)
+places = st.builds(
+    lambda first, frames, box: ClipExtent("a", first, frames, box), st.integers(0, 20), st.integers(1, 20), boxes
+)
 
 
 @given(places, places)
-def test_what_two_clips_have_in_common_is_counted_in_pixels_of_frames(one: Place, other: Place) -> None:
+def test_what_two_clips_have_in_common_is_counted_in_pixels_of_frames(one: ClipExtent, other: ClipExtent) -> None:
     one, other = (place._replace(box=tuple(edge // 4 for edge in place.box or ())) for place in (one, other))
     pixels = [
         {
@@ -276,7 +278,7 @@ def test_what_two_clips_have_in_common_is_counted_in_pixels_of_frames(one: Place
         for place in (one, other)
     ]
     if all(pixels):
-        assert common(one, other) == pytest.approx(len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1]))
+        assert clip_overlap(one, other) == pytest.approx(len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1]))
 
 
 def test_of_two_decisions_on_one_clip_under_different_keys_the_later_counts() -> None:
@@ -385,9 +387,9 @@ def test_a_table_full_of_faults_is_refused_in_few_lines(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match="column 'key' is missing"):
         read_decisions(tabs, {})
     rows = write(tmp_path / "rows.tsv", HEADER + "".join(f"a-{n}-1\tdelete\t\tAda\t2026-01-31\n" for n in range(1000)))
-    with pytest.raises(TesseraError, match=r"(?s)has 1,000 faults:\n  line 2: .*\n  and 900 more$") as told:
+    with pytest.raises(TesseraError, match=r"(?s)has 1,000 faults:\n  line 2: .*\n  and 900 more$") as error:
         read_decisions(rows, {})
-    assert len(str(told.value).splitlines()) == 102
+    assert len(str(error.value).splitlines()) == 102
 
 
 @pytest.mark.parametrize("key", [" a-0-1", "a-0-1 ", "a\0-0-1", "a b-0-1", "\u202ea-0-1", "images/a-0-1"])

@@ -12,8 +12,8 @@ from other_user import holds_without_permissions
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, files_of, is_plain_file, size_of
 from tessera.core.provenance import fingerprint
-from tessera.records.manifest import ListedSource, group_by_shard, missing_footage, read_manifest, twins
-from tessera.records.material import SETS
+from tessera.records.label_sets import SETS
+from tessera.records.manifest import ListedSource, find_possible_copies, group_by_shard, missing_footage, read_manifest
 
 DATASETS = ("nsfw_detection", "mosaic_detection")
 FINDABLE = ("nsfw", "mosaic")
@@ -172,8 +172,8 @@ def test_a_series_is_one_line_of_text(tmp_path: Path) -> None:
     path = tmp_path / "sources.tsv"
     path.write_text("source\tpath\tcontent\tseries\na\ta.mp4\tgeneral\tThe Sea, 2\nb\tb.mp4\tgeneral\t\n", encoding="utf-8")
     assert [source.series for source in read_manifest(path, DATASETS, FINDABLE)] == ["The Sea, 2", ""]
-    told = faults(path, 'source\tpath\tcontent\tseries\na\ta.mp4\tgeneral\t"two\nlines"\nb\tb.mp4\tgeneral\tx \n')
-    assert [line.split(":")[:2] for line in told[1:]] == [["line 2", " series"], ["line 4", " series"]]
+    messages = faults(path, 'source\tpath\tcontent\tseries\na\ta.mp4\tgeneral\t"two\nlines"\nb\tb.mp4\tgeneral\tx \n')
+    assert [line.split(":")[:2] for line in messages[1:]] == [["line 2", " series"], ["line 4", " series"]]
 
 
 def test_every_fault_is_listed_with_its_line(tmp_path: Path) -> None:
@@ -188,21 +188,21 @@ def test_every_fault_is_listed_with_its_line(tmp_path: Path) -> None:
             "\tf\tgeneral\t",
         ]
     )
-    told = faults(tmp_path / "sources.tsv", text)
-    assert told[0].endswith("has 6 faults:")
-    assert [line.split(":")[0] for line in told[1:]] == ["line 4", "line 7", "line 8", "line 8", "line 9", "line 10"]
-    assert "already on line 3" in told[1]
-    assert "'secret'" in told[2]
-    assert "use: unknown dataset 'x'" in told[3]
-    assert told[4] == "line 8: free_of: unknown kind of region 'mosaics'; allowed: nsfw, mosaic"
-    assert "differs only in case" in told[5]
+    messages = faults(tmp_path / "sources.tsv", text)
+    assert messages[0].endswith("has 6 faults:")
+    assert [line.split(":")[0] for line in messages[1:]] == ["line 4", "line 7", "line 8", "line 8", "line 9", "line 10"]
+    assert "already on line 3" in messages[1]
+    assert "'secret'" in messages[2]
+    assert "use: unknown dataset 'x'" in messages[3]
+    assert messages[4] == "line 8: free_of: unknown kind of region 'mosaics'; allowed: nsfw, mosaic"
+    assert "differs only in case" in messages[5]
 
 
 def test_a_row_may_have_several_faults_and_hides_none_of_others(tmp_path: Path) -> None:
     rows = ["a\ta.mp4\tgeneral", "a\tb.mp4\tsecret\tx", "b\tc.mp4\tgeneral\t\tmore", "c\td.mp4\tsecret", "b\te.mp4\tgeneral"]
-    told = faults(tmp_path / "sources.tsv", "\n".join(["source\tpath\tcontent\tuse", *rows]))
+    messages = faults(tmp_path / "sources.tsv", "\n".join(["source\tpath\tcontent\tuse", *rows]))
     expected = ["3: content", "3: use: unknown dataset 'x'", "3: source 'a' is already on line 2", "4: 5 fields", "5: content"]
-    for line, fault in zip(told[1:], [*expected, "6: source 'b' is already on line 4"], strict=True):
+    for line, fault in zip(messages[1:], [*expected, "6: source 'b' is already on line 4"], strict=True):
         assert line.startswith(f"line {fault}")
 
 
@@ -256,7 +256,9 @@ def test_an_impossible_path_is_no_error_while_planning(path: str) -> None:
     assert size_of(Path(path)) == 0
     assert not is_plain_file(Path(path))
     assert (
-        twins([ListedSource(source="a", path=path, content="general"), ListedSource(source="b", path=path, content="general")])
+        find_possible_copies(
+            [ListedSource(source="a", path=path, content="general"), ListedSource(source="b", path=path, content="general")]
+        )
         == {}
     )
 
@@ -291,7 +293,7 @@ def test_a_fingerprint_changes_with_its_folder(tmp_path: Path) -> None:
 
 def twins_of(**paths: Path) -> dict[str, str]:
     rows = [ListedSource(source=name, path=str(path), content="general") for name, path in paths.items()]
-    return {source: twin.source for source, twin in twins(rows).items()}
+    return {source: twin.source for source, twin in find_possible_copies(rows).items()}
 
 
 def test_the_twin_of_a_file_is_the_first_source_that_may_be_the_same(tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from tessera.core.ledger import read_ledger
 from tessera.core.provenance import write_checksums
 from tessera.imaging.encode import write_video
 from tessera.records.annotation.model import Annotation, ImageAnnotations
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.records.tables.annotation import Annotations, Images, PredictedFrames
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table, types, write_table
 from tessera.stages.labels.frames import import_frame_labels
-from tessera.stages.labels.proposals import LABELLED, PROPOSED, Proposal, ProposalSettings, place, propose_labels
+from tessera.stages.labels.proposals import LABELLED, PROPOSED, Proposal, ProposalSettings, propose_labels, update_proposals
 from tessera.stages.labels.sets import import_labels
 
 HEIGHT, WIDTH = 32, 48
@@ -50,7 +50,7 @@ def remove_all(document: dict[str, Any]) -> None:
 def proposed(tmp_path: Path) -> Path:
     """Four proposals. A person saved the second and the third in labelme, and changed the fourth in a text editor."""
     folder = tmp_path / "proposed" / "film"
-    place(folder, [proposal(key) for key in (UNTOUCHED, RIGHT, CORRECTED, BY_HAND)])
+    update_proposals(folder, [proposal(key) for key in (UNTOUCHED, RIGHT, CORRECTED, BY_HAND)])
     save_in_labelme(folder / f"{RIGHT}.json", accept)
     save_in_labelme(folder / f"{CORRECTED}.json", remove_all)
     edited = folder / f"{BY_HAND}.json"

@@ -24,18 +24,18 @@ from tessera.extras.near_duplicates.embed import embed_references
 from tessera.extras.near_duplicates.settings import EmbeddingSettings
 from tessera.imaging.hashing import perceptual_hash
 from tessera.records.blocklist import read_blocklist
-from tessera.records.hostile_images import check_content
+from tessera.records.image_checks import check_content
+from tessera.records.label_sets import LabelledSet
 from tessera.records.manifest import Source
-from tessera.records.material import LabelledSet
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.footage import Frames, SourceFiles, Sources
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.table import read_table
 from tessera.stages.footage.admission import SourceSettings, admit_sources
 from tessera.stages.footage.sampling import FrameSettings, sample_frames
+from tessera.stages.labels.image_labels import import_image_labels
 from tessera.stages.labels.sets import import_labels
 from tessera.stages.labels.settings import ImageLabelSet
-from tessera.stages.labels.whole import import_image_labels
 
 SEVERAL = "several pictures in one image"
 

@@ -9,12 +9,12 @@ import polars as pl
 from tessera.core.errors import TesseraError
 from tessera.extras.active_learning.choose import bits, look_like
 from tessera.records.decisions import Decision
+from tessera.records.eligibility import refusals
 from tessera.records.tables.classification import Scored
 from tessera.records.tables.embeddings import Embeddings
 from tessera.records.tables.footage import Frames, Replaced, Sources
 from tessera.records.tables.splits import split_of_sources
 from tessera.records.tables.table import Table, read_columns, read_table, read_tables
-from tessera.records.use import refusals
 
 
 class Hashes(Table):

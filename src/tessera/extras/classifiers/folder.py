@@ -21,7 +21,7 @@ from tessera.extras.classifiers.settings import ScoreSettings
 from tessera.imaging.images import read_image, shrink, write_image
 from tessera.imaging.sheets import contact_sheet
 from tessera.records.blocklist import read_blocklist
-from tessera.records.hostile_images import check_image
+from tessera.records.image_checks import check_image
 from tessera.records.limits import label_fault
 from tessera.records.tables.classification import Scored
 from tessera.records.tables.table import read_table

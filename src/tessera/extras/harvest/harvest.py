@@ -22,7 +22,7 @@ from tessera.extras.harvest.addresses import Address, read_addresses, write_rows
 from tessera.extras.harvest.client import Client, CutShort, NoAnswer, Waits, check_tags, host_of
 from tessera.extras.harvest.settings import ClientSettings
 from tessera.records.blocklist import Blocklist, read_blocklist
-from tessera.records.hostile_images import check_image
+from tessera.records.image_checks import check_image
 from tessera.records.rights import check_rights, missing_rights
 
 # The files of an item of the store. DAY has the day of the fetch, and TAGS the headers X-Robots-Tag as JSON, if there were any.

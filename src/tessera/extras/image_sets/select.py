@@ -22,6 +22,7 @@ from tessera.imaging.images import read_image
 from tessera.imaging.near_hashes import find_duplicates
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.records.decisions import Decision
+from tessera.records.eligibility import NOT_ADMITTED, refusal
 from tessera.records.frame_keys import for_frames
 from tessera.records.identities import CLUSTER
 from tessera.records.limits import IGNORED, ignored_limits, values_of
@@ -32,7 +33,6 @@ from tessera.records.tables.image_sets import SetPictures
 from tessera.records.tables.table import read_columns, read_table, types, write_table
 from tessera.records.tables.tags import Tags
 from tessera.records.tags import read_tags, same_tag, unknown_tags
-from tessera.records.use import NOT_ADMITTED, refusal
 
 FRAME = "frame"  # the step of a whole frame
 HEAD = "head"  # the step whose crops are heads

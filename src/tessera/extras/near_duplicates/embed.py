@@ -27,8 +27,8 @@ from tessera.learning.embedding.embedder import Embedder, normalised
 from tessera.learning.embedding.settings import EmbedderSettings
 from tessera.records.blocklist import read_blocklist
 from tessera.records.clips import packets_of, pictures_of
-from tessera.records.hostile_images import check_image
 from tessera.records.identities import read_references
+from tessera.records.image_checks import check_image
 from tessera.records.rights import check_identifiable
 
 if TYPE_CHECKING:

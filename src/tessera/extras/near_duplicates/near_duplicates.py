@@ -12,7 +12,7 @@ from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.extras.near_duplicates.settings import NearDuplicateSettings
 from tessera.learning.embedding.representatives import find_representatives, l2_normalise
-from tessera.records.material import SETS
+from tessera.records.label_sets import SETS
 
 if TYPE_CHECKING:
     import polars as pl

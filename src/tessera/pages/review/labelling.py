@@ -16,9 +16,9 @@ from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import file_name, quoted
 from tessera.core.messages import counted
 from tessera.pages.review.media import inside
+from tessera.records.annotation.annotation_tables import annotation_of
 from tessera.records.annotation.formats.label_studio import Prediction, labelling_config, local_address, write_task
 from tessera.records.annotation.formats.labelme import is_accepted, load_labelme, write_labelme
-from tessera.records.annotation.hub import annotation_of
 from tessera.records.annotation.label_files import LABEL_SUFFIX, is_unsaved, labelled_frames
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 from tessera.records.annotation.predictions import outlined

@@ -449,8 +449,8 @@ def follow(rows: Sequence[decisions.Decision], items: pl.DataFrame) -> tuple[dic
     clips = {}
     for key, target, source, frames in items.filter(queue=CLIPS).select("key", "target", "source", "frames").iter_rows():
         if match := decisions.CLIP.fullmatch(key):
-            position = decisions.place_of(target)
-            clips[key] = decisions.Place(source, int(match[2]), frames, position.box if position else None)
+            extent = decisions.extent_of(target)
+            clips[key] = decisions.ClipExtent(source, int(match[2]), frames, extent.box if extent else None)
     on_clips, lost = decisions.find_clips(split.clips, clips) if clips else ({}, {})
     regions = {key: decisions.region_of(key) for key in items.filter(queue=REGIONS)["key"]}
     frames = set(items.filter(pl.col("queue").is_in([FRAMES, FALSE_POSITIVES]))["key"])

@@ -14,7 +14,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.messages import counted
 from tessera.core.settings import complaint
 from tessera.core.tsv import Fault, is_empty, read_sheet, refuse
-from tessera.records.log import UNDO, Entry, Standing, sole_writer, write_rows
+from tessera.records.decision_log import UNDO, Entry, Standing, sole_writer, write_rows
 
 Row = Mapping[str, str]
 Rows = list[dict[str, str]]
@@ -142,7 +142,7 @@ class DecisionTable:
             return {
                 about
                 for about, people in self._found.people.items()
-                if len(people) > 1 and len({self._entry(row).says for _, row in people.values()}) > 1
+                if len(people) > 1 and len({self._entry(row).decision for _, row in people.values()}) > 1
             }
 
     def target_of(self, row: Row) -> tuple[str, ...]:
@@ -230,7 +230,9 @@ class DecisionTable:
         people = self._found.people.get(said.about, {})
         if said.who in people and _same(people[said.who][1], checked) and not overrule:
             return []
-        others = {who: other for who, (_, other) in people.items() if who != said.who and self._entry(other).says != said.says}
+        others = {
+            who: other for who, (_, other) in people.items() if who != said.who and self._entry(other).decision != said.decision
+        }
         if others and not overrule:
             raise Conflict([other.model_dump() for other in others.values()])
         return [{**row, "overrules": who} for who in others] or [dict(row)]
@@ -263,7 +265,7 @@ class DecisionTable:
             return
         entry = self._entry(row)
         after = {about: each for about, each in standing.items() if about != entry.about}
-        if entry.says:
+        if entry.decision:
             after[entry.about] = self._found.lines + 1, row
         faults = self._check(list(after.values()))
         if len(faults) > len(self._check(list(standing.values()))):

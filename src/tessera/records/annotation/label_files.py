@@ -50,9 +50,9 @@ def frame_label_files(folder: Path | None, source: str) -> list[Path]:
     """
     if folder is None:
         return []
-    own = [file for name in frame_label_folders(source) for file in label_files(Path(folder, name), [LABEL_SUFFIX])]
+    in_folders = [file for name in frame_label_folders(source) for file in label_files(Path(folder, name), [LABEL_SUFFIX])]
     shared = sorted(Path(folder).glob(f"{BUCKET}*/{escape(file_name(source))}-*{LABEL_SUFFIX}"))
-    return own + [file for file in shared if frame_source(file) == file_name(source) and file not in own]
+    return in_folders + [file for file in shared if frame_source(file) == file_name(source) and file not in in_folders]
 
 
 def frame_exports(folder: Path | None) -> list[Path]:

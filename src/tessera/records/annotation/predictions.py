@@ -13,19 +13,19 @@ from tessera.learning.detection.detector import Detector, Region
 from tessera.records.annotation.model import Annotation
 
 
-def look(
-    detector: Detector, pictures: Iterable[tuple[dict[str, Any], np.ndarray]], book: Ledger
+def detect_frames(
+    detector: Detector, pictures: Iterable[tuple[dict[str, Any], np.ndarray]], ledger: Ledger
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Yield each frame of `pictures` with the rows of its detections, and write a row for it to the ledger `book`.
+    """Yield each frame of `pictures` with the rows of its detections, and write a row for it to `ledger`.
 
     `pictures` are pairs of a row with a `key` and an image, uint8 (H, W, 3), RGB. They must come from one source. A batch with
     two sources would make the detections in one depend on the other, and so on the shard.
     """
-    from tessera.records.annotation.hub import annotation_rows
+    from tessera.records.annotation.annotation_tables import annotation_rows
 
     frames_of, images_of = tee(pictures)  # frames wait here while a batch is filled
     for (frame, _), regions in zip(frames_of, detector.predict(image for _, image in images_of), strict=True):
-        book.row(frame["key"], "ok")
+        ledger.row(frame["key"], "ok")
         yield frame, annotation_rows(frame["key"], map(_annotation, regions))
 
 

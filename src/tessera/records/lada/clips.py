@@ -86,8 +86,8 @@ def read_clips(folder: Path) -> list[Clip]:
             clips.append(_read_clip(path, folder))
         except ValidationError as error:
             fault, *_ = error.errors(include_url=False)
-            place = ".".join(map(str, fault["loc"]))
-            faults.append(f"{path}: {place + ': ' if place else ''}{complaint(fault)}")
+            path_in_file = ".".join(map(str, fault["loc"]))
+            faults.append(f"{path}: {path_in_file + ': ' if path_in_file else ''}{complaint(fault)}")
         except (OSError, ValueError) as error:
             faults.append(f"{path}: {error}")
     if faults:
@@ -99,17 +99,17 @@ def read_clips(folder: Path) -> list[Clip]:
 
 
 def _read_clip(path: Path, folder: Path) -> Clip:
-    found = _Metadata.model_validate_json(path.read_bytes())
+    metadata = _Metadata.model_validate_json(path.read_bytes())
     return Clip(
         key=path.name.removesuffix(".json"),
-        frames=found.frames_count,
-        rate=found.fps,
-        shape=found.scene_shape,
-        frame=found.orig_shape,
-        pads=np.array(found.pad, np.int32),
-        corners=None if found.crops is None else np.array(found.crops, np.int32)[:, :2],
-        images=_file(found.relative_nsfw_video_path, folder),
-        masks=_file(found.relative_mask_video_path, folder),
+        frames=metadata.frames_count,
+        rate=metadata.fps,
+        shape=metadata.scene_shape,
+        frame=metadata.orig_shape,
+        pads=np.array(metadata.pad, np.int32),
+        corners=None if metadata.crops is None else np.array(metadata.crops, np.int32)[:, :2],
+        images=_file(metadata.relative_nsfw_video_path, folder),
+        masks=_file(metadata.relative_mask_video_path, folder),
     )
 
 

@@ -34,10 +34,10 @@ def metadata(clip: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -
         quality = {name: scores[column] for name, column in QUALITY.items()}
         if None not in quality.values():
             known["video_quality"] = quality
-        for name, (column, needed) in DETECTED.items():
+        for name, (column, least) in DETECTED.items():
             if scores[column] is not None:
-                looked = SAMPLED * clip["frames"]
-                known[name] = scores[column] * looked >= min(needed, looked)
+                sampled = SAMPLED * clip["frames"]
+                known[name] = scores[column] * sampled >= min(least, sampled)
         if scores["nsfw_classes"] is not None:
             known["nudenet_nsfw_detected_classes"] = {name: name in scores["nsfw_classes"] for name in NSFW_CLASSES}
     return {

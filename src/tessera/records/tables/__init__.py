@@ -16,7 +16,7 @@ class _WithoutPandas(MetaPathFinder):
         is_first = fullname == "pandas" and "pandera" in sys.modules and "pandera.polars" not in sys.modules
         # With the first check of a table, pandera tries once more, by this module.
         if is_first or (fullname == "pandera.api.pandas.types" and "pandas" not in sys.modules):
-            # In the words that tell pandera to do without.
+            # pandera reads these words as: do without.
             raise ModuleNotFoundError("No module named 'pandas'", name="pandas")
 
 

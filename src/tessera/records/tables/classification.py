@@ -38,7 +38,7 @@ class Pictures(Table):
     split: pl.String = pa.Field(isin=["train", "val", "test"], description="train, val or test")
     label: pl.String = pa.Field(nullable=True, description="name of its class; null if the classifier gives a score")
     score: pl.Float64 = pa.Field(
-        nullable=True, gt=-inf, lt=inf, description="its score; null if the classifier tells classes apart"
+        nullable=True, gt=-inf, lt=inf, description="its score; null if the classifier predicts classes"
     )
     weight: pl.Float64 = pa.Field(gt=0, lt=inf, description="how much it counts in the training; 1 for most")
 

@@ -92,7 +92,7 @@ def _validated(frame: pl.DataFrame, schema: pa.DataFrameSchema) -> pl.DataFrame:
 
 
 def _is_valid(frame: pl.DataFrame, schema: pa.DataFrameSchema) -> bool:
-    """Return whether `frame` has all that `schema` asks for; False also if only pandera can tell.
+    """Return whether `frame` has all that `schema` asks for; False also if only pandera can check it.
 
     One query answers it, and those of pandera, of which there are one or more for each column, only say what is wrong.
     """

@@ -58,10 +58,10 @@ def detect_videos(
     """
     import polars as pl
 
+    from tessera.records.eligibility import refusal
     from tessera.records.tables.footage import Sources
     from tessera.records.tables.scenes import VideoDetections, VideoFrames
     from tessera.records.tables.table import read_table, types, write_table
-    from tessera.records.use import refusal
 
     detector = cache(partial(Detector, weights, expected, settings))
 

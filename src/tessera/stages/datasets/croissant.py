@@ -22,7 +22,7 @@ TYPES = {
     ".webp": "image/webp",
     ".yaml": "application/yaml",
 }
-DECODED = "image/jpeg", "image/png"  # the formats of pictures that mlcroissant decodes; it tells them by their content
+DECODED = "image/jpeg", "image/png"  # the formats of pictures that mlcroissant decodes; it recognises them by their content
 SPLITS = ("train", "val", "test")
 # The names that the specification takes from its own vocabulary, and those that it takes from there as they are.
 OWN = (
@@ -104,12 +104,12 @@ def write_croissant(
 
 def _sets(names: Iterable[str]) -> dict[str, str]:
     """Return a pattern for each folder, depth and suffix of `names`, each with the first name that it matches, sorted."""
-    found: dict[str, str] = {}
+    by_pattern: dict[str, str] = {}
     for name in sorted(names):
         path = PurePosixPath(name)
         first, *others = path.parts
-        found.setdefault("/".join([first, *("*" for _ in others[1:]), f"*{path.suffix}"]), name)
-    return dict(sorted(found.items()))
+        by_pattern.setdefault("/".join([first, *("*" for _ in others[1:]), f"*{path.suffix}"]), name)
+    return dict(sorted(by_pattern.items()))
 
 
 def _type(name: str) -> str:

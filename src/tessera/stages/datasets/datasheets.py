@@ -16,7 +16,7 @@ from tessera.core.messages import shortened
 from tessera.core.provenance import digest
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import area
-from tessera.records.material import set_of
+from tessera.records.label_sets import set_of
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import Pictures
 from tessera.records.tables.clips import Clips, Scores
@@ -104,24 +104,24 @@ def missing_from_splits(samples: pl.DataFrame) -> list[str]:
     `samples`: the `source`, `split` and `label` of each sample, a row for each of its labels; null for one that shows nothing.
     A split without any sample is not wanted.
     """
-    found = []
+    complaints = []
     labels = samples["label"].unique().sort(nulls_last=True).to_list()
-    there = [split for split in ("train", "val") if split in samples["split"]]
-    for label, split in ((label, split) for label in labels for split in there):
-        own = samples.filter(pl.col("label").eq_missing(label))
-        if split in own["split"]:
+    splits = [split for split in ("train", "val") if split in samples["split"]]
+    for label, split in ((label, split) for label in labels for split in splits):
+        with_label = samples.filter(pl.col("label").eq_missing(label))
+        if split in with_label["split"]:
             continue
         what = "sample without a region" if label is None else f"sample of {label!r}"
         effect = "nothing is learned from such samples" if split == "train" else "nothing is measured on such samples"
-        sources = own["source"].unique().sort().to_list()
+        sources = with_label["source"].unique().sort().to_list()
         named = ", ".join(shortened(list(map(repr, sources)), SOURCES_SHOWN))
         fix = (
             f"set `split: {split}` for some of their sources, in the manifest or in the settings of a set ({named})"
             if len(sources) > 1
             else f"all are of {named}: add such samples of another source, with `split: {split}`"
         )
-        found.append(f"no {what} is in the split {split!r}, so that {effect}; {fix}")
-    return found
+        complaints.append(f"no {what} is in the split {split!r}, so that {effect}; {fix}")
+    return complaints
 
 
 def _render_missing(sheet: Mapping[str, Any]) -> list[str]:
@@ -139,12 +139,12 @@ def _area(region: Mapping[str, Any]) -> float:
 
 
 def _split(split: str, images: pl.DataFrame, regions: pl.DataFrame) -> dict[str, Any]:
-    here = images.filter(pl.col("split") == split)
+    in_split = images.filter(pl.col("split") == split)
     inside = regions.filter(pl.col("split") == split)
     return {
-        "images": here.height,
-        "without_regions": here.height - inside["key"].n_unique(),
-        "sources": here["source"].n_unique(),
+        "images": in_split.height,
+        "without_regions": in_split.height - inside["key"].n_unique(),
+        "sources": in_split["source"].n_unique(),
         "regions": dict(inside.group_by("label").len().sort("label").iter_rows()),
     }
 

@@ -15,19 +15,19 @@ from tessera.core.ledger import Ledger
 from tessera.core.messages import counted
 from tessera.core.progress import progress
 from tessera.core.seeds import fraction
+from tessera.records.annotation.annotation_tables import images_of, read_annotations
 from tessera.records.annotation.formats.coco import write_coco
 from tessera.records.annotation.formats.yolo import Task, unwritable, write_yolo
-from tessera.records.annotation.hub import images_of, read_hub
 from tessera.records.annotation.model import Loss, check_complete
 from tessera.records.decisions import Decision
+from tessera.records.eligibility import NOT_ADMITTED, refusals
 from tessera.records.frame_keys import for_frames
+from tessera.records.label_sets import SETS
 from tessera.records.limits import IGNORED, ScoreLimit, ignored_limits, values_of
-from tessera.records.material import SETS
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Replaced
 from tessera.records.tables.splits import Splits, split_of_sources
 from tessera.records.tables.table import read_columns, read_table, read_tables, write_table
-from tessera.records.use import NOT_ADMITTED, refusals
 
 
 def select_samples(
@@ -35,7 +35,7 @@ def select_samples(
     annotations: Sequence[Path],
     duplicates: Sequence[Path],
     scored: Mapping[str, Sequence[Path]],
-    drops: Mapping[str, ScoreLimit],
+    frame_filters: Mapping[str, ScoreLimit],
     metrics: Sequence[Path],
     sources: Path,
     decisions: Mapping[str, Decision],
@@ -52,18 +52,17 @@ def select_samples(
     """Write the images that feed `dataset` to the table `selected`, and their annotations to the table `regions`.
 
     `images`, `annotations`: tables of all labelled images (`tables.Images`, `tables.Annotations`). `duplicates`: files with the
-    columns of `tables.Replaced`, none to keep images that look the same. `drops`: the limits of what classifiers see in frames,
-    by the name of the classifier. `scored`: the files of `tables.Scored` of each. `metrics`: see
-    `ignored_limits`. `sources`: `tables.Sources`. `decisions`:
-    decisions of people, by keys of frames, see `for_frames`. `splits`: `tables.SourceSplits`, or None if `backgrounds` is 1.
-    `backgrounds`: the largest fraction of the images of each split that may be without regions, as negative examples.
-    `classes`, `task`: those of the label files. `remedy`: advice for the message if the dataset would be empty. The output is
-    sorted by key, whatever the order of the tables.
+    columns of `tables.Replaced`, none to keep images that look the same. `frame_filters`: the limits of what classifiers see in
+    frames, by the name of the classifier. `scored`: the files of `tables.Scored` of each. `metrics`: see `ignored_limits`.
+    `sources`: `tables.Sources`. `decisions`: decisions of people, by keys of frames, see `for_frames`. `splits`:
+    `tables.SourceSplits`, or None if `backgrounds` is 1. `backgrounds`: the largest fraction of the images of each split that
+    may be without regions, as negative examples. `classes`, `task`: those of the label files. `remedy`: advice for the message
+    if the dataset would be empty. The output is sorted by key, whatever the order of the tables.
 
     An image is dropped if its source is not admitted or is not for `dataset`, if label files cannot state one of its regions
-    (`yolo.unwritable`), if a decision says so, if it is beyond a limit of `drops`, if it is a near-duplicate of an image that
-    is kept, or if it is a background beyond the limit. A decision to keep an image overrides the last three checks alone. An
-    image that is no sampled frame has no score, and is beyond no limit. `ledger` gets one row per image.
+    (`yolo.unwritable`), if a decision says so, if it is beyond a limit of `frame_filters`, if it is a near-duplicate of an
+    image that is kept, or if it is a background beyond the limit. A decision to keep an image overrides the last three checks
+    alone. An image that is no sampled frame has no score, and is beyond no limit. `ledger` gets one row per image.
 
     Raises `TesseraError` if two images have the same key, if a classifier has no such class, or if no image or no region is
     left.
@@ -89,9 +88,9 @@ def select_samples(
     words = {key: decisions[key] for key in pictures["key"] if key in decisions and key not in left_out}
     details |= {key: str(word) for key, word in words.items()}
     left_out |= {key: "dropped by decision" for key, word in words.items() if word.decision == "drop"}
-    ignored = ignored_limits(drops, metrics)
+    ignored = ignored_limits(frame_filters, metrics)
     passed: dict[str, str] = {}
-    for name, limit in drops.items():
+    for name, limit in frame_filters.items():
         values = values_of(scored[name], name, limit.label)
         for key in (key for key in pictures["key"] if key in values and key not in left_out and key not in words):
             reason, detail = limit.complaint(name, values[key])
@@ -99,12 +98,12 @@ def select_samples(
                 passed.setdefault(key, f"{IGNORED} {name}")
             elif reason:
                 left_out[key], details[key] = reason, detail
-    kept = {key: key for key in pictures["key"] if key not in left_out}
+    representative = {key: key for key in pictures["key"] if key not in left_out}
     for table in duplicates:
-        stays = dict(read_columns(table, Replaced).iter_rows())
-        kept |= keep_one_of_each([key for key, other in kept.items() if key == other], stays)
-    kept |= {key: key for key in words.keys() & kept.keys()}
-    chosen = pictures.filter(pl.col("key").is_in([key for key, other in kept.items() if key == other]))
+        original_of = dict(read_columns(table, Replaced).iter_rows())
+        representative |= keep_one_of_each([key for key, other in representative.items() if key == other], original_of)
+    representative |= {key: key for key in words.keys() & representative.keys()}
+    chosen = pictures.filter(pl.col("key").is_in([key for key, other in representative.items() if key == other]))
     surplus: set[str] = set()
     if splits is not None:
         split_of = split_of_sources(splits)
@@ -117,8 +116,8 @@ def select_samples(
                 rows.row(key, "dropped", left_out[key], detail)
             elif key in words:
                 rows.row(key, "ok", "kept by decision", detail)
-            elif kept[key] != key:
-                rows.row(key, "dropped", "near-duplicate of a sample", kept[key])
+            elif representative[key] != key:
+                rows.row(key, "dropped", "near-duplicate of a sample", representative[key])
             elif key in surplus:
                 rows.row(
                     key, "dropped", "too many backgrounds", f"at most the fraction {backgrounds:g} of the images of a split"
@@ -130,23 +129,23 @@ def select_samples(
     if pictures.is_empty() or shapes.is_empty():
         raise TesseraError(
             f"the dataset {dataset!r} has {counted(pictures.height, 'images')} and {counted(shapes.height, 'regions')}; of"
-            f" {counted(len(kept) + len(left_out), 'images')} made or labelled for it, {len(left_out)} may not feed it."
-            f" {remedy}, or let sources feed it (column `use` of the manifest)"
+            f" {counted(len(representative) + len(left_out), 'images')} made or labelled for it, {len(left_out)} may not feed"
+            f" it. {remedy}, or let sources feed it (column `use` of the manifest)"
         )
     write_table(pictures, Images, selected)
     write_table(shapes, Annotations, regions)
 
 
-def keep_one_of_each(keys: Sequence[str], stays: Mapping[str, str]) -> dict[str, str]:
-    """Return, for each of `keys`, the key of the image that is kept in its place; a kept image has its own key.
+def keep_one_of_each(keys: Sequence[str], original_of: Mapping[str, str]) -> dict[str, str]:
+    """Return, for each of `keys`, the key of the image that represents it; an image that is kept represents itself.
 
-    `stays`: for each near-duplicate, the key of the image that it resembles. If that image is not among `keys`, the first of
-    its near-duplicates in alphabetical order is kept, so that each group of near-duplicates keeps one image.
+    `original_of`: for each near-duplicate, the key of the image that it resembles. If that image is not among `keys`, the first
+    of its near-duplicates in alphabetical order is kept, so that each group of near-duplicates keeps one image.
     """
-    kept: dict[str, str] = {}
-    for key in sorted(keys, key=lambda key: (key in stays, key)):
-        kept.setdefault(stays.get(key, key), key)
-    return {key: kept[stays.get(key, key)] for key in keys}
+    representative: dict[str, str] = {}
+    for key in sorted(keys, key=lambda key: (key in original_of, key)):
+        representative.setdefault(original_of.get(key, key), key)
+    return {key: representative[original_of.get(key, key)] for key in keys}
 
 
 def surplus_backgrounds(
@@ -160,7 +159,7 @@ def surplus_backgrounds(
     surplus: set[str] = set()
     share = Fraction(str(limit))  # exact, where a product of floats may be just below a whole number
     for split in set(split_of.values()):
-        keys = [key for key, own in split_of.items() if own == split]
+        keys = [key for key, image_split in split_of.items() if image_split == split]
         empty = sorted(set(keys) - set(with_regions), key=lambda key: (key not in wanted, fraction("backgrounds", key)))
         most = int(share * (len(keys) - len(empty)) / (1 - share))
         surplus.update(empty[most:])
@@ -195,7 +194,7 @@ def write_yolo_dataset(
         for split in used:
             (folder / split).mkdir(parents=True)
     with Ledger(ledger) as rows:
-        for image in progress(read_hub(annotations, images), len(origins), "images"):
+        for image in progress(read_annotations(annotations, images), len(origins), "images"):
             source, path = origins[image.key]
             split = split_of[image.key]
             is_ours = any(Path(path).is_relative_to(folder) for folder in made)
@@ -219,16 +218,17 @@ def write_coco_dataset(images: Path, annotations: Path, splits: Path, classes: S
     suffixes = {key: Path(path).suffix.lower() for key, path in read_table(images, Images).select("key", "path").iter_rows()}
     split_of = dict(read_table(splits, Splits).select("key", "split").iter_rows())
     named = (
-        replace(image, key=f"{split_of[image.key]}/{image.key}{suffixes[image.key]}") for image in read_hub(annotations, images)
+        replace(image, key=f"{split_of[image.key]}/{image.key}{suffixes[image.key]}")
+        for image in read_annotations(annotations, images)
     )
     write_coco(named, coco, dict(enumerate(classes, 1)))
 
 
-def _place(path: Path, place: Path, source: str, key: str, *, is_ours: bool) -> None:
-    """Link the image `path` to `place` or, unless `is_ours`, copy it. Raises `TesseraError` if it is missing."""
+def _place(path: Path, target: Path, source: str, key: str, *, is_ours: bool) -> None:
+    """Link the image `path` to `target` or, unless `is_ours`, copy it. Raises `TesseraError` if it is missing."""
     try:
         give = link_or_copy if is_ours else shutil.copyfile
-        give(path, place)
+        give(path, target)
     except FileNotFoundError:
         fix = f"delete the folder {path.parent}" if is_ours else "put it back, or remove its label file,"
         raise TesseraError(f"{path}: the image {key!r} of {source!r} is missing; {fix} and run again") from None

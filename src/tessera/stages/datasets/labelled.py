@@ -90,7 +90,7 @@ def stratify(
     training = Counter(label for group in counts.values() for label in group)
     training.update(label for split, label in covered if split == "train")
     splits = dict.fromkeys(order, "train")
-    there = set(covered)
+    present = set(covered)
     parts = (("val", settings.val, order), ("test", settings.test, order[::-1]))
 
     def may_move(name: str) -> bool:
@@ -99,7 +99,7 @@ def stratify(
     def move(name: str, split: str) -> None:
         splits[name] = split
         training.subtract(dict.fromkeys(counts[name], 1))
-        there.update((split, label) for label in counts[name])
+        present.update((split, label) for label in counts[name])
 
     for split, part, names in parts:
         had: Counter[str | None] = Counter()
@@ -113,7 +113,7 @@ def stratify(
                 had += counts[name]
     for split, part, names in parts:
         for label in sorted(total, key=str) if part else ():
-            if (split, label) not in there and (left := [name for name in names if counts[name][label] and may_move(name)]):
+            if (split, label) not in present and (left := [name for name in names if counts[name][label] and may_move(name)]):
                 move(min(left, key=lambda name: counts[name].total()), split)
     return splits
 
@@ -121,15 +121,15 @@ def stratify(
 def _look_alike(pictures: pl.DataFrame, others: pl.DataFrame, distance: int) -> pl.DataFrame:
     """Return the pairs of one of `pictures` and one of `others` that look alike; columns of the latter begin with `near_`."""
     ours, theirs = (frame["phash"].unique().sort() for frame in (pictures, others))
-    places, near = close_pairs(ours.to_numpy(), theirs.to_numpy(), distance)
-    pairs = pl.DataFrame({"phash": ours[places], "near_phash": theirs[near]})
+    indices, near = close_pairs(ours.to_numpy(), theirs.to_numpy(), distance)
+    pairs = pl.DataFrame({"phash": ours[indices], "near_phash": theirs[near]})
     return pictures.join(pairs, on="phash").join(others.rename(lambda name: f"near_{name}"), on="near_phash")
 
 
 def _links(pairs: pl.DataFrame, sizes: Mapping[str, int], shared: float) -> Iterator[tuple[str, str]]:
     """Yield each source with one that it is linked to, sorted. `pairs`: see `_look_alike`. `sizes`: pictures of each source."""
-    found = pairs.group_by("source", "near_source").agg(pl.col("key").n_unique()).sort("source", "near_source")
-    for source, other, count in found.iter_rows():
+    counts = pairs.group_by("source", "near_source").agg(pl.col("key").n_unique()).sort("source", "near_source")
+    for source, other, count in counts.iter_rows():
         if count >= shared * sizes[source]:
             yield source, other
 

@@ -14,14 +14,14 @@ from tessera.core.log import tell
 from tessera.core.messages import tallied
 from tessera.core.progress import progress
 from tessera.records.decisions import Decision, write_matches
+from tessera.records.eligibility import NOT_ADMITTED, refusals
 from tessera.records.frame_keys import for_frames
-from tessera.records.material import IMAGE_LABELS, SETS
+from tessera.records.label_sets import IMAGE_LABELS, SETS
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import Pictures, SelectedPictures
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.splits import SourceSplits, Splits
 from tessera.records.tables.table import read_table, read_tables, types, write_table
-from tessera.records.use import NOT_ADMITTED, refusals
 from tessera.stages.datasets.labelled import REFUSED, divide_labelled
 from tessera.stages.datasets.settings import OfDataset
 from tessera.stages.datasets.splits import SplitSettings, splits_with_stated
@@ -64,10 +64,10 @@ def select_pictures(
     columns = ["key", "source", "split", "path", "label", "score", "phash"]
     images = read_tables(list(labels), ImageLabels).select(columns)
     if regions is not None:
-        seen, found, meaning = regions
-        has = pl.col("key").is_in(read_table(found, Annotations)["key"].implode())
+        labelled_images, annotations, meaning = regions
+        has = pl.col("key").is_in(read_table(annotations, Annotations)["key"].implode())
         label = pl.when(has).then(pl.lit(meaning.present)).otherwise(pl.lit(meaning.absent))
-        of_regions = read_table(seen, Images).with_columns(label=label, score=pl.lit(None, pl.Float64))
+        of_regions = read_table(labelled_images, Images).with_columns(label=label, score=pl.lit(None, pl.Float64))
         images = pl.concat([images, of_regions.select(columns)])
     images = images.sort("key")
     twice = images.filter(pl.col("key").is_duplicated())
@@ -93,13 +93,13 @@ def select_pictures(
     chosen, alike = _with_splits(chosen, divided, distance, settings)
     verdicts |= {key: ("dropped", REFUSED, detail) for key, detail in alike.items()}
     lost: dict[str, str] = {}
-    with Ledger(ledger) as book:
+    with Ledger(ledger) as writer:
         for key, verdict in verdicts.items():
-            book.row(key, *verdict)
+            writer.row(key, *verdict)
         unlabelled = {row["key"] for path in imported for row in read_ledger(path)}
         for key in sorted(decisions.keys() - verdicts.keys()):
             if key in unlabelled and decisions[key].decision == "drop":
-                book.row(key, "dropped", "dropped by decision", str(decisions[key]))
+                writer.row(key, "dropped", "dropped by decision", str(decisions[key]))
                 continue
             tell(f"decision on {key!r}: there is no such picture for {dataset}; correct its key, or remove the decision")
             lost[key] = "there is no such picture"
@@ -163,10 +163,10 @@ def write_picture_dataset(selected: Path, splits: Path, images: Path, table: Pat
         (images / split).mkdir(parents=True)
     for row in progress(frame.iter_rows(named=True), frame.height, "pictures"):
         path = Path(row["path"])
-        place = images / split_of[row["key"]] / f"{row['key']}{path.suffix.lower()}"
+        target = images / split_of[row["key"]] / f"{row['key']}{path.suffix.lower()}"
         try:
             # The keys of pictures in sets have a `+`, which is no part of a name that Tessera makes of a source.
-            (shutil.copyfile if "+" in row["key"] else link_or_copy)(path, place)
+            (shutil.copyfile if "+" in row["key"] else link_or_copy)(path, target)
         except FileNotFoundError:
             raise TesseraError(
                 f"{path}: the picture {row['key']!r} of {row['source']!r} is missing; put it back, or remove its label"

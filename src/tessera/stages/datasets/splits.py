@@ -62,7 +62,7 @@ def split_sources(
 
 def group_sources(sources: Sequence[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return, for each of `sources`, the first source of its group: those that `links` join, directly or through others."""
-    place = {source: i for i, source in enumerate(sources)}
+    position = {source: i for i, source in enumerate(sources)}
     parent = {source: source for source in sources}
 
     def first(source: str) -> str:
@@ -71,8 +71,8 @@ def group_sources(sources: Sequence[str], links: Iterable[tuple[str, str]]) -> d
             source = parent[source]
         return source
 
-    for one, other in links:
-        earlier, later = sorted((first(one), first(other)), key=place.__getitem__)
+    for source, other in links:
+        earlier, later = sorted((first(source), first(other)), key=position.__getitem__)
         parent[later] = earlier
     return {source: first(source) for source in sources}
 
@@ -141,8 +141,8 @@ def divide_sources(
     keys = keys.filter(pl.col("source").is_in(list(fixed)))
     links = []
     for table in duplicates:
-        stays = read_columns(table, Replaced).select("key", picture="duplicate_of")
-        pictures = keys.join(stays, on="key", how="left").with_columns(pl.coalesce("picture", "key").alias("picture"))
+        replaced = read_columns(table, Replaced).select("key", picture="duplicate_of")
+        pictures = keys.join(replaced, on="key", how="left").with_columns(pl.coalesce("picture", "key").alias("picture"))
         links += shared_pictures(pictures, settings.shared)
     known = dict.fromkeys([*(source for source in order if source in fixed), *sorted(fixed)])
     splits, groups = split_sources(list(known), fixed, links, settings), group_sources(list(known), links)
@@ -161,14 +161,14 @@ def splits_with_stated(stated: Mapping[str, str], sources: Path, settings: Split
 
 
 def split_samples(
-    samples: Path, sources: Path, splits: Path, *, needed: Sequence[str] = ("train", "val"), settings: SplitSettings
+    samples: Path, sources: Path, splits: Path, *, required: Sequence[str] = ("train", "val"), settings: SplitSettings
 ) -> None:
     """Write the split of each of `samples` to the table `splits` (`tables.Splits`), sorted by key.
 
     `samples`: a table with the columns of `tables.Samples`. `sources`: `tables.SourceSplits`. A source that is missing there
     belongs to a set that is split on its own: it has the split that its samples state, or one drawn by a hash.
 
-    Raises `TesseraError` if one of the splits `needed` would be empty.
+    Raises `TesseraError` if one of the splits `required` would be empty.
     """
     import polars as pl
 
@@ -178,10 +178,10 @@ def split_samples(
     frame = read_columns(samples, Samples).sort("key")
     split_of = splits_with_stated(dict(frame.select("source", "split").iter_rows()), sources, settings)
     frame = frame.select("key", "source", split=pl.col("source").replace_strict(split_of, return_dtype=pl.String))
-    for split in needed:
+    for split in required:
         if split not in frame["split"]:
             number = frame["source"].n_unique()
-            remedy = (
+            advice = (
                 "A single source cannot be divided: set `split_by: image` if it is a set of images that do not show the same"
                 f" scene, add another source with `split: {split}`, or cut it into two files"
                 if number == 1
@@ -190,6 +190,6 @@ def split_samples(
             )
             raise TesseraError(
                 f"no sample is in the split {split!r}: {counted(frame.height, 'samples')} of {counted(number, 'sources')} went"
-                f" to {', '.join(sorted(frame['split'].unique())) or 'none'}. {remedy}"
+                f" to {', '.join(sorted(frame['split'].unique())) or 'none'}. {advice}"
             )
     write_table(frame, Splits, splits)

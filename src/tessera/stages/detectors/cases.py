@@ -62,7 +62,7 @@ def write_cases(
                 width, height = case.size
                 labels = result.labels[str(case.file)]
                 for matches in case.matches:
-                    place = {"model": name, "kind": matches.kind, "split": split, "key": key, "source": sources[key]}
+                    common = {"model": name, "kind": matches.kind, "split": split, "key": key, "source": sources[key]}
                     matched = np.full(len(case.scores), -1)
                     best = matches.iou.max(axis=0, initial=0)
                     for line, by, iou in zip(case.lines.tolist(), matches.found_by.tolist(), matches.iou, strict=True):
@@ -71,7 +71,7 @@ def write_cases(
                             matched[by], best[by] = line, iou[by]
                         of_objects.append(
                             {
-                                **place,
+                                **common,
                                 "number": line,
                                 "label": names[0 if is_single else labels.classes[line]],
                                 "area": float(labels.areas[line] * width * height),
@@ -83,7 +83,7 @@ def write_cases(
                         )
                     of_detections += [
                         {
-                            **place,
+                            **common,
                             "number": number,
                             "label": names[kind],
                             "score": float(score),
@@ -112,12 +112,12 @@ def count_cases(
     objects, detections = objects.filter(**chosen), detections.filter(**chosen)
     if objects.is_empty():
         return None
-    places = {source: place for place, source in enumerate(sources)}
+    positions = {source: i for i, source in enumerate(sources)}
     numbers = {label: number for number, label in enumerate(sorted({*objects["label"], *detections["label"]}))}
     return Counted(
-        _replaced(objects["source"], places),
+        _replaced(objects["source"], positions),
         _replaced(objects["label"], numbers),
-        _replaced(detections["source"], places),
+        _replaced(detections["source"], positions),
         detections["matched"].to_numpy() >= 0,
         detections["score"].to_numpy().astype(np.float32),
         _replaced(detections["label"], numbers),
@@ -134,14 +134,14 @@ def estimate(counted: Counted, drawn: np.ndarray) -> dict[str, Estimate]:
     Precision and recall are means over the classes at the confidence with the best F1. `drawn`: see `intervals.draws`. A draw
     that has no object gives NaN.
     """
-    whole = _metrics(counted, np.ones(drawn.shape[1], int))
+    values = _metrics(counted, np.ones(drawn.shape[1], int))
     # The intervals of few sources are not stated, so that their draws need not be computed.
     samples = (
         np.array([_metrics(counted, counts) for counts in drawn])
         if drawn.shape[1] >= LEAST
         else np.full((RESAMPLES, 3), np.nan)
     )
-    return {name: Estimate(whole[place], samples[:, place]) for place, name in enumerate(METRICS)}
+    return {name: Estimate(values[number], samples[:, number]) for number, name in enumerate(METRICS)}
 
 
 def _metrics(counted: Counted, counts: np.ndarray) -> tuple[float, float, float]:
@@ -170,8 +170,8 @@ def read_cases(objects: Sequence[Path], detections: Sequence[Path]) -> tuple[pl.
 
 def describe(estimates: Mapping[str, Estimate], sources: int) -> dict[str, list[float] | None]:
     """Return the interval of each metric as JSON values; None if no draw of the sources has an object."""
-    found = {name: interval(each.drawn, sources) for name, each in estimates.items()}
-    return {name: ends and [round(end, 6) for end in ends] for name, ends in found.items()}
+    ends_of = {name: interval(each.drawn, sources) for name, each in estimates.items()}
+    return {name: ends and [round(end, 6) for end in ends] for name, ends in ends_of.items()}
 
 
 def intervals_of(objects: Path, detections: Path, splits: Path, model: str, split: str, seed: int) -> dict[str, Any]:
@@ -185,5 +185,5 @@ def intervals_of(objects: Path, detections: Path, splits: Path, model: str, spli
         return {"sources": len(sources), "intervals": too_few(len(sources))}
     drawn = draws(len(sources), seed, split)
     kinds = {kind: count_cases(*tables, model, kind, split, sources) for kind in ("box", "mask")}
-    found = {kind: describe(estimate(counted, drawn), len(sources)) for kind, counted in kinds.items() if counted}
-    return {"sources": len(sources), "intervals": found}
+    described = {kind: describe(estimate(counted, drawn), len(sources)) for kind, counted in kinds.items() if counted}
+    return {"sources": len(sources), "intervals": described}

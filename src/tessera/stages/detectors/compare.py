@@ -40,20 +40,20 @@ def compare_detectors(
     """
     for each, file in zip(compared, files, strict=True):
         verify_weights(file, each.sha256)
-    found = read_dataset(dataset)
+    data = read_dataset(dataset)
     contenders = [Contender(model, weights, settings.training["imgsz"])]
     contenders += [Contender(each.name, file, None, each.classes) for each, file in zip(compared, files, strict=True)]
     with tempfile.TemporaryDirectory() as folder:
-        used = [split for split in ("val", "test") if found.images.get(split)]
+        used = [split for split in ("val", "test") if data.images.get(split)]
         measured = measure_detectors(dataset, contenders, used, settings, Path(folder), threads)
-    write_cases(measured, found.names, bool(settings.training.get("single_cls")), splits, objects, detections)
+    write_cases(measured, data.names, bool(settings.training.get("single_cls")), splits, objects, detections)
     first = measured[used[0]]
     content = {
         "dataset": dataset_digest(dataset),
         "models": {each.name: _describe_model(each, first[each.name], first[model]) for each in contenders},
         "splits": {
             split: {
-                "images": len(found.images[split]),
+                "images": len(data.images[split]),
                 **_compare(model, list(first), split, splits, objects, detections, seed),
             }
             for split in used
@@ -94,23 +94,26 @@ def _compare(
         estimates = {name: estimate(each, drawn) for name, each in counted.items() if each}
         if model in estimates:
             content[kind] = {
-                name: {metric: _describe(found, estimates[model][metric], len(sources)) for metric, found in each.items()}
+                name: {
+                    metric: _describe(metric_estimate, estimates[model][metric], len(sources))
+                    for metric, metric_estimate in each.items()
+                }
                 for name, each in estimates.items()
             }
     return content
 
 
-def _describe(found: Estimate, trained: Estimate, sources: int) -> dict[str, Any]:
+def _describe(estimate: Estimate, trained: Estimate, sources: int) -> dict[str, Any]:
     """Return a metric and its difference to that of the trained detector, each with its interval."""
-    differences = Estimate(found.value - trained.value, found.drawn - trained.drawn)
+    differences = Estimate(estimate.value - trained.value, estimate.drawn - trained.drawn)
     return {
-        "value": round(found.value, 6),
-        "interval": _interval(found, sources),
+        "value": round(estimate.value, 6),
+        "interval": _interval(estimate, sources),
         "difference": round(differences.value, 6),
         "interval_of_difference": _interval(differences, sources),
     }
 
 
-def _interval(found: Estimate, sources: int) -> list[float] | None:
-    ends = interval(found.drawn, sources)
+def _interval(estimate: Estimate, sources: int) -> list[float] | None:
+    ends = interval(estimate.drawn, sources)
     return ends and [round(end, 6) for end in ends]

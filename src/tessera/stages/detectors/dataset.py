@@ -88,10 +88,10 @@ def check_dataset(folder: Path, task: Task, remedy: str, report: Path, threads: 
         objects: Counter[str] = Counter()
         empty = 0
         with ThreadPoolExecutor(threads) as pool:
-            for image, found in zip(images, pool.map(_image_faults, progress(images, unit=f"{split} images")), strict=True):
-                faults += found
-                classes, found = _read_label(dataset.label(image), len(dataset.names), task)
-                faults += found
+            for image, more in zip(images, pool.map(_image_faults, progress(images, unit=f"{split} images")), strict=True):
+                faults += more
+                classes, more = _read_label(dataset.label(image), len(dataset.names), task)
+                faults += more
                 empty += not classes
                 objects.update(dataset.names[number] for number in classes)
         faults += _label_faults(dataset, split)
@@ -147,15 +147,15 @@ def _read_label(path: Path, classes: int, task: Task) -> tuple[list[int], list[s
         return [], [f"{path}: missing; an image without objects has an empty label"]
     except UnicodeDecodeError:
         return [], [f"{path}: not text"]
-    found = []
+    numbers = []
     faults: list[Message] = []
     for number, line in enumerate(lines, 1):
         fields = line.split()
         if fields and (fault := _line_fault(fields, classes, task)):
             faults.append(f"{path}:{number}: {fault}")
         elif fields:
-            found.append(int(fields[0]))
-    return found, faults
+            numbers.append(int(fields[0]))
+    return numbers, faults
 
 
 def _line_fault(fields: list[str], classes: int, task: Task) -> str:

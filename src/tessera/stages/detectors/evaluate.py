@@ -40,13 +40,13 @@ def evaluate_detector(
     confidence with the best F1. Intervals are those of `tessera.learning.intervals`, drawn under `seed`. Metrics that depend on
     the machine, such as speed, are left out. Splits without images are skipped.
     """
-    found = read_dataset(dataset)
+    data = read_dataset(dataset)
     contender = Contender(model, weights, settings.training["imgsz"])
     with tempfile.TemporaryDirectory() as folder:
-        used = [split for split in ("val", "test") if found.images.get(split)]
+        used = [split for split in ("val", "test") if data.images.get(split)]
         measured = measure_detectors(dataset, [contender], used, settings, Path(folder), threads)
     is_single = bool(settings.training.get("single_cls"))
-    write_cases(measured, found.names, is_single, splits, objects, detections)
+    write_cases(measured, data.names, is_single, splits, objects, detections)
     rows = _read_curves(curves)
     content = {
         "dataset": dataset_digest(dataset),
@@ -54,8 +54,8 @@ def evaluate_detector(
         "epochs": len(rows["epoch"]),
         "splits": {
             split: {
-                "images": len(found.images[split]),
-                **_describe(results[model].metrics, found.names),
+                "images": len(data.images[split]),
+                **_describe(results[model].metrics, data.names),
                 **intervals_of(objects, detections, splits, model, split, seed),
             }
             for split, results in measured.items()
@@ -82,8 +82,8 @@ def _describe(result: Any, names: tuple[str, ...]) -> dict[str, Any]:
     }
     classes: dict[str, dict[str, Any]] = {names[number]: {"objects": count} for number, count in enumerate(counts) if count}
     for kind, metric in kinds.items():
-        for place, number in enumerate(metric.ap_class_index):
-            precision, recall, map50, map50_95 = map(_round, metric.class_result(place))
+        for index, number in enumerate(metric.ap_class_index):
+            precision, recall, map50, map50_95 = map(_round, metric.class_result(index))
             classes[names[number]][kind] = {"map50": map50, "map50_95": map50_95, "precision": precision, "recall": recall}
     return {"objects": sum(counts), **overall, "classes": classes}
 

@@ -76,9 +76,9 @@ def export_detector(weights: Path, checkpoint: Path, onnx: Path, settings: Expor
             **({"imgsz": settings.image_size} if settings.image_size else {}),
         )
         model = library.load(exported)
-        kept = [entry for entry in model.metadata_props if entry.key != "date"]
+        properties = [entry for entry in model.metadata_props if entry.key != "date"]
         del model.metadata_props[:]
-        model.metadata_props.extend(kept)
+        model.metadata_props.extend(properties)
         onnx.write_bytes(model.SerializeToString(deterministic=True))
     shutil.copyfile(weights, checkpoint)
 
@@ -124,9 +124,9 @@ def verify_export(
     images = read_dataset(dataset).images["val"]
     images = images[:: -(-len(images) // tolerance.images)]
     session = open_model(onnx, threads)
-    model, found = load_checkpoint(checkpoint, fuse=True)
+    model, loaded = load_checkpoint(checkpoint, fuse=True)
     swapped = load_checkpoint(lada, fuse=True)[0] if lada else None
-    size = export.image_size or found["train_args"]["imgsz"]
+    size = export.image_size or loaded["train_args"]["imgsz"]
     classes = len(model.names)
 
     def run(network: Any, tensor: np.ndarray) -> list[np.ndarray]:
@@ -142,8 +142,8 @@ def verify_export(
         if lada:
             outputs[lada] = run(swapped, np.ascontiguousarray(tensor[:, ::-1]))
         for file, theirs in outputs.items():
-            one, other = (_detect(each, classes, tensor.shape[2:]) for each in (ours, theirs))
-            compared = compare(one, other, CONFIDENCE + tolerance.score)
+            first, other = (_detect(each, classes, tensor.shape[2:]) for each in (ours, theirs))
+            compared = compare(first, other, CONFIDENCE + tolerance.score)
             differences.setdefault(file, []).append(replace(compared, output=_difference(ours, theirs, classes)))
     worst = {file: asdict(_worst(each)) for file, each in differences.items()}
     for file, measured in worst.items():
@@ -199,17 +199,17 @@ def compare(ours: Detections, theirs: Detections, confidence: float) -> Differen
     """
     unmatched = 0
     scores, edges, overlaps = [], [], []
-    for one, other in ((ours, theirs), (theirs, ours)):
-        for number in np.flatnonzero(one.scores >= confidence):
-            same = np.flatnonzero(other.classes == one.classes[number])
-            apart = np.abs(other.boxes[same] - one.boxes[number]).max(axis=1)
+    for detections, other in ((ours, theirs), (theirs, ours)):
+        for number in np.flatnonzero(detections.scores >= confidence):
+            same = np.flatnonzero(other.classes == detections.classes[number])
+            apart = np.abs(other.boxes[same] - detections.boxes[number]).max(axis=1)
             if not (apart <= NEAR).any():
                 unmatched += 1
                 continue
             match = same[apart.argmin()]
-            scores.append(abs(other.scores[match] - one.scores[number]))
+            scores.append(abs(other.scores[match] - detections.scores[number]))
             edges.append(apart.min())
-            overlaps.append(_overlap(one.masks[number], other.masks[match]))
+            overlaps.append(_overlap(detections.masks[number], other.masks[match]))
     return Differences(
         detections=int((ours.scores >= confidence).sum()),
         unmatched=unmatched,
@@ -228,10 +228,10 @@ def _extreme(choose: Callable[[list[float]], float], values: Sequence[float | No
     return float(choose(known)) if known else None
 
 
-def _overlap(one: np.ndarray, other: np.ndarray) -> float | None:
+def _overlap(mask: np.ndarray, other: np.ndarray) -> float | None:
     """Return the intersection over union of two masks; None if both are empty."""
-    union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else None
+    union = np.count_nonzero(mask | other)
+    return np.count_nonzero(mask & other) / union if union else None
 
 
 def _letterbox(path: Path, size: int, *, is_square: bool) -> np.ndarray:
@@ -251,15 +251,15 @@ def _difference(ours: list[np.ndarray], theirs: list[np.ndarray], classes: int) 
     """Return the largest difference of the raw outputs: boxes, scores, coefficients and masks, each over its largest value."""
     if [output.shape for output in ours] != [output.shape for output in theirs]:
         return float("inf")
-    pairs = [pair for one, other in zip(ours[:1], theirs[:1], strict=True) for pair in _parts(one, other, classes)]
+    pairs = [pair for first, other in zip(ours[:1], theirs[:1], strict=True) for pair in _parts(first, other, classes)]
     pairs += zip(ours[1:], theirs[1:], strict=True)
-    return float(np.max([np.abs(one - other).max() / max(np.abs(one).max(), 1e-9) for one, other in pairs]))
+    return float(np.max([np.abs(first - other).max() / max(np.abs(first).max(), 1e-9) for first, other in pairs]))
 
 
-def _parts(one: np.ndarray, other: np.ndarray, classes: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _parts(first: np.ndarray, other: np.ndarray, classes: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Split two outputs (1, 4 + classes + coefficients, N) into pairs of boxes, scores and coefficients."""
-    edges = [0, 4, 4 + classes, one.shape[1]]
-    return [(one[:, low:high], other[:, low:high]) for low, high in pairwise(edges) if high > low]
+    edges = [0, 4, 4 + classes, first.shape[1]]
+    return [(first[:, low:high], other[:, low:high]) for low, high in pairwise(edges) if high > low]
 
 
 def _detect(outputs: list[np.ndarray], classes: int, shape: tuple[int, ...]) -> Detections:
@@ -269,8 +269,10 @@ def _detect(outputs: list[np.ndarray], classes: int, shape: tuple[int, ...]) -> 
     from ultralytics.utils.ops import process_mask
 
     tensors = [torch.from_numpy(output) for output in outputs]
-    found = non_max_suppression(tensors[0], CONFIDENCE, OVERLAP, nc=classes)[0]
-    masks = torch.zeros((len(found), 0, 0))
+    detections = non_max_suppression(tensors[0], CONFIDENCE, OVERLAP, nc=classes)[0]
+    masks = torch.zeros((len(detections), 0, 0))
     if len(tensors) > 1:
-        masks = process_mask(tensors[1][0], found[:, 6:], found[:, :4], shape, upsample=True)
-    return Detections(found[:, :4].numpy(), found[:, 4].numpy(), found[:, 5].numpy().astype(int), masks.numpy() > 0)
+        masks = process_mask(tensors[1][0], detections[:, 6:], detections[:, :4], shape, upsample=True)
+    return Detections(
+        detections[:, :4].numpy(), detections[:, 4].numpy(), detections[:, 5].numpy().astype(int), masks.numpy() > 0
+    )

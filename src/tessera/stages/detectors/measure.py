@@ -14,7 +14,7 @@ from tessera.core.messages import did_you_mean
 from tessera.learning.detection.offline import offline
 from tessera.learning.weights.purpose import check_purpose
 from tessera.records.annotation.formats.yolo import box_of, parse_line
-from tessera.records.material import ANY
+from tessera.records.label_sets import ANY
 from tessera.stages.detectors.dataset import Dataset, read_dataset
 from tessera.stages.detectors.library import task_of
 from tessera.stages.detectors.settings import DetectorSettings
@@ -84,8 +84,8 @@ def measure_detectors(
     Raises `TesseraError` if weights cannot be used, find neither boxes nor masks, or have no class in common with the dataset.
     """
     offline()
-    found = read_dataset(dataset)
-    loaded = [_load(contender, found.names, settings) for contender in contenders]
+    data = read_dataset(dataset)
+    loaded = [_load(contender, data.names, settings) for contender in contenders]
     groups: dict[tuple[int, bool], list[_Loaded]] = {}
     for each in loaded:
         groups.setdefault((each.size, each.is_square), []).append(each)
@@ -93,7 +93,7 @@ def measure_detectors(
     for split in splits:
         results: dict[str, Measured] = {}
         for group in groups.values():
-            results |= _measure_group(found, group, split, settings, folder, threads)
+            results |= _measure_group(data, group, split, settings, folder, threads)
         measured[split] = {each.name: results[each.name] for each in contenders}
     return measured
 
@@ -112,8 +112,8 @@ def _load(contender: Contender, classes: Sequence[str], settings: DetectorSettin
         model = AutoBackend(str(contender.weights), device=device, verbose=False)
         is_checkpoint = model.format == "pt"
         task = model.backend.model.task if is_checkpoint else model.task
-        own = model.backend.model.args["imgsz"] if is_checkpoint else model.metadata.get("imgsz", 640)
-        size = max(map(int, own)) if isinstance(own, list | tuple) else int(own)
+        stated_size = model.backend.model.args["imgsz"] if is_checkpoint else model.metadata.get("imgsz", 640)
+        size = max(map(int, stated_size)) if isinstance(stated_size, list | tuple) else int(stated_size)
         names = [str(name) for name in model.names.values()]
     if task not in {"detect", "segment"}:
         raise TesseraError(
@@ -156,7 +156,7 @@ def class_numbers(contender: Contender, names: Sequence[str], classes: Sequence[
         )
     known: dict[str | None, int] = {
         **({SINGLE: 0} if is_single else {}),
-        **{name: 0 if is_single else place for place, name in enumerate(classes)},
+        **{name: 0 if is_single else number for number, name in enumerate(classes)},
     }
     numbers = [known.get(stated.get(name, name if name in known else stated.get(ANY, name)), -1) for name in names]
     if max(numbers) < 0:
@@ -182,8 +182,8 @@ def _measure_group(
     labels = {str(image.resolve()): _read_labels(dataset, image) for image in dataset.images[split]}
     measures_masks = task_of(settings.architecture) == "segment"
     validators = [
-        _validator(dataset, each, split, settings, measures_masks, labels, folder / split / str(place), threads)
-        for place, each in enumerate(group)
+        _validator(dataset, each, split, settings, measures_masks, labels, folder / split / str(position), threads)
+        for position, each in enumerate(group)
     ]
     # Masks are only read if the validator that reads the images measures masks.
     reader = next((each for each in validators if each.args.task == "segment"), validators[0])
@@ -202,8 +202,8 @@ def _measure_group(
             for loaded, validator, profile in zip(group, validators, profiles, strict=True):
                 with _naming(loaded.contender, f"cannot be measured on images of {loaded.size} by {loaded.size} pixels"):
                     with profile:
-                        found = validator.postprocess(loaded.model(prepared["img"]))
-                    validator.update_metrics(found, prepared)
+                        detections = validator.postprocess(loaded.model(prepared["img"]))
+                    validator.update_metrics(detections, prepared)
     results = {}
     for loaded, validator, profile in zip(group, validators, profiles, strict=True):
         validator.get_stats()
@@ -269,10 +269,10 @@ def _read_labels(dataset: Dataset, image: Path) -> "Labels":
     from tessera.stages.detectors.validators import Labels
 
     lines = [line.split() for line in dataset.label(image).read_text(encoding="utf-8").splitlines() if line.strip()]
-    found = [parse_line(fields, len(dataset.names), {"detect", "segment"}) for fields in lines]
-    boxes = np.array([box_of(fractions, 1, 1) for _, fractions in found]).reshape(-1, 4)
-    areas = np.array([_area(fractions) for _, fractions in found])
-    return Labels(boxes, np.array([number for number, _ in found], int), areas)
+    objects = [parse_line(fields, len(dataset.names), {"detect", "segment"}) for fields in lines]
+    boxes = np.array([box_of(fractions, 1, 1) for _, fractions in objects]).reshape(-1, 4)
+    areas = np.array([_area(fractions) for _, fractions in objects])
+    return Labels(boxes, np.array([number for number, _ in objects], int), areas)
 
 
 def _area(fractions: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from tessera.core.progress import progress
 from tessera.imaging.footage import Still, read_footage
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.settings import InferenceSettings
-from tessera.records.annotation.predictions import look
+from tessera.records.annotation.predictions import detect_frames
 from tessera.records.frame_keys import frame_key
 from tessera.records.stills import read_stills, stills_of
 
@@ -53,23 +53,23 @@ def predict_previews(
     admitted = asked.filter(pl.col("status") == "admitted").to_dicts()
     held = read_stills(stills)
     detector = Detector(weights, expected, settings) if admitted else None
-    looked: list[dict[str, Any]] = []
-    seen: list[dict[str, Any]] = []
-    with Ledger(ledger) as book:
+    processed: list[dict[str, Any]] = []
+    detections: list[dict[str, Any]] = []
+    with Ledger(ledger) as writer:
         for source, reason in asked.filter(pl.col("status") == "refused").select("source", "reason").iter_rows():
-            book.row(source, "dropped", "source refused", reason)
+            writer.row(source, "dropped", "source refused", reason)
         for source in admitted:
             assert detector is not None
-            own = stills_of(Path(source["path"]), held.get(source["source"], []))
+            of_source = stills_of(Path(source["path"]), held.get(source["source"], []))
             # The positions of images in their folder, where some cannot be used.
-            known = range(source["frames"]) if source["kind"] == "video" else [still.index for still in own]
-            indices = [known[place] for place in _evenly(len(known), settings.stride, settings.max_frames)]
-            pictures = progress(_pictures(source, indices, own, book), len(indices), f"frames of {source['source']!r}")
-            for frame, rows in look(detector, pictures, book):
-                looked.append(frame)
-                seen += rows
-    write_table(pl.DataFrame(looked, schema=types(PredictedFrames)), PredictedFrames, frames)
-    write_table(pl.DataFrame(seen, schema=types(Annotations)), Annotations, predictions)
+            known = range(source["frames"]) if source["kind"] == "video" else [still.index for still in of_source]
+            indices = [known[number] for number in _evenly(len(known), settings.stride, settings.max_frames)]
+            pictures = progress(_pictures(source, indices, of_source, writer), len(indices), f"frames of {source['source']!r}")
+            for frame, rows in detect_frames(detector, pictures, writer):
+                processed.append(frame)
+                detections += rows
+    write_table(pl.DataFrame(processed, schema=types(PredictedFrames)), PredictedFrames, frames)
+    write_table(pl.DataFrame(detections, schema=types(Annotations)), Annotations, predictions)
 
 
 def _evenly(count: int, stride: int, limit: int) -> range:
@@ -78,12 +78,12 @@ def _evenly(count: int, stride: int, limit: int) -> range:
 
 
 def _pictures(
-    source: dict[str, Any], indices: Sequence[int], stills: Sequence[Still], book: Ledger
+    source: dict[str, Any], indices: Sequence[int], stills: Sequence[Still], writer: Ledger
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Yield the row of `tables.PredictedFrames` and the image, uint8 (H, W, 3), RGB, of each frame that can be decoded.
 
-    `stills`: the admitted images, unless `source` is a video. `book` gets a row for each frame that cannot be decoded, and one
-    for the source if it cannot be read.
+    `stills`: the admitted images, unless `source` is a video. `writer` gets a row for each frame that cannot be decoded, and
+    one for the source if it cannot be read.
     """
     name = source["source"]
     try:
@@ -92,10 +92,10 @@ def _pictures(
             try:
                 image = frame.square_image()
             except Failed as error:
-                book.row(key, "failed", error.reason, error.detail)
+                writer.row(key, "failed", error.reason, error.detail)
                 continue
             height, width = image.shape[:2]
             row = {"key": key, "source": name, "index": frame.index, "name": frame.name, "pts": frame.pts, "time": frame.time}
             yield {**row, "width": width, "height": height}, image
     except Failed as error:
-        book.row(name, "failed", error.reason, error.detail)
+        writer.row(name, "failed", error.reason, error.detail)

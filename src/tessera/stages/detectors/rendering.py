@@ -63,10 +63,10 @@ def render_previews(
     sheets.mkdir()
     held = read_stills(stills)
     for source in read_table(sources, Sources).iter_rows(named=True):
-        own = predicted.filter(pl.col("source") == source["source"])
-        if not own.is_empty():
-            seen = own.select("key").join(regions, on="key", maintain_order="left_right")
-            _render(source, held.get(source["source"], []), own, seen, confidence, settings, overlays, sheets)
+        of_source = predicted.filter(pl.col("source") == source["source"])
+        if not of_source.is_empty():
+            detections = of_source.select("key").join(regions, on="key", maintain_order="left_right")
+            _render(source, held.get(source["source"], []), of_source, detections, confidence, settings, overlays, sheets)
 
 
 def draw_marks(image: np.ndarray, marks: Sequence[Mark], side: int) -> np.ndarray:
@@ -170,8 +170,8 @@ def _choose(frames: "pl.DataFrame", regions: "pl.DataFrame", confidence: float, 
     keys = frames["key"].to_list()
     parts = [keys[part[0] : part[-1] + 1] for part in np.array_split(np.arange(len(keys)), min(count, len(keys)))]
     evenly = [part[len(part) // 2] for part in parts]
-    seen = [[key for key in part if key in doubt and key not in evenly] for part in parts]
-    return evenly, [min(part, key=lambda key: doubt[key]) for part in seen if part]
+    doubtful = [[key for key in part if key in doubt and key not in evenly] for part in parts]
+    return evenly, [min(part, key=lambda key: doubt[key]) for part in doubtful if part]
 
 
 def _mark(region: dict[str, Any], frame: dict[str, Any]) -> Mark:

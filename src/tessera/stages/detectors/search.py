@@ -25,7 +25,7 @@ def search_detector(
     sheet: Path,
     summary: Path,
     best: Path,
-    kept: Path,
+    cache: Path,
     settings: DetectorSettings,
     search: SearchSettings,
     *,
@@ -36,8 +36,8 @@ def search_detector(
 ) -> None:
     """Search for better settings of the detector that `settings` describe; write the results as `write_search` does.
 
-    `kept`: the folder of the trials. The other arguments are as in `train_detector` and `run_search`. The test split is not
-    looked at. Raises `TesseraError` if `weights` is not the declared file, or if all trials fail.
+    `cache`: the folder of the trials. The other arguments are as in `train_detector` and `run_search`. The test split is not
+    read. Raises `TesseraError` if `weights` is not the declared file, or if all trials fail.
     """
     offline()
     values = settings.model_dump(mode="json")
@@ -50,8 +50,8 @@ def search_detector(
 
     metric = metric_of(search, SEARCHED)
     plan = Plan(values, train, lambda curves: metric_by_epoch(curves, metric), curves_of, dataset / "SHA256SUMS", made_with)
-    found = run_search(search, plan, SEARCHED, kept, sources, seed=seed)
-    write_search(found, search, "models", trials=trials, sheet=sheet, summary=summary, best=best)
+    result = run_search(search, plan, SEARCHED, cache, sources, seed=seed)
+    write_search(result, search, "models", trials=trials, sheet=sheet, summary=summary, best=best)
 
 
 def metric_by_epoch(curves: str, metric: str) -> list[float]:
@@ -60,12 +60,12 @@ def metric_by_epoch(curves: str, metric: str) -> list[float]:
     These are the last ones with the largest sum of the mAP50-95 of boxes and masks. The metric is that of the masks if the
     detector finds masks.
     """
-    found: list[float] = []
+    values: list[float] = []
     largest = float("-inf")
     for row in csv.DictReader(io.StringIO(curves), skipinitialspace=True):
         kinds = [kind for kind in "BM" if f"metrics/mAP50-95({kind})" in row]
         fitness = sum(float(row[f"metrics/mAP50-95({kind})"]) for kind in kinds)
         is_best = fitness >= largest
         largest = max(fitness, largest)
-        found.append(float(row[f"metrics/{COLUMNS[metric]}({kinds[-1]})"]) if is_best else found[-1])
-    return found
+        values.append(float(row[f"metrics/{COLUMNS[metric]}({kinds[-1]})"]) if is_best else values[-1])
+    return values

@@ -148,10 +148,10 @@ def write_weights(checkpoint: Path, path: Path, change: "Callable[[torch.nn.Modu
         buffer.seek(0)
         return buffer
 
-    model, found = load_checkpoint(checkpoint)
+    model, loaded = load_checkpoint(checkpoint)
     if change:
         change(model)
-    arguments = {name: found["train_args"][name] for name in ("task", "imgsz", "single_cls")}
+    arguments = {name: loaded["train_args"][name] for name in ("task", "imgsz", "single_cls")}
     model.args = dict(arguments)
     del model.pt_path
     for parameter in model.half().parameters():
@@ -160,7 +160,7 @@ def write_weights(checkpoint: Path, path: Path, change: "Callable[[torch.nn.Modu
         "epoch": -1,
         "model": model,
         "train_args": arguments,
-        "train_metrics": found["train_metrics"],
+        "train_metrics": loaded["train_metrics"],
         "version": __version__,
         "license": "AGPL-3.0 (https://ultralytics.com/license)",
     }

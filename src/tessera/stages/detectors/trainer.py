@@ -173,11 +173,11 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         self._ends.append(self._told)
         left = time_left(self._ends, self.epochs - self.epoch - 1)
         losses = ", ".join(f"{name.removesuffix('_loss')} {float(loss):.3f}" for name, loss in self.tloss.items())
-        found = ", ".join(
+        metrics = ", ".join(
             f"{name[-2]} {value:.3f}" for name, value in self.metrics.items() if name.startswith("metrics/mAP50(")
         )
-        found = found.replace("B ", "box ").replace("M ", "mask ")
-        tell(f"epoch {self.epoch + 1}/{self.epochs}: loss {losses}; mAP50 {found}; {left} left")
+        metrics = metrics.replace("B ", "box ").replace("M ", "mask ")
+        tell(f"epoch {self.epoch + 1}/{self.epochs}: loss {losses}; mAP50 {metrics}; {left} left")
         report_curves(self.csv.read_text(encoding="utf-8"))
 
     def open_board(self) -> None:

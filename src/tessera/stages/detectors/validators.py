@@ -83,10 +83,10 @@ class BoxValidator(DetectionValidator):  # type: ignore[misc]
     def _process_batch(self, preds: dict[str, Any], batch: dict[str, Any]) -> Any:
         self._computed: list[tuple[np.ndarray, np.ndarray]] = []
         correct = super()._process_batch(preds, batch)
-        lines, places = self._order(batch)
+        lines, positions = self._order(batch)
         empty = (np.zeros((len(batch["cls"]), len(preds["cls"]))), np.full(len(batch["cls"]), -1))
         matches = [
-            Matches(kind, iou[places], found_by[places])
+            Matches(kind, iou[positions], found_by[positions])
             for kind, (iou, found_by) in zip(self._kinds(), self._computed or [empty] * len(self._kinds()), strict=True)
         ]
         height, width = batch["ori_shape"]
@@ -119,12 +119,12 @@ class BoxValidator(DetectionValidator):  # type: ignore[misc]
         if not len(batch["cls"]):
             return np.zeros(0, int), np.zeros(0, int)
         height, width = batch["ori_shape"]
-        found = self._in_image(batch["bboxes"], batch)
-        distance = np.abs(label.boxes[:, None] * [width, height, width, height] - found[None]).sum(axis=2)
+        in_batch = self._in_image(batch["bboxes"], batch)
+        distance = np.abs(label.boxes[:, None] * [width, height, width, height] - in_batch[None]).sum(axis=2)
         if not self.args.single_cls:
             distance += 1e6 * (label.classes[:, None] != batch["cls"].cpu().numpy()[None])
-        lines, places = linear_sum_assignment(distance)
-        return lines, places
+        lines, positions = linear_sum_assignment(distance)
+        return lines, positions
 
     def _in_image(self, boxes: torch.Tensor, batch: dict[str, Any]) -> np.ndarray:
         """Return boxes of the input of the network in pixels of the image."""

@@ -18,7 +18,7 @@ from tessera.core.store import Store
 from tessera.learning.detection.detector import Detector, Region, Scaled
 from tessera.learning.detection.settings import InferenceSettings, settings_of
 from tessera.learning.detection.tracking import TINY, TrackSettings, track
-from tessera.records.material import SETS
+from tessera.records.label_sets import SETS
 from tessera.records.video_detections import Tables, detect_video, from_store
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def watch_videos(
     detect: InferenceSettings,
     settings: VideoMetricSettings,
     following: TrackSettings,
-    kept: Path,
+    cached: Path,
     *,
     code: str,
     threads: int,
@@ -68,7 +68,7 @@ def watch_videos(
     `videos` gets `tables.WatchedVideos`. `ledger` gets one row per source. Images, which cannot flicker, are dropped, and so
     are sources in `free` that the model was trained on. A video that cannot be read is failed.
 
-    The detections in a video are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on,
+    The detections in a video are kept in the `Store` in the folder `cached`, under a digest of everything that they depend on,
     including `code`. One video is held in memory at a time, without masks.
     """
     import polars as pl
@@ -83,40 +83,40 @@ def watch_videos(
     detector = cache(partial(Detector, weights, expected, detect))
 
     def detect_in(source: str, path: Path, count: int) -> Tables:
-        found = detector()
+        loaded = detector()
 
-        def look(images: Iterable[Scaled]) -> Iterator[list[Region]]:
+        def detect_boxes(images: Iterable[Scaled]) -> Iterator[list[Region]]:
             # Without masks, which would only be stored.
-            return ([replace(region, rle=None) for region in regions] for regions in found.detect(images))
+            return ([replace(region, rle=None) for region in regions] for regions in loaded.detect(images))
 
-        return detect_video(source, path, count, look, chosen, detect.batch, scale=found.scale_frame, threads=threads)
+        return detect_video(source, path, count, detect_boxes, chosen, detect.batch, scale=loaded.scale_frame, threads=threads)
 
     sha256 = cache(sha256_file)
     chosen = partial(choose_frames, settings=settings)
     alike = following.model_copy(update=dict.fromkeys(("high", "low", "new"), detect.confidence))
-    store = Store(kept, "videos")
-    whole: set[str] = set()
+    store = Store(cached, "videos")
+    complete: set[str] = set()
     rows: list[dict[str, Any]] = []
-    with Ledger(ledger) as book:
+    with Ledger(ledger) as writer:
         for source in sorted({*(name for name, split in split_of.items() if split != "train"), *free}):
-            with book.item(source) as note:
+            with writer.item(source) as note:
                 row = _watchable(source, admitted, split_of)
                 video = [source, row["sha256"], row["frames"]]
                 name = digest([sha256(weights), settings_of(detect), settings.model_dump(mode="json"), code, video])
-                place = source, Path(row["path"]), row["frames"]
-                found = from_store(store, name, partial(detect_in, *place))
-                whole.add(name)
-                tracks = track(*found, alike, keeps_all=True)
+                arguments = source, Path(row["path"]), row["frames"]
+                tables = from_store(store, name, partial(detect_in, *arguments))
+                complete.add(name)
+                tracks = track(*tables, alike, keeps_all=True)
                 known = {"model": model, "source": source, "split": split_of.get(source, ""), "known_free": source in free}
-                rows.append({**known, **account(*found, tracks, chosen(found[0]["time"].to_numpy()))})
+                rows.append({**known, **account(*tables, tracks, chosen(tables[0]["time"].to_numpy()))})
                 note["detail"] = f"{counted(rows[-1]['frames'], 'frames')}, {counted(rows[-1]['detections'], 'detections')}"
     write_table(pl.DataFrame(rows, schema=types(WatchedVideos)), WatchedVideos, videos)
-    store.keep(whole)
+    store.keep(complete)
 
 
 def _watchable(source: str, admitted: Mapping[str, dict[str, Any]], split_of: Mapping[str, str]) -> dict[str, Any]:
     """Return the row of the table of sources of `source`. Raises `Dropped` if it is not watched."""
-    from tessera.records.use import NOT_ADMITTED
+    from tessera.records.eligibility import NOT_ADMITTED
 
     if split_of.get(source) == "train":
         raise Dropped("the model was trained on it", "set its `split` to val or test")
@@ -155,17 +155,17 @@ def account(frames: "pl.DataFrame", detections: "pl.DataFrame", tracks: np.ndarr
     track of each. `chosen`: bool (frames,), the frames that the detector was to run on. The watched time counts only as far as
     they could be decoded.
     """
-    time, looked = frames["time"].to_numpy(), np.flatnonzero(frames["looked"].to_numpy())
+    time, processed = frames["time"].to_numpy(), np.flatnonzero(frames["looked"].to_numpy())
     wanted = np.flatnonzero(chosen)
-    if not len(looked):
+    if not len(processed):
         raise Failed("no frame can be decoded", f"of {counted(len(wanted), 'frames')} in the watched part")
     gaps = np.diff(time[wanted])
     length = float(gaps.sum() + np.median(gaps)) if len(gaps) else 0.0
     index = detections["index"].to_numpy()
-    flicker = count_interruptions(tracks, np.searchsorted(looked, index))
+    flicker = count_interruptions(tracks, np.searchsorted(processed, index))
     return {
-        "seconds": length * len(looked) / len(wanted),
-        "frames": len(looked),
+        "seconds": length * len(processed) / len(wanted),
+        "frames": len(processed),
         "with_detection": len(np.unique(index)),
         "detections": len(index),
         **flicker._asdict(),

@@ -11,7 +11,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, Status
 from tessera.core.log import tell
 from tessera.core.messages import tallied
-from tessera.records.decisions import Decision, Place, find_clips, mean_box, write_matches
+from tessera.records.decisions import ClipExtent, Decision, find_clips, mean_box, write_matches
 from tessera.records.limits import IGNORED, REASONS, FilterSettings, ignored_limits, values_of
 from tessera.stages.filters.similar import find_similar, signature
 
@@ -47,31 +47,31 @@ def filter_clips(
     """
     import polars as pl
 
+    from tessera.records.eligibility import NOT_ADMITTED, refusals
     from tessera.records.tables.clips import Clips, Scores
     from tessera.records.tables.table import read_tables, types, write_table
-    from tessera.records.use import NOT_ADMITTED, refusals
 
     cut = read_tables(list(clips), Clips).sort("key")
     scored = {row["key"]: row for row in read_tables(list(scores), Scores).iter_rows(named=True)}
     values = {name: values_of(classified[name], name, limit.label) for name, limit in settings.classifiers.items()}
     ignored = ignored_limits(settings.classifiers, metrics)
     refused = refusals(sources, [dataset])
-    places = {
-        key: Place(source, first, frames, mean_box(crops))
+    extents = {
+        key: ClipExtent(source, first, frames, mean_box(crops))
         for key, source, first, frames, crops in cut.select("key", "source", "first", "frames", "crops").iter_rows()
     }
     pixels = dict(cut.select("key", pl.col("frames") * pl.col("width") * pl.col("height")).iter_rows())
-    decided, lost = find_clips(decisions, places)
+    decided, lost = find_clips(decisions, extents)
     verdicts: dict[str, tuple[Status, str, str]] = {}
-    for key, place in places.items():
-        reason, detail = refused.get(place.source, NOT_ADMITTED)
+    for key, extent in extents.items():
+        reason, detail = refused.get(extent.source, NOT_ADMITTED)
         if reason:
             verdicts[key] = "dropped", reason, detail
         elif key not in scored or (missing := [name for name, known in values.items() if key not in known]):
             verdicts[key] = "failed", "not scored", "; ".join(missing) if key in scored else ""
         else:
-            seen = {name: known[key] for name, known in values.items()}
-            faults = complaints(scored[key], seen, settings, ignored)
+            scores_of_clip = {name: known[key] for name, known in values.items()}
+            faults = complaints(scored[key], scores_of_clip, settings, ignored)
             decision = decided.get(key)
             detail = "; ".join(f"{reason}: {value}" for reason, value in faults.items())
             if decision:
@@ -79,7 +79,7 @@ def filter_clips(
                 reason = "kept by decision" if keeps else "dropped by decision"
                 verdicts[key] = "ok" if keeps else "dropped", reason, "; ".join(filter(None, [str(decision), detail]))
             else:
-                passed = [name for name in ignored if settings.classifiers[name].complaint(name, seen[name])[0]]
+                passed = [name for name in ignored if settings.classifiers[name].complaint(name, scores_of_clip[name])[0]]
                 remark = f"{IGNORED} {', '.join(passed)}" if passed else ""
                 verdicts[key] = ("dropped", next(iter(faults)), detail) if faults else ("ok", remark, "")
     if settings.duplicates is not None:
@@ -87,9 +87,9 @@ def filter_clips(
             [key for key, verdict in verdicts.items() if verdict[0] == "ok"], decided, pixels, scored, settings.duplicates
         )
         verdicts |= {key: ("dropped", "looks like another clip", detail) for key, detail in alike.items()}
-    with Ledger(ledger) as book:
+    with Ledger(ledger) as writer:
         for key, verdict in verdicts.items():
-            book.row(key, *verdict)
+            writer.row(key, *verdict)
     for key, near in lost.items():
         tell(f"decision on {key!r}: there is no such clip" + (f"; {near}" if near else ""))
     write_matches(matched, decisions, {each.key: key for key, each in decided.items()}, lost)
@@ -145,9 +145,9 @@ def _alike(
     if not order:
         return {}
     signatures = np.stack([signature(scored[key]["hashes"]) for key in order])
-    places, bits = find_similar(signatures, distance, fixed=sum(key in decided for key in order))
+    representatives, bits = find_similar(signatures, distance, fixed=sum(key in decided for key in order))
     return {
         key: f"{order[other]}, differs in {apart:g} of 64 bits"
-        for number, (key, other, apart) in enumerate(zip(order, places.tolist(), bits.tolist(), strict=True))
+        for number, (key, other, apart) in enumerate(zip(order, representatives.tolist(), bits.tolist(), strict=True))
         if other != number
     }

@@ -13,8 +13,8 @@ PAIRS_AT_ONCE = 1 << 18
 
 def signature(hashes: Sequence[int]) -> np.ndarray:
     """Return `PLACES` of the perceptual `hashes` of a clip, evenly spaced from the first to the last: uint64 (PLACES,)."""
-    places = np.linspace(0, len(hashes) - 1, PLACES).round().astype(int)
-    chosen: np.ndarray = np.array(hashes, np.uint64)[places]
+    indices = np.linspace(0, len(hashes) - 1, PLACES).round().astype(int)
+    chosen: np.ndarray = np.array(hashes, np.uint64)[indices]
     return chosen
 
 
@@ -28,23 +28,23 @@ def find_similar(signatures: np.ndarray, distance: float, fixed: int = 0) -> tup
     clips, and of equally near ones by the first. The result equals that of comparing each clip with all kept clips.
     """
     limit = int(distance * PLACES)
-    stay = np.arange(fixed)
-    rest = fixed + np.flatnonzero(_nearest(signatures[fixed:], signatures[stay], limit)[1] > limit)
-    stay = np.concatenate([stay, rest[_greedy(signatures[rest], limit)]])
-    nearest, bits = _nearest(signatures, signatures[stay], limit)
-    place = stay[nearest] if len(stay) else nearest
+    representatives = np.arange(fixed)
+    rest = fixed + np.flatnonzero(_nearest(signatures[fixed:], signatures[representatives], limit)[1] > limit)
+    representatives = np.concatenate([representatives, rest[_greedy(signatures[rest], limit)]])
+    nearest, bits = _nearest(signatures, signatures[representatives], limit)
+    representative = representatives[nearest] if len(representatives) else nearest
     # Fixed clips may look like each other, but each represents itself.
-    place[:fixed], bits[:fixed] = np.arange(fixed), 0
-    return place, bits / PLACES
+    representative[:fixed], bits[:fixed] = np.arange(fixed), 0
+    return representative, bits / PLACES
 
 
 def _greedy(signatures: np.ndarray, limit: int) -> np.ndarray:
     """Return the indices of the clips that are kept, ascending."""
     if len(signatures) <= FEW:
         free = np.ones(len(signatures), bool)
-        for place in range(len(signatures)):
-            if free[place]:
-                free[place + 1 :] &= _bits(signatures[place], signatures[place + 1 :]) > limit
+        for number in range(len(signatures)):
+            if free[number]:
+                free[number + 1 :] &= _bits(signatures[number], signatures[number + 1 :]) > limit
         return np.flatnonzero(free)
     # Clips that the first half represents are removed before the second half is compared. This saves most of the work if
     # thousands of clips look the same.
@@ -80,11 +80,11 @@ def _candidates(queries: np.ndarray, signatures: np.ndarray, limit: int) -> Iter
     for asked, given in zip(queries.T, signatures.T, strict=True):
         for one, other in combinations(bands, 2):
             # Sorting the queries too makes the accesses to memory sequential.
-            own, wanted = given & (one | other), asked & (one | other)
-            order, turn = np.argsort(own), np.argsort(wanted)
-            own, wanted = own[order], wanted[turn]
-            starts = np.searchsorted(own, wanted, side="left")
-            counts = np.searchsorted(own, wanted, side="right") - starts
+            keys, wanted = given & (one | other), asked & (one | other)
+            order, turn = np.argsort(keys), np.argsort(wanted)
+            keys, wanted = keys[order], wanted[turn]
+            starts = np.searchsorted(keys, wanted, side="left")
+            counts = np.searchsorted(keys, wanted, side="right") - starts
             ends = np.cumsum(counts)
             for part in np.split(np.arange(len(turn)), np.flatnonzero(np.diff(ends // PAIRS_AT_ONCE)) + 1):
                 many = counts[part]
@@ -95,7 +95,7 @@ def _candidates(queries: np.ndarray, signatures: np.ndarray, limit: int) -> Iter
                 yield asking[close], answering[close]
 
 
-def _bits(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _bits(hashes: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return the number of bits in which signatures differ: int64, the shape of the arguments without its last dimension."""
-    bits: np.ndarray = np.bitwise_count(one ^ other).sum(axis=-1, dtype=np.int64)
+    bits: np.ndarray = np.bitwise_count(hashes ^ other).sum(axis=-1, dtype=np.int64)
     return bits

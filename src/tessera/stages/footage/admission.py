@@ -24,7 +24,7 @@ from tessera.core.settings import Settings
 from tessera.imaging.images import Decoded, is_image
 from tessera.imaging.probe import Media, media_of, probe_video
 from tessera.records.blocklist import Blocklist, Listed, read_blocklist
-from tessera.records.hostile_images import check_image
+from tessera.records.image_checks import check_image
 from tessera.records.manifest import Source
 from tessera.records.rights import check_rights
 
@@ -257,8 +257,8 @@ def gather_sources(
     `tables`, `ledgers`: those of `admit_sources`. `order`: the ids of all sources, in the order of the manifest.
 
     Two admitted sources can still be the same file. `admit_sources` compares each source only with the first one that has the
-    same size and the same sampled blocks (`manifest.twins`), which may be another file. Here, all copies but one are refused.
-    The first by id stays, because `drop_duplicates` keeps the frames of the first by id.
+    same size and the same sampled blocks (`find_possible_copies`), which may be another file. Here, all copies but one are
+    refused. The first by id stays, because `drop_duplicates` keeps the frames of the first by id.
     """
     import polars as pl
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from tessera.core.errors import Dropped
 from tessera.core.files import file_name
 from tessera.imaging.hashing import perceptual_hash
-from tessera.records.annotation.hub import Origin
+from tessera.records.annotation.annotation_tables import Origin
 from tessera.records.annotation.label_files import frame_source
-from tessera.records.material import PictureSet
+from tessera.records.label_sets import PictureSet
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.table import read_table
 from tessera.stages.labels.pictures import Picture, SplitOf
@@ -31,7 +31,7 @@ class AskedFrames:
         name, kind, rights = self._sources.get(frame_source(Path(path)), ("", "", ""))
         if not name:
             raise Dropped("source not admitted", f"{picture.file.shown} is no frame of an admitted source; delete it")
-        own = ""
+        stated_split = ""
         if label_set.split_by == "image" and kind != "video":
-            name, own = f"{source}/{path.stem}", split(path)
-        return Origin(name, picture.path, perceptual_hash(picture.image), own, rights)
+            name, stated_split = f"{source}/{path.stem}", split(path)
+        return Origin(name, picture.path, perceptual_hash(picture.image), stated_split, rights)

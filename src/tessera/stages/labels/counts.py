@@ -10,7 +10,7 @@ import polars as pl
 from tessera.core.ledger import read_ledger, summarise
 from tessera.core.messages import counted, shortened
 from tessera.records.annotation.model import ImageAnnotations, Loss
-from tessera.records.material import meaning
+from tessera.records.label_sets import meaning
 from tessera.records.tables.labels import LabelCounts
 from tessera.records.tables.table import types, write_table
 from tessera.stages.labels.layouts.item import TAKEN
@@ -60,15 +60,15 @@ class Counts:
         for label in {*self._stated, *self._seen}:
             number, name = self._stated.get(label, (None, label))
             try:
-                here: str | None = meaning(label, classes, of_dataset) or ""
+                meant: str | None = meaning(label, classes, of_dataset) or ""
             except KeyError:
-                here = None
+                meant = None
             rows.append(
                 {
                     "kind": "label",
                     "number": number,
                     "name": name,
-                    "label": here,
+                    "label": meant,
                     "objects": self._objects[label],
                     "images": self._images[label],
                     "left_out": self._seen[label] - self._images[label],

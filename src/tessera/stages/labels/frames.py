@@ -1,4 +1,4 @@
-"""Import the label files of sampled frames into tables of the hub."""
+"""Import the label files of sampled frames into annotation tables."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ from tessera.core.progress import progress
 from tessera.imaging.footage import read_footage
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import write_image
+from tessera.records.annotation.annotation_tables import Origin, write_annotations
 from tessera.records.annotation.formats.label_studio import read_task
 from tessera.records.annotation.formats.labelme import drawn_size, read_labelme
-from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.label_files import frame_answers, frame_label_files, naming, read_label_file
 from tessera.records.annotation.model import ImageAnnotations, remark
 from tessera.records.decisions import Decision
@@ -41,13 +41,13 @@ def import_frame_labels(
     min_area: int,
     negatives: Mapping[str, Decision],
     moved: Mapping[str, str],
-    place: Path,
+    final_folder: Path,
     images: Path,
     annotations: Path,
     unsampled: Path,
     ledger: Path,
 ) -> None:
-    """Write the labelled frames of a shard to the tables `images` and `annotations` of the hub.
+    """Write the labelled frames of a shard to the annotation tables `images` and `annotations`.
 
     `frames`: `tables.Frames`. `sources`: `tables.Sources`. `stills`: `tables.SourceFiles`. `pictures`: the folder with the
     images of the frames. `folder`: the folder with the folders of label files, see `frame_label_files`, and with exports of
@@ -57,7 +57,7 @@ def import_frame_labels(
 
     `ledger` gets one row per label file or task, with the key that it has or states. A row that is `ok` with a reason has a
     remark. A frame of a video that was labelled but not sampled is read from its source at full size and stored in the folder
-    `unsampled`, whose final path is `place`.
+    `unsampled`, whose final path is `final_folder`.
 
     Raises `TesseraError` if the footage of an admitted source or an export cannot be read.
     """
@@ -65,7 +65,7 @@ def import_frame_labels(
     frame_of: dict[str, dict[str, Any]] = {
         frame["key"]: {**frame, "path": pictures / frame["file"]} for frame in read_table(frames, Frames).iter_rows(named=True)
     }
-    found: list[tuple[ImageAnnotations, Origin]] = []
+    labelled: list[tuple[ImageAnnotations, Origin]] = []
     unknown: dict[str, list[str]] = {}
     held = read_stills(stills)
     empty: list[str] = []
@@ -73,11 +73,12 @@ def import_frame_labels(
         for source in read_table(sources, Sources).iter_rows(named=True):
             labels = sorted(frame_label_files(folder, source["source"]), key=lambda path: (path.stem, path))
             answers = frame_answers(folder, source["source"])
-            own = {key: decision for key, decision in negatives.items() if source_of(key) == file_name(source["source"])}
-            keys = [*(label.stem for label in labels), *answers, *own]
+            decided = {key: decision for key, decision in negatives.items() if source_of(key) == file_name(source["source"])}
+            keys = [*(label.stem for label in labels), *answers, *decided]
             held_here = held.get(source["source"], [])
             frame_of |= {
-                frame["key"]: frame for frame in _read_unsampled(source, held_here, {*keys} - frame_of.keys(), unsampled, place)
+                frame["key"]: frame
+                for frame in _read_unsampled(source, held_here, {*keys} - frame_of.keys(), unsampled, final_folder)
             }
             of_source = {key: frame for key, frame in frame_of.items() if frame["source"] == source["source"]}
             own_frames = _FramesOfSource(source, of_source, meant_frames(keys, of_source, moved))
@@ -95,7 +96,7 @@ def import_frame_labels(
                         annotated, losses = read_labelme(document, frame["key"], *drawn)
                     # Its area is that in the drawn picture.
                     used, remarks = usable_regions(annotated, losses, {}, classes, min_area, quoted(label), unknown)
-                    found.append((used.scaled(*size), _origin(frame, source)))
+                    labelled.append((used.scaled(*size), _origin(frame, source)))
                     remark(note, remarks)
             for key, task in answers.items():
                 with rows.item(key) as note:
@@ -105,27 +106,27 @@ def import_frame_labels(
                     own_frames.claim(frame["key"], task.where)
                     answer, losses = read_task(task, frame["key"], frame["width"], frame["height"])
                     used, remarks = usable_regions(answer, losses, {}, classes, min_area, repr(task.where), unknown)
-                    found.append((used, _origin(frame, source)))
+                    labelled.append((used, _origin(frame, source)))
                     remark(note, remarks)
-            for key in sorted(own):
+            for key in sorted(decided):
                 if own_frames.is_labelled(key):
                     continue
                 with rows.item(key) as note:
                     frame = own_frames.find(key, f"the decision on {key!r}", "change its key in the table of decisions")
                     own_frames.claim(frame["key"], f"the decision on {key!r}")
-                    found.append((ImageAnnotations(frame["key"], frame["width"], frame["height"]), _origin(frame, source)))
-                    note |= {"reason": "negative by decision", "detail": str(own[key])}
+                    labelled.append((ImageAnnotations(frame["key"], frame["width"], frame["height"]), _origin(frame, source)))
+                    note |= {"reason": "negative by decision", "detail": str(decided[key])}
     if any(unknown.values()):
         tell(describe_unknown(unknown, "shapes", "label files", classes, FIX))
     if lost := [row["detail"] for row in read_ledger(ledger) if row["reason"] == NO_FRAME]:
         tell("\n  ".join([f"{counted(len(lost), 'labels')} left out, of frames that are not there:", *shortened(lost, SHOWN)]))
     if empty:
-        told = (
+        message = (
             f"{counted(len(empty), 'label files')} with neither a shape nor the flag `sfw` left out: draw the regions, or set"
+            " `sfw` if the frame shows nothing; `accept` states that proposed regions are right, not that there are none:"
         )
-        told += " `sfw` if the frame shows nothing; `accept` states that proposed regions are right, not that there are none:"
-        tell("\n  ".join([told, *shortened(empty, SHOWN)]))
-    write_hub(annotations, images, found)
+        tell("\n  ".join([message, *shortened(empty, SHOWN)]))
+    write_annotations(annotations, images, labelled)
 
 
 @dataclass
@@ -170,15 +171,15 @@ def _origin(frame: dict[str, Any], source: dict[str, Any]) -> Origin:
 
 
 def _read_unsampled(
-    source: dict[str, Any], files: list[dict[str, Any]], keys: Collection[str], folder: Path, place: Path
+    source: dict[str, Any], files: list[dict[str, Any]], keys: Collection[str], folder: Path, final_folder: Path
 ) -> Iterator[dict[str, Any]]:
     """Store the frames of `source` with these `keys` in `folder`, and yield a row for each.
 
     `files`: the rows of the source in `tables.SourceFiles`.
 
-    A row is a dict with `key`, `source`, `width`, `height`, `aspect`, `phash` and `path`, the final path below `place`. Keys
-    that match no frame are ignored. All pictures of a folder are sampled. Raises `TesseraError` if the footage can no longer be
-    read.
+    A row is a dict with `key`, `source`, `width`, `height`, `aspect`, `phash` and `path`, the final path below `final_folder`.
+    Keys that match no frame are ignored. All pictures of a folder are sampled. Raises `TesseraError` if the footage can no
+    longer be read.
     """
     matches = (VIDEO_KEY.fullmatch(key) for key in keys)
     indices = sorted(int(match["index"]) for match in matches if match and match["source"] == file_name(source["source"]))
@@ -192,7 +193,7 @@ def _read_unsampled(
             write_image(folder / f"{key}.jpg", image)
             height, width = image.shape[:2]
             known = {"key": key, "source": source["source"], "width": width, "height": height, "aspect": frame.aspect}
-            yield {**known, "phash": perceptual_hash(image), "path": place / f"{key}.jpg"}
+            yield {**known, "phash": perceptual_hash(image), "path": final_folder / f"{key}.jpg"}
     except Failed as fault:
         raise TesseraError(
             f"source {source['source']!r}, {source['path']!r}: {fault}; restore the file or remove the source"

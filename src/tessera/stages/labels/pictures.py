@@ -17,10 +17,10 @@ from tessera.core.messages import shortened
 from tessera.core.names import Names, composed, folded
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import MAX_BYTES, PLAIN, SUFFIX, read_file, write_image
-from tessera.records.annotation.hub import Origin
+from tessera.records.annotation.annotation_tables import Origin
 from tessera.records.blocklist import Blocklist
-from tessera.records.hostile_images import check_content
-from tessera.records.material import PictureSet
+from tessera.records.image_checks import check_content
+from tessera.records.label_sets import PictureSet
 from tessera.records.rounds import ROUND
 
 MAX_IMAGE_BYTES = MAX_BYTES
@@ -50,11 +50,11 @@ class Pictures:
         Label files state paths relative to folders of their own. Of several such pictures, the one in or nearest to the folder
         of the label file `beside` is returned. Raises `Failed` if there is none, or if two are equally near.
         """
-        found = self._ending(name)
-        if not found:
+        candidates = self._ending(name)
+        if not candidates:
             raise Failed("image missing", f"{beside}: {name!r:.200} is not in the set; restore it")
-        near = [_shared(file.path, beside) for file in found]
-        best = [file for file, count in zip(found, near, strict=True) if count == max(near)]
+        near = [_shared(file.path, beside) for file in candidates]
+        best = [file for file, count in zip(candidates, near, strict=True) if count == max(near)]
         if len(best) > 1:
             raise several_named(beside, best)
         return best[0]
@@ -87,10 +87,10 @@ def _letters(name: str) -> str:
     return folded(re.sub(r"[^-\w.]|_", "", composed(name)))
 
 
-def _shared(one: PurePosixPath, other: PurePosixPath) -> int:
+def _shared(path: PurePosixPath, other: PurePosixPath) -> int:
     """Return how many folders from the top the two paths have in common."""
-    pairs = zip(map(folded, one.parent.parts), map(folded, other.parent.parts), strict=False)
-    return next((number for number, (here, there) in enumerate(pairs) if here != there), min(len(one.parts), len(other.parts)))
+    pairs = zip(map(folded, path.parent.parts), map(folded, other.parent.parts), strict=False)
+    return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(path.parts), len(other.parts)))
 
 
 class Picture(NamedTuple):
@@ -108,15 +108,15 @@ class Store:
     """Checks the pictures of a set, and stores those that are not files of a folder, or that programs show differently.
 
     The latter, such as pictures with a colour profile, are stored as this library reads them: as PNG or, if they were
-    compressed with losses, as JPEG. `folder` is where pictures are written, `place` its final path. An image is dropped if its
-    sha256 is in `blocklist`, or if its perceptual hash differs from a listed one in at most `distance` bits.
+    compressed with losses, as JPEG. `folder` is where pictures are written, `final_folder` its final path. An image is dropped
+    if its sha256 is in `blocklist`, or if its perceptual hash differs from a listed one in at most `distance` bits.
     """
 
     folder: Path
-    place: Path
+    final_folder: Path
     blocklist: Blocklist
     distance: int
-    _seen: dict[str, str] = field(default_factory=dict)  # the name of the first picture of each sha256
+    _used: dict[str, str] = field(default_factory=dict)  # the name of the first picture of each sha256
 
     def check_beside(self, file: File) -> None:
         """Raise `Dropped` or `Failed` if `file`, a picture that belongs to another one, such as a mask, must not be used."""
@@ -136,22 +136,22 @@ class Store:
             raise Failed("image of a kind that is not read", f"{file.shown}: convert it to PNG, or leave it out")
         content = read_file(file.local) if file.local else file.read(MAX_IMAGE_BYTES)
         picture, sha256 = check_content(content, file.shown, self.blocklist, self.distance)
-        if sha256 in self._seen:
-            raise Dropped("the same image twice", f"{file.shown} is {self._seen[sha256]}; keep one")
+        if sha256 in self._used:
+            raise Dropped("the same image twice", f"{file.shown} is {self._used[sha256]}; keep one")
         suffix = PLAIN.get(picture.format, "") if picture.is_plain else SUFFIX["jpeg" if picture.is_lossy else "png"]
         is_used_there = picture.is_plain and PICTURE_SUFFIXES[file.suffix] == picture.format and file.suffix in READ_BY_ALL
         stored = self.folder / f"{key}{file.suffix if is_used_there else suffix}"
-        place = file.local if file.local and is_used_there else self.place / stored.name
+        path = file.local if file.local and is_used_there else self.final_folder / stored.name
         try:
             if not picture.is_plain:
                 write_image(stored, picture.pixels)
-            elif place != file.local:
+            elif path != file.local:
                 stored.write_bytes(content)
-            yield Picture(file, picture.pixels, place.as_posix(), sha256, picture.remark)
+            yield Picture(file, picture.pixels, path.as_posix(), sha256, picture.remark)
         except BaseException:
             stored.unlink(missing_ok=True)
             raise
-        self._seen[sha256] = file.shown
+        self._used[sha256] = file.shown
 
 
 SplitOf: TypeAlias = Callable[[PurePosixPath], str]  # the split that the folders of a path name, or an empty string
@@ -165,10 +165,10 @@ def origin(label_set: PictureSet, source: str, picture: Picture, split: SplitOf)
     the set or, if `split_by` of the set is `image`, is the source `SOURCE/PATH`.
     """
     folder = split(picture.file.path)
-    own = folder or (picture.file.name if label_set.split_by == "image" else "")
-    if label_set.split or not own:
-        own, folder = "", label_set.split
-    source = f"{source}/{own}" if own else source
+    group = folder or (picture.file.name if label_set.split_by == "image" else "")
+    if label_set.split or not group:
+        group, folder = "", label_set.split
+    source = f"{source}/{group}" if group else source
     return Origin(source, picture.path, perceptual_hash(picture.image), folder, label_set.rights)
 
 

@@ -105,7 +105,7 @@ def propose_labels(
 
     labelling.write_text(labelling_config(classes, {}), encoding="utf-8")
     write = write_proposal if settings.format == "labelme" else partial(write_proposed_task, settings.folder, model)
-    predicted, seen = read_table(frames, PredictedFrames), read_table(predictions, Annotations)
+    predicted, detections = read_table(frames, PredictedFrames), read_table(predictions, Annotations)
     rows: list[tuple[str, str, str]] = []
     held = read_stills(stills)
     for source in progress(list(read_table(sources, Sources).iter_rows(named=True)), unit="sources"):
@@ -115,18 +115,18 @@ def propose_labels(
             continue
         known = meant_frames(labelled_frames(labels, name), of_source["key"].to_list(), moved).now
         labelled = pl.col("key").is_in(list(known.values()))
-        own = of_source.filter(~labelled)
-        regions = own.select("key").join(seen, on="key", maintain_order="left_right")
+        unlabelled = of_source.filter(~labelled)
+        regions = unlabelled.select("key").join(detections, on="key", maintain_order="left_right")
         listed = settings.frames.get(name, ())
         is_free = name in free
         # Whatever counts there is false: the closer to certainty, the worse.
         doubtful = (regions.filter(pl.col("score") >= confidence), 1.0) if is_free else (regions, confidence)
-        indices = choose(own, *doubtful, settings, listed)
-        more = spread(own, indices, settings) if settings.choose == "uncertain" and not is_free else []
-        chosen = own.filter(pl.col("index").is_in([*indices, *more]))
+        indices = choose(unlabelled, *doubtful, settings, listed)
+        spaced_indices = spread(unlabelled, indices, settings) if settings.choose == "uncertain" and not is_free else []
+        chosen = unlabelled.filter(pl.col("index").is_in([*indices, *spaced_indices]))
         proposals = _proposals(source, held.get(name, []), chosen, regions.clear() if is_free else regions, settings.simplify)
-        status_of = dict(place(settings.folder / file_name(name), proposals, write))
-        spaced = set(own.filter(pl.col("index").is_in(more))["key"])
+        status_of = dict(update_proposals(settings.folder / file_name(name), proposals, write))
+        spaced = set(unlabelled.filter(pl.col("index").is_in(spaced_indices))["key"])
         status_of |= {key: SPREAD for key in spaced if status_of[key] == PROPOSED}
         if is_free and settings.choose == "uncertain":
             status_of |= {key: HARD for key, status in status_of.items() if status == PROPOSED}
@@ -233,7 +233,7 @@ def write_proposed_task(folder: Path, model: str, regions: ImageAnnotations, pat
 Writer = Callable[[ImageAnnotations, Path, str], None]
 
 
-def place(folder: Path, proposals: Iterable[Proposal], write: Writer = write_proposal) -> list[tuple[str, str]]:
+def update_proposals(folder: Path, proposals: Iterable[Proposal], write: Writer = write_proposal) -> list[tuple[str, str]]:
     """Update `folder` to hold exactly `proposals`, and return the key and the status of each frame in it.
 
     A proposal is a pair of files, `KEY.jpg` and `KEY.json`, the latter written by `write`. Pairs that are no longer proposed
@@ -247,7 +247,7 @@ def place(folder: Path, proposals: Iterable[Proposal], write: Writer = write_pro
     settled = _read_checksums(folder / CHECKSUMS)
     ours = settled | _read_checksums(folder / JOURNAL)
     status: dict[str, str] = {}
-    kept: set[Line] = set()
+    lines: set[Line] = set()
     with (folder / JOURNAL).open("a", encoding="utf-8") as journal:
         journal.write("\n")  # ends a line that a kill cut short
         for image, regions in proposals:
@@ -258,14 +258,14 @@ def place(folder: Path, proposals: Iterable[Proposal], write: Writer = write_pro
                 status[key] = DELETED
             else:
                 status[key] = PROPOSED
-                kept |= _write_pair(folder, image, regions, journal, write)
+                lines |= _write_pair(folder, image, regions, journal, write)
         gone = {_key(name) for _, name in ours} - set(status)
         status |= {key: EDITED for key in gone if _edited(folder, key, ours)}
-        kept |= {line for line in ours if status.get(_key(line.name)) in (EDITED, DELETED)}
-        journal.writelines(f"{digest}  {name}\n" for digest, name in sorted(settled - kept))
+        lines |= {line for line in ours if status.get(_key(line.name)) in (EDITED, DELETED)}
+        journal.writelines(f"{digest}  {name}\n" for digest, name in sorted(settled - lines))
     # From here on, a pair that is no longer proposed is not in CHECKSUMS, so that its removal does not look like one by a
     # person.
-    _write_checksums(kept, folder / CHECKSUMS)
+    _write_checksums(lines, folder / CHECKSUMS)
     for key in gone - set(status):
         for name in _pair(key):
             (folder / name).unlink(missing_ok=True)
@@ -296,12 +296,12 @@ def withdraw(folder: Path, sources: Iterable[str]) -> tuple[list[Path], list[Pat
 
     Returns the folders of these sources, and the files that are left in them because a person edited them.
     """
-    kept = {file_name(source) for source in sources}
+    current = {file_name(source) for source in sources}
     withdrawn = [] if folder.is_symlink() or not folder.is_dir() else sorted(folder.iterdir())
-    withdrawn = [own for own in withdrawn if own.name not in kept and not own.is_symlink() and _is_ours(own)]
-    for own in withdrawn:
-        place(own, ())
-    return withdrawn, [file for own in withdrawn if own.exists() for file in sorted(own.iterdir()) if file.name != CHECKSUMS]
+    withdrawn = [path for path in withdrawn if path.name not in current and not path.is_symlink() and _is_ours(path)]
+    for path in withdrawn:
+        update_proposals(path, ())
+    return withdrawn, [file for path in withdrawn if path.exists() for file in sorted(path.iterdir()) if file.name != CHECKSUMS]
 
 
 def _is_ours(folder: Path) -> bool:

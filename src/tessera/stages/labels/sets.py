@@ -1,4 +1,4 @@
-"""Import a set of images that people labelled, in any format, into tables of the hub."""
+"""Import a set of images that people labelled, in any format, into annotation tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,10 +14,10 @@ from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.imaging.masks import rle_counts
 from tessera.imaging.polygons import parts_area
-from tessera.records.annotation.hub import Origin, write_hub
+from tessera.records.annotation.annotation_tables import Origin, write_annotations
 from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss, check_complete
 from tessera.records.blocklist import read_blocklist
-from tessera.records.material import Crowd, LabelledSet, meaning
+from tessera.records.label_sets import Crowd, LabelledSet, meaning
 from tessera.stages.labels.counts import Counts, described_counts, write_counts
 from tessera.stages.labels.layouts import coco, cvat, label_studio, labelme, masks, voc, yolo
 from tessera.stages.labels.layouts.item import Item, Items, Regions
@@ -53,22 +53,22 @@ def import_labels(
     min_area: int,
     blocklist: Path,
     blocklist_distance: int,
-    place: Path,
+    final_folder: Path,
     images: Path,
     annotations: Path,
     pictures: Path,
     ledger: Path,
     counts: Path,
 ) -> None:
-    """Write the labelled images of the folder or zip file of `label_set` to the tables `images` and `annotations` of the hub.
+    """Write the labelled images of the folder or zip file of `label_set` to the annotation tables `images` and `annotations`.
 
     `setting` is the setting that names the set, for messages; `source` the id of its source, see `pictures.origin`. `classes`
-    are those of the dataset that it feeds; `material.meaning` says what its own labels mean. `counts` gets
+    are those of the dataset that it feeds; `label_sets.meaning` says what its own labels mean. `counts` gets
     `tables.LabelCounts`, which the log shows too. Regions smaller than `min_area` square pixels are taken for mistakes. Equal
     boxes count once.
 
     The images of a folder stay where they are. Those of an archive, and copies that label files embed, are stored unchanged in
-    the folder `pictures`, whose final path is `place`. An image is dropped if its sha256 is in `blocklist`, or if its
+    the folder `pictures`, whose final path is `final_folder`. An image is dropped if its sha256 is in `blocklist`, or if its
     perceptual hash differs from a listed one in at most `blocklist_distance` bits. Of identical image files one is kept, from
     the validation or test split if one of them is there.
 
@@ -81,28 +81,28 @@ def import_labels(
     if its files do not say what its class numbers mean, if `classes` of the set has a key that is none of its labels, or if the
     blocklist cannot be read.
     """
-    found: list[tuple[ImageAnnotations, Origin]] = []
+    labelled: list[tuple[ImageAnnotations, Origin]] = []
     unknown: dict[str, list[str]] = {}
     crowds: dict[str, bool] = {}
 
     def use(item: Item[Regions], key: str, picture: Picture) -> list[Loss]:
-        own = origin(label_set, source, picture, splits.of)
+        image_origin = origin(label_set, source, picture, splits.of)
         stated, losses = item.labels(key, picture.image.shape[1], picture.image.shape[0])
         labels.see(stated)
         where = picture.file.shown
-        meant = label_set.classes, classes, min_area, where, unknown, label_set.iscrowd
+        meanings = label_set.classes, classes, min_area, where, unknown, label_set.iscrowd
         try:
-            used, remarks = usable_regions(stated, losses, *meant)
+            used, remarks = usable_regions(stated, losses, *meanings)
         except Dropped as fault:
             crowds[where] = CROWD in fault.reason
             raise
         left_out = [region_label(stated, loss) for loss in remarks if loss.reason in (CROWD, SPECK)]
         labels.use(stated, used, remarks, left_out)
-        found.append((used, own))
+        labelled.append((used, image_origin))
         return remarks
 
     pictures.mkdir()
-    store = Store(pictures, place, read_blocklist(blocklist), blocklist_distance)
+    store = Store(pictures, final_folder, read_blocklist(blocklist), blocklist_distance)
     with open_files(label_set.path, f"{setting}: {label_set.name!r}") as files, Ledger(ledger) as rows:
         _check_not_empty(files, label_set, setting)
         usable = usable_files(files, label_set.name, rows)
@@ -121,7 +121,7 @@ def import_labels(
     tell(f"{setting}: what the labels of {label_set.name!r} mean:\n  {described_counts(stated)}")
     check_keys_occur(label_set, labels.labels, is_complete=labels.read == len(items), setting=setting)
     write_counts(stated, counts)
-    write_hub(annotations, images, found)
+    write_annotations(annotations, images, labelled)
 
 
 def region_label(image: ImageAnnotations, loss: Loss) -> str:
@@ -147,15 +147,15 @@ def usable_regions(
     `crowd`: what regions marked as a crowd are. Ignored ones and those below `min_area` are minor losses. Raises `Dropped` or
     `Failed` if a region was lost, see `check_complete`.
     """
-    kept: list[Annotation] = []
-    found = list(losses)
+    usable: list[Annotation] = []
+    remarks = list(losses)
     boxes = set()
     for number, annotation in enumerate(image.annotations):
         key = f"{image.key}#{number}"
         try:
             label = meaning(annotation.label, stated, classes)
         except KeyError:
-            found.append(Loss(key, "unknown label", f"{annotation.label!r:.40}"))
+            remarks.append(Loss(key, "unknown label", f"{annotation.label!r:.40}"))
             unknown.setdefault(where, []).append(annotation.label)
             continue
         if label is None:
@@ -163,19 +163,19 @@ def usable_regions(
         if annotation.crowd and crowd != "objects":
             ignored = crowd == "ignore"
             detail = "left out by `iscrowd: ignore`" if ignored else f"it may hold several objects; {CROWD_FIX}"
-            found.append(Loss(key, CROWD, detail, minor=ignored))
+            remarks.append(Loss(key, CROWD, detail, minor=ignored))
             continue
         size = area_of(annotation)
         if size < min_area:
-            found.append(Loss(key, SPECK, f"{size:g} of {min_area:g} pixels", minor=True))
+            remarks.append(Loss(key, SPECK, f"{size:g} of {min_area:g} pixels", minor=True))
             continue
         is_box = annotation.polygons is None and annotation.rle is None
         if is_box and (label, annotation.box) in boxes:
             continue
         boxes.add((label, annotation.box) if is_box else (label, number))
-        kept.append(replace(annotation, label=label, crowd=False))
-    check_complete(found, kept, where)
-    return replace(image, annotations=tuple(kept)), found
+        usable.append(replace(annotation, label=label, crowd=False))
+    check_complete(remarks, usable, where)
+    return replace(image, annotations=tuple(usable)), remarks
 
 
 def area_of(annotation: Annotation) -> float:
@@ -190,12 +190,12 @@ def area_of(annotation: Annotation) -> float:
 
 def _check_not_empty(files: Sequence[File], label_set: LabelledSet, setting: str) -> None:
     """Raise `TesseraError` if there is no image, or none of the label files that the format needs."""
-    place = f"{setting}: {label_set.name!r}: {str(label_set.path)!r}"
+    named_set = f"{setting}: {label_set.name!r}: {str(label_set.path)!r}"
     if label_set.format != "labelme" and not any(map(is_picture, files)):
         raise TesseraError(
-            f"{place} contains no image ({', '.join(sorted(IMAGE_SUFFIXES))}); correct its path, or unpack archives in it"
+            f"{named_set} contains no image ({', '.join(sorted(IMAGE_SUFFIXES))}); correct its path, or unpack archives in it"
         )
     suffix = {"coco": ".json", "label_studio": ".json", "cvat": ".xml"}.get(label_set.format)
     if suffix and not any(file.suffix == suffix for file in files):
         kind = suffix[1:].upper()
-        raise TesseraError(f"{place} contains no {kind} file with labels; add it beside the images, or correct `format`")
+        raise TesseraError(f"{named_set} contains no {kind} file with labels; add it beside the images, or correct `format`")

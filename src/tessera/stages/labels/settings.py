@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field, PositiveInt, field_validator
 from tessera.core.files import file_name
 from tessera.core.settings import Settings
 from tessera.records.annotation.label_files import LABEL_SUFFIX, frame_label_folders, frame_source, label_files
+from tessera.records.label_sets import LabelledSet, PictureSet, names_differ
 from tessera.records.manifest import BUCKET
-from tessera.records.material import LabelledSet, PictureSet, names_differ
 
 
 class ImageLabelSet(PictureSet):
@@ -60,7 +60,7 @@ def unclaimed_labels(folder: Path | None, sources: Iterable[str], others: Iterab
     }
     frames = {file_name(source) for source in sources}
     unclaimed = {
-        entry: [file for file in found if not (entry.name.startswith(BUCKET) and frame_source(file) in frames)]
-        for entry, found in files.items()
+        entry: [file for file in inside if not (entry.name.startswith(BUCKET) and frame_source(file) in frames)]
+        for entry, inside in files.items()
     }
-    return {entry: found for entry, found in unclaimed.items() if found}
+    return {entry: inside for entry, inside in unclaimed.items() if inside}

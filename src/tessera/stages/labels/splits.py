@@ -10,7 +10,7 @@ from typing import Any
 from tessera.core.archives import File
 from tessera.core.errors import Failed
 from tessera.core.messages import counted
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.stages.labels.layouts.item import Item, failed
 from tessera.stages.labels.layouts.names import common_end, darknet_files, described_files, scalars, text_of
 from tessera.stages.labels.pictures import is_picture, split_name, split_of
@@ -58,8 +58,8 @@ class OwnSplits:
             return ""
         stated = self._stated.get(path.as_posix(), {})
         if len(stated) > 1:
-            told = " and ".join(f"in {split} by {where}" for split, where in sorted(stated.items()))
-            raise Failed("image is in several splits", f"{path}: {told}; correct it, or set `own_splits: false` of the set")
+            claims = " and ".join(f"in {split} by {where}" for split, where in sorted(stated.items()))
+            raise Failed("image is in several splits", f"{path}: {claims}; correct it, or set `own_splits: false` of the set")
         return next(iter(stated), None) or split_of(path) or _folder_split(path)
 
     def is_held_out(self, path: PurePosixPath) -> bool:
@@ -115,9 +115,9 @@ class OwnSplits:
             return near
         for first in range(len(parts)):
             end = parts[first:]
-            found = [folder for folder in self._folders if folder.parts[-len(end) :] == tuple(end)]
-            if len(found) == 1 and (first == 0 or len(end) > 1 or split_name(end[0]) == split):
-                return found[0]
+            matches = [folder for folder in self._folders if folder.parts[-len(end) :] == tuple(end)]
+            if len(matches) == 1 and (first == 0 or len(end) > 1 or split_name(end[0]) == split):
+                return matches[0]
         return None
 
     def _take_list(self, split: str, file: File) -> None:
@@ -125,9 +125,9 @@ class OwnSplits:
         lines = [line.strip() for line in text_of(file, self._label_set, MAX_LIST_BYTES).splitlines() if line.strip()]
         for line in lines:
             # Lists of VOC name images without suffix, and some have a number after the name.
-            found = self._image(line, file) or self._image(re.sub(r"\s+-?[01]$", "", line), file)
-            if found:
-                self._note(found, split, file)
+            image = self._image(line, file) or self._image(re.sub(r"\s+-?[01]$", "", line), file)
+            if image:
+                self._note(image, split, file)
             else:
                 missing.append(line)
         # A file without any image is no such list.
@@ -141,18 +141,20 @@ class OwnSplits:
         path = PurePosixPath(line.replace("\\", "/"))
         parts = [part.casefold() for part in path.parts if part not in {".", "..", "/"}]
         named = [file for stem in {path.stem.casefold(), path.name.casefold()} for file in self._named.get(stem, ())]
-        found = []
+        matches = []
         for file in named:
-            here = [part.casefold() for part in file.path.parts]
-            if here[-1] != path.name.casefold():
-                here[-1] = file.path.stem.casefold()
-            common = common_end(here, parts)
-            if common and (common > 1 or common == min(len(here), len(parts))):
-                found.append((common, common_end(here[:-1][::-1], list(map(str.casefold, beside.path.parts[:-1]))[::-1]), file))
-        found.sort(key=lambda each: each[:2], reverse=True)
-        if len(found) > 1 and found[0][:2] == found[1][:2]:
+            image_parts = [part.casefold() for part in file.path.parts]
+            if image_parts[-1] != path.name.casefold():
+                image_parts[-1] = file.path.stem.casefold()
+            common = common_end(image_parts, parts)
+            if common and (common > 1 or common == min(len(image_parts), len(parts))):
+                matches.append(
+                    (common, common_end(image_parts[:-1][::-1], list(map(str.casefold, beside.path.parts[:-1]))[::-1]), file)
+                )
+        matches.sort(key=lambda each: each[:2], reverse=True)
+        if len(matches) > 1 and matches[0][:2] == matches[1][:2]:
             return None
-        return found[0][2] if found else None
+        return matches[0][2] if matches else None
 
 
 def _folder_split(path: PurePosixPath) -> str:

@@ -15,6 +15,6 @@ def describe_unknown(unknown: Mapping[str, Sequence[str]], what: str, files: str
     plural.
     """
     count = counted(sum(map(len, unknown.values())), what)
-    listed = [f"{name}: {tallied(Counter(f'{label!r:.40}' for label in found))}" for name, found in unknown.items()]
+    listed = [f"{name}: {tallied(Counter(f'{label!r:.40}' for label in values))}" for name, values in unknown.items()]
     lines = [f"{counted(len(listed), files)} left out, with {count} of unknown labels:", *shortened(listed, SHOWN)]
     return "\n  ".join(lines) + f"\nknown are {', '.join(map(repr, classes))}: {fix}"

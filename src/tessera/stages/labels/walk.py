@@ -10,7 +10,7 @@ from tessera.core.errors import Dropped, Failed
 from tessera.core.ledger import Ledger
 from tessera.core.progress import progress
 from tessera.records.annotation.model import Loss, remark
-from tessera.records.material import key_in_set
+from tessera.records.label_sets import key_in_set
 from tessera.stages.labels.layouts.item import Item, failed, several
 from tessera.stages.labels.pictures import Picture, Store, is_picture
 
@@ -73,12 +73,12 @@ def _one_of_each_name(items: Sequence[Item[T]]) -> list[Item[T]]:
     for name in sorted(name for name, count in names.items() if count > 1):
         same = [item for item in items if item.name == name]
         files = list({file.name: file for item in same for file in _files_of(item)}.values())
-        one = PurePosixPath(same[0].name)
+        path = PurePosixPath(same[0].name)
         if len(files) > 1:
-            single.append(several(one.as_posix(), files, "images"))
+            single.append(several(path.as_posix(), files, "images"))
         else:
-            fault = Failed("image is labelled twice", f"{one.as_posix()!r} has {len(same)} labels; keep one of them")
-            single.append(failed(one.as_posix(), fault, files))
+            fault = Failed("image is labelled twice", f"{path.as_posix()!r} has {len(same)} labels; keep one of them")
+            single.append(failed(path.as_posix(), fault, files))
     return single
 
 

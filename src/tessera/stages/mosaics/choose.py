@@ -127,7 +127,7 @@ def choose_regions(
     """
     import polars as pl
 
-    from tessera.records.annotation.hub import annotation_rows
+    from tessera.records.annotation.annotation_tables import annotation_rows
     from tessera.records.annotation.model import Annotation
     from tessera.records.tables.annotation import Annotations
     from tessera.records.tables.footage import Frames

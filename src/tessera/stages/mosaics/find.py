@@ -18,7 +18,7 @@ from tessera.core.store import stored_items
 from tessera.imaging.images import read_image
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.settings import InferenceSettings, settings_of
-from tessera.records.annotation.predictions import look
+from tessera.records.annotation.predictions import detect_frames
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,10 +54,10 @@ def find_regions(
     """
     import polars as pl
 
+    from tessera.records.eligibility import refusals
     from tessera.records.tables.annotation import Annotations
     from tessera.records.tables.footage import Frames
     from tessera.records.tables.table import read_table, types, write_table
-    from tessera.records.use import refusals
 
     refused = refusals(sources, datasets)
     sampled = read_table(frames, Frames)
@@ -68,7 +68,7 @@ def find_regions(
 
     def find(own: pl.DataFrame, folder: Path, processed: Ledger) -> None:
         pictures = progress(_stored(own, images, pool, threads, processed), own.height, f"frames of {own['source'][0]!r}")
-        found = [row for _, rows in look(detector(), pictures, processed) for row in rows]
+        found = [row for _, rows in detect_frames(detector(), pictures, processed) for row in rows]
         (folder / DETECTIONS).write_text(json.dumps(found), encoding="utf-8")
 
     with stored_items(kept, "sources", ledger) as (book, stored), ThreadPoolExecutor(threads) as pool:

@@ -1,4 +1,4 @@
-"""Import mask images of samples that were made from frames into tables of the hub."""
+"""Import mask images of samples that were made from frames into annotation tables."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,8 +7,8 @@ from tessera.core.errors import Failed
 from tessera.core.ledger import Ledger
 from tessera.core.progress import progress
 from tessera.imaging.images import read_image
+from tessera.records.annotation.annotation_tables import Origin, write_annotations
 from tessera.records.annotation.formats.mask_images import load_mask, read_mask
-from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.model import ImageAnnotations, check_complete, remark
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table
@@ -26,7 +26,7 @@ def import_masks(
     annotations: Path,
     ledger: Path,
 ) -> None:
-    """Write the images of the folder `pictures`, whose final path is `place`, and their masks to tables of the hub.
+    """Write the images of the folder `pictures`, whose final path is `place`, and their masks to annotation tables.
 
     An image and its mask, a PNG file in the folder `masks`, are named after the key of the frame that they were made from. They
     have the same key in the output tables `images` and `annotations`. `values`: label by value in the mask. Each 8-connected
@@ -62,4 +62,4 @@ def import_masks(
                 origin = Origin(source["source"], path, frame_of[key]["phash"], source["split"], source["rights"])
                 found.append((annotated, origin))
                 remark(note, losses)
-    write_hub(annotations, images, found)
+    write_annotations(annotations, images, found)

@@ -41,21 +41,21 @@ def motion_of(clean: np.ndarray, region: np.ndarray, content: np.ndarray) -> Mot
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clean]
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    for place, flow in enumerate(forward):
+    for index, flow in enumerate(forward):
         # No search starts from the flow of another pair of frames.
-        flow[:] = search.calc(grey[place], grey[place + 1], None)  # type: ignore[call-overload]
-        backward = search.calc(grey[place + 1], grey[place], None)  # type: ignore[call-overload]
+        flow[:] = search.calc(grey[index], grey[index + 1], None)  # type: ignore[call-overload]
+        backward = search.calc(grey[index + 1], grey[index], None)  # type: ignore[call-overload]
         aims = grid + flow
         returned = _remap(backward, aims)
-        shown = _remap(content[place + 1], aims) == 255
+        shown = _remap(content[index + 1], aims) == 255
         lengths = (flow**2).sum(axis=2)
         apart = ((flow + returned) ** 2).sum(axis=2)
         is_consistent = apart <= RELATIVE * (lengths + (returned**2).sum(axis=2)) + ABSOLUTE
-        known[place] = inside[place] & shown & is_consistent
-        change = cv2.absdiff(clean[place + 1], clean[place]).max(axis=2)
-        still[place] = inside[place] & (lengths <= STILL_MOTION**2) & (change <= STILL_CHANGE)
-        length[place] = _mean(np.sqrt(lengths), inside[place])
-        if place == len(forward) - 1:
+        known[index] = inside[index] & shown & is_consistent
+        change = cv2.absdiff(clean[index + 1], clean[index]).max(axis=2)
+        still[index] = inside[index] & (lengths <= STILL_MOTION**2) & (change <= STILL_CHANGE)
+        length[index] = _mean(np.sqrt(lengths), inside[index])
+        if index == len(forward) - 1:
             length[-1] = _mean(np.sqrt((backward**2).sum(axis=2)), inside[-1])
     return Motion(forward, known, still, length)
 
@@ -70,15 +70,15 @@ def warping_error(clip: np.ndarray, motion: Motion) -> np.ndarray:
     import cv2
 
     errors = np.full(len(clip), np.nan)
-    for place, (flow, known) in enumerate(zip(motion.flow, motion.known, strict=True)):
+    for index, (flow, known) in enumerate(zip(motion.flow, motion.known, strict=True)):
         x, y, wide, high = cv2.boundingRect(known.view(np.uint8))
         if wide:
             box = slice(y, y + high), slice(x, x + wide)
             grid = np.stack(np.meshgrid(np.arange(x, x + wide), np.arange(y, y + high)), axis=2)
             aims = (grid + flow[box]).astype(np.float32)
-            back = _remap(clip[place + 1], aims)
-            squares = (back.astype(np.float32) - clip[place][box]) ** 2
-            errors[place] = np.sqrt(squares[known[box]].mean(dtype=np.float64))
+            back = _remap(clip[index + 1], aims)
+            squares = (back.astype(np.float32) - clip[index][box]) ** 2
+            errors[index] = np.sqrt(squares[known[box]].mean(dtype=np.float64))
     return errors
 
 
@@ -89,10 +89,10 @@ def flicker(clip: np.ndarray, motion: Motion) -> np.ndarray:
     is at most `STILL_MOTION` and no channel of the clean clip changes by more than `STILL_CHANGE`.
     """
     changes = np.full(len(clip), np.nan)
-    for place, still in enumerate(motion.still):
+    for index, still in enumerate(motion.still):
         if still.any():
-            one, next_one = (clip[number][still].astype(np.int16) for number in (place, place + 1))
-            changes[place] = np.abs(next_one - one).mean()
+            frame, next_frame = (clip[number][still].astype(np.int16) for number in (index, index + 1))
+            changes[index] = np.abs(next_frame - frame).mean()
     return changes
 
 
@@ -123,8 +123,8 @@ def seam(clip: np.ndarray, around: np.ndarray, clean: np.ndarray, region: np.nda
             error += (1 if step < SEAM else -1) * (made.astype(np.float64) - clean[at])
         sums += np.bincount(frames, np.abs(error / SEAM).mean(axis=1), len(clip))
         counts += np.bincount(frames, minlength=len(clip))
-    found: np.ndarray = np.divide(sums, counts, out=np.full(len(clip), np.nan), where=counts > 0)
-    return found
+    ratio: np.ndarray = np.divide(sums, counts, out=np.full(len(clip), np.nan), where=counts > 0)
+    return ratio
 
 
 def _remap(image: np.ndarray, aims: np.ndarray) -> np.ndarray:
@@ -132,8 +132,8 @@ def _remap(image: np.ndarray, aims: np.ndarray) -> np.ndarray:
     import cv2
 
     # The second map is only for maps whose x and y are separate.
-    found: np.ndarray = cv2.remap(image, aims, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
-    return found
+    remapped: np.ndarray = cv2.remap(image, aims, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
+    return remapped
 
 
 def _along(masks: np.ndarray, axis: int, start: int, count: int) -> np.ndarray:

@@ -159,13 +159,13 @@ def evaluate(
     worst: list[dict[str, Any]] = []
     seconds: dict[str, dict[str, list[float]]] = {split: {name: [] for name in generators} for split in folders}
     (pictures / WORST).mkdir(parents=True)
-    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+    with Ledger(ledger) as writer, ThreadPoolExecutor(threads) as pool:
         for split, folder in folders.items():
             clips, measured[split] = _shuffled(read_clips(folder), split, seed), []
             (pictures / split).mkdir()
             draw = partial(_prepare, data=data, settings=settings, seed=seed)
             for clip, drawn in progress(ahead(pool, draw, clips, threads), len(clips), f"samples of {split}"):
-                with book.item(f"{split}/{clip.key}"):
+                with writer.item(f"{split}/{clip.key}"):
                     sample, made, motion = drawn.result()
                     for name, generator in generators.items():
                         start = time.monotonic()
@@ -173,22 +173,22 @@ def evaluate(
                             made[name] = restore(generator, sample.mosaicked, device)
                         seconds[split][name].append(time.monotonic() - start)
                     values = _measure(made, sample, motion, distance, pool)
-                    found = Measured(
+                    result = Measured(
                         split, clip.key, sources[clip.key], sample.block, sample.degradations, motion.length, values
                     )
-                    picture = {"split": split, "key": clip.key, "block": sample.block, "psnr": region_psnr(found)}
+                    picture = {"split": split, "key": clip.key, "block": sample.block, "psnr": region_psnr(result)}
                     if len(measured[split]) < settings.pictures:
                         name = f"{split}/{sample.block:05.1f}px-{file_name(clip.key)}"
                         _draw(sample, made[RESTORED], clip.rate, pictures, name)
                         shown.append({"sheet": split, "name": name, **picture})
-                    if settings.pictures and (len(worst) < WORST_SAMPLES or gain(found) < worst[-1]["gain"]):
+                    if settings.pictures and (len(worst) < WORST_SAMPLES or gain(result) < worst[-1]["gain"]):
                         name = f"{WORST}/{split}-{file_name(clip.key)}"
                         _draw(sample, made[RESTORED], clip.rate, pictures, name)
-                        worst.append({"sheet": WORST, "name": name, **picture, "gain": gain(found)})
+                        worst.append({"sheet": WORST, "name": name, **picture, "gain": gain(result)})
                         worst.sort(key=lambda row: (row["gain"], row["name"]))
                         _remove(worst[WORST_SAMPLES:], pictures)
                         del worst[WORST_SAMPLES:]
-                    measured[split].append(found)
+                    measured[split].append(result)
     ledger_rows = read_ledger(ledger)
     if ledger_rows and not any(measured.values()):
         first = ledger_rows[0]
@@ -332,8 +332,8 @@ def _measure(
     """Return the values of what each method `made` of `sample`, and the consistency of the clean clip."""
     values = measure(made, sample.clean, sample.mask, sample.content, distance, pool)
     consistent = pool.map(partial(_consistency, sample=sample, motion=motion), [*made.values(), sample.clean])
-    for method, found in zip([*made, CLEAN], consistent, strict=True):
-        values.setdefault(method, {})["consistency"] = found
+    for method, consistency in zip([*made, CLEAN], consistent, strict=True):
+        values.setdefault(method, {})["consistency"] = consistency
     del values[CLEAN]["consistency"]["seam"]  # always 0
     return values
 
@@ -349,18 +349,18 @@ def _consistency(clip: np.ndarray, sample: Sample, motion: Motion) -> dict[str, 
 
 def _shuffled(clips: Sequence[Clip], split: str, seed: int) -> list[Clip]:
     """Return `clips` in random order, so that the example pictures, which are of the first clips, are a random choice."""
-    return [clips[place] for place in random_generator(seed, "restoration pictures", split).permutation(len(clips))]
+    return [clips[index] for index in random_generator(seed, "restoration pictures", split).permutation(len(clips))]
 
 
 def _draw(sample: Sample, restored: np.ndarray, rate: float, folder: Path, name: str) -> None:
     """Write the triptych NAME.mp4, its frame with the largest mosaic as NAME.png, and the mask of that as NAME.mask.png."""
     gap = np.full((*sample.clean.shape[:2], GAP, 3), 255, np.uint8)
     triptych = np.concatenate([sample.mosaicked, gap, restored, gap, sample.clean], axis=2)
-    place = int(sample.mask.sum(axis=(1, 2)).argmax())
+    index = int(sample.mask.sum(axis=(1, 2)).argmax())
     video, picture, mask = (folder / f"{name}{suffix}" for suffix in SUFFIXES)
     write_video(video, triptych, rate, quality=QUALITY)
-    write_image(picture, triptych[place])
-    write_image(mask, sample.mask[place])
+    write_image(picture, triptych[index])
+    write_image(mask, sample.mask[index])
 
 
 def _remove(pictures: Sequence[Mapping[str, Any]], folder: Path) -> None:

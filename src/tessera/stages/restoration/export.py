@@ -168,12 +168,12 @@ def _application(path: Path, generator: GeneratorSettings) -> "torch.nn.Module":
     return model.eval()
 
 
-def _are_equal(one: "torch.nn.Module", other: "torch.nn.Module") -> bool:
+def _are_equal(first: "torch.nn.Module", other: "torch.nn.Module") -> bool:
     """Return whether both are the same network with exactly the same weights. Weights that are not finite differ."""
     import torch
 
-    weights, others = one.state_dict(), other.state_dict()
-    is_same = type(one) is type(other) and weights.keys() == others.keys()
+    weights, others = first.state_dict(), other.state_dict()
+    is_same = type(first) is type(other) and weights.keys() == others.keys()
     return is_same and all(torch.equal(value, others[name]) for name, value in weights.items())
 
 

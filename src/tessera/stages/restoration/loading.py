@@ -14,10 +14,10 @@ from tessera.records.lada.clips import Clip
 from tessera.stages.restoration.samples import Sample, draw_sample, fixed_sample
 from tessera.stages.restoration.settings import DataSettings
 
-Place = tuple[int, int]  # epoch, and number of a clip
+Position = tuple[int, int]  # epoch, and number of a clip
 
 
-class Order(Sampler[Place]):
+class Order(Sampler[Position]):
     """An endless order of samples: in each epoch, all clips in a new random order that depends only on the seed.
 
     It begins at `start`, a number of samples, and takes every `step`-th sample from there.
@@ -26,12 +26,12 @@ class Order(Sampler[Place]):
     def __init__(self, clips: int, seed: int, start: int = 0, step: int = 1) -> None:
         self.clips, self.seed, self.start, self.step = clips, seed, start, step
 
-    def __iter__(self) -> Iterator[Place]:
+    def __iter__(self) -> Iterator[Position]:
         known, order = -1, np.empty(0, int)
-        for epoch, place in (divmod(number, self.clips) for number in count(self.start, self.step)):
+        for epoch, index in (divmod(number, self.clips) for number in count(self.start, self.step)):
             if epoch != known:
                 known, order = epoch, generator(self.seed, "restoration order", str(epoch)).permutation(self.clips)
-            yield epoch, int(order[place])
+            yield epoch, int(order[index])
 
 
 class TrainingSamples(Dataset[dict[str, Any] | TesseraError]):
@@ -40,8 +40,8 @@ class TrainingSamples(Dataset[dict[str, Any] | TesseraError]):
     def __init__(self, clips: Sequence[Clip], settings: DataSettings, frames: int, seed: int) -> None:
         self.clips, self.settings, self.frames, self.seed = clips, settings, frames, seed
 
-    def __getitem__(self, place: Place) -> dict[str, Any] | TesseraError:
-        epoch, number = place
+    def __getitem__(self, position: Position) -> dict[str, Any] | TesseraError:
+        epoch, number = position
         left_out = []
         for clip in [*self.clips[number:], *self.clips[:number]]:
             try:

@@ -84,13 +84,13 @@ def measure(
     names = ["psnr", "ssim", *(["lpips"] if distance else [])]
     values = {clip: {area: {name: np.full(len(clean), np.nan) for name in names} for area in AREAS} for clip in clips}
 
-    def measure_frame(place: int, inside: tuple[slice, slice]) -> bool:
-        shown = content[place][inside] > 0
-        pixels = dict(zip(AREAS, (shown & (region[place][inside] > 0), shown), strict=True))
-        original = clean[place][inside]
+    def measure_frame(index: int, inside: tuple[slice, slice]) -> bool:
+        shown = content[index][inside] > 0
+        pixels = dict(zip(AREAS, (shown & (region[index][inside] > 0), shown), strict=True))
+        original = clean[index][inside]
         similarity = Similarity(original)
         for clip, frames in clips.items():
-            image = frames[place][inside]
+            image = frames[index][inside]
             maps = {"psnr": squared_error(image, original), "ssim": similarity(image)}
             if distance:
                 maps["lpips"] = distance(image, original)
@@ -98,7 +98,7 @@ def measure(
                 if chosen.any():
                     for name, each in maps.items():
                         mean = cv2.mean(each, chosen.view(np.uint8))[0]
-                        values[clip][area][name][place] = psnr(mean) if name == "psnr" else mean
+                        values[clip][area][name][index] = psnr(mean) if name == "psnr" else mean
         return bool(pixels["region"].any())
 
     if not any(list((pool.map if pool else map)(measure_frame, *zip(*_inside(content), strict=True)))):
@@ -115,12 +115,12 @@ def bicubic(mosaicked: np.ndarray, region: np.ndarray, content: np.ndarray, bloc
     import cv2
 
     result = mosaicked.copy()
-    for place, inside in _inside(content):
-        shown = result[place][inside]
-        height, width = shown.shape[:2]
+    for index, inside in _inside(content):
+        picture = result[index][inside]
+        height, width = picture.shape[:2]
         means = max(1, round(width / block)), max(1, round(height / block))
-        small = cv2.resize(shown, means, interpolation=cv2.INTER_AREA)
-        cv2.copyTo(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), region[place][inside], shown)
+        small = cv2.resize(picture, means, interpolation=cv2.INTER_AREA)
+        cv2.copyTo(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), region[index][inside], picture)
     return result
 
 
@@ -132,10 +132,10 @@ def temporal_median(mosaicked: np.ndarray, region: np.ndarray, frames: int) -> n
     """
     result, count = mosaicked.copy(), len(mosaicked)
     frames = min(frames, count)
-    for place, mask in enumerate(region):
-        first = min(max(place - frames // 2, 0), count - frames)
+    for index, mask in enumerate(region):
+        first = min(max(index - frames // 2, 0), count - frames)
         pixels = mask > 0
-        result[place][pixels] = np.rint(np.median(mosaicked[first : first + frames, pixels], axis=0)).astype(np.uint8)
+        result[index][pixels] = np.rint(np.median(mosaicked[first : first + frames, pixels], axis=0)).astype(np.uint8)
     return result
 
 
@@ -157,10 +157,10 @@ def _inside(content: np.ndarray) -> Iterator[tuple[int, tuple[slice, slice]]]:
     """Yield the number of each frame that has content, and the rows and columns of the content."""
     import cv2
 
-    for place, mask in enumerate(content):
+    for index, mask in enumerate(content):
         x, y, width, height = cv2.boundingRect(mask)
         if width:
-            yield place, (slice(y, y + height), slice(x, x + width))
+            yield index, (slice(y, y + height), slice(x, x + width))
 
 
 def _of_channels(image: np.ndarray) -> np.ndarray:

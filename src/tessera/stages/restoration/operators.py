@@ -53,12 +53,12 @@ def modulated_deform_conv2d(
     """
     if features.shape[1] != weight.shape[1] * groups or offset.shape[1] != 2 * deform_groups * weight[0, 0].numel():
         raise ValueError(f"{features.shape[1]} channels, {groups} groups and {deform_groups} deformable groups do not match")
-    places = _pair(stride), _pair(padding), _pair(dilation)
+    geometry = _pair(stride), _pair(padding), _pair(dilation)
     offset = offset.nan_to_num()
     # On a CPU, torchvision computes this and its gradient on one thread: sampled and multiplied it is 5 times faster.
     if features.is_cpu and groups == 1:
-        return _sampled_convolution(features, offset, mask, weight, bias, *places, deform_groups)
-    return cast(Tensor, deform_conv2d(features, offset, weight, bias, *places, mask))
+        return _sampled_convolution(features, offset, mask, weight, bias, *geometry, deform_groups)
+    return cast(Tensor, deform_conv2d(features, offset, weight, bias, *geometry, mask))
 
 
 def _sampled_convolution(
@@ -86,9 +86,9 @@ def _sampled_convolution(
     moved = offset.reshape(parts, taps, 2, down, across)
     at_y, at_x = moved[:, :, 0] + y + tap_y.reshape(-1, 1, 1), moved[:, :, 1] + x + tap_x.reshape(-1, 1, 1)
     # The coordinates of `grid_sample` run from -1, the outer edge of the first pixel, to 1, the outer edge of the last.
-    places = torch.stack([(2 * at_x + 1) / width - 1, (2 * at_y + 1) / height - 1], dim=-1)
+    grid = torch.stack([(2 * at_x + 1) / width - 1, (2 * at_y + 1) / height - 1], dim=-1)
     samples = F.grid_sample(
-        features.reshape(parts, -1, height, width), places.reshape(parts, taps * down, across, 2), align_corners=False
+        features.reshape(parts, -1, height, width), grid.reshape(parts, taps * down, across, 2), align_corners=False
     )
     samples = samples.reshape(count, deform_groups, -1, taps, down, across) * mask.reshape(count, -1, 1, taps, down, across)
     result = weight.flatten(1) @ samples.reshape(count, channels * taps, down * across)

@@ -192,11 +192,11 @@ def begin(restorer: Restorer, weights: Path | None, spynet: Path | None) -> bool
     `weights`: a file from which all matching networks are loaded; a moving average that it lacks begins as the generator.
     `spynet`: weights of only the optical flow, used if `weights` is None. Raises `TesseraError` if they are of other networks.
     """
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     if weights:
         load_weights(restorer.generator, weights)
-        found = read_tensors(weights)
-        judge = part_of(found, "discriminator")
+        tensors = read_tensors(weights)
+        judge = part_of(tensors, "discriminator")
         if restorer.discriminator and judge:
             _load(restorer.discriminator, judge, weights, "restoration.discriminator")
     elif spynet:
@@ -205,7 +205,7 @@ def begin(restorer: Restorer, weights: Path | None, spynet: Path | None) -> bool
         _load(flow, {"mean": flow.mean, "std": flow.std, **read_tensors(spynet)}, spynet, "restoration.weights.spynet")
     if restorer.generator_ema:
         restorer.generator_ema.load_state_dict(restorer.generator.state_dict())
-        if trained := part_of(found, "generator"):
+        if trained := part_of(tensors, "generator"):
             _load(restorer.generator, trained, weights, "restoration.generator")
     return bool(weights or spynet)
 

@@ -136,9 +136,9 @@ def _cover(
         # Only the crop, so that the colours of blocks do not include the padding.
         top, bottom, left, right = clip.pads[first + number].tolist()
         crop = slice(top, clip.shape[0] - bottom), slice(left, clip.shape[1] - right)
-        own = replace(mosaic, origin=_origin(clip, settings, mask[crop], first + number, mosaic))
+        placed = replace(mosaic, origin=_origin(clip, settings, mask[crop], first + number, mosaic))
         covered = np.zeros_like(mask)
-        covered[crop] = cover(image[crop], mask[crop], own)
+        covered[crop] = cover(image[crop], mask[crop], placed)
         is_shown = is_shown or bool(covered.any())
         mosaicked[number], shown[number] = resize(image, *scaled), resize(covered, *scaled)
     if not is_shown:

@@ -62,7 +62,8 @@ def summarise_samples(samples: Sequence[Measured], settings: MetricsSettings, se
     position = {f"first and last {ENDS}": [~each for each in middle], "middle": middle}
     names = [sample.degradations or ("none",) for sample in samples]
     degradations = {
-        name: [all_of & (name in own) for own, all_of in zip(names, every, strict=True)] for name in sorted(set(chain(*names)))
+        name: [all_of & (name in of_sample) for of_sample, all_of in zip(names, every, strict=True)]
+        for name in sorted(set(chain(*names)))
     }
     return {
         "all": _means(samples, every),
@@ -84,24 +85,24 @@ def intervals(samples: Sequence[Measured], seed: int) -> dict[str, Any]:
     sources = sorted({sample.source for sample in samples})
     if not samples:
         return {"sources": 0, "methods": {}}
-    places = [sources.index(sample.source) for sample in samples]
+    positions = [sources.index(sample.source) for sample in samples]
     drawn = draws(len(sources), seed, f"restoration {samples[0].split}")
     # The first draw has each source once: it gives the value itself.
     times = np.concatenate([np.ones((1, len(sources)), drawn.dtype), drawn])
-    found: dict[str, dict[str, Any]] = {method: {} for method in samples[0].values}
+    results: dict[str, dict[str, Any]] = {method: {} for method in samples[0].values}
     for area, name in COMPARED:
         means = {
-            method: _drawn_means([_mean(sample.values[method][area][name]) for sample in samples], places, times)
+            method: _drawn_means([_mean(sample.values[method][area][name]) for sample in samples], positions, times)
             for method, values in samples[0].values.items()
             if name in values.get(area, {})
         }
         for method, values in means.items():
             differences = values - means[RESTORED]
-            found[method][name] = {
+            results[method][name] = {
                 **_with_interval("value", values, len(sources)),
                 **_with_interval("difference", differences, len(sources)),
             }
-    return {"sources": len(sources), "methods": found}
+    return {"sources": len(sources), "methods": results}
 
 
 def gain(sample: Measured) -> float:
@@ -179,24 +180,24 @@ def _mean(values: np.ndarray) -> float:
     return math.fsum(known) / len(known) if known else math.nan
 
 
-def _drawn_means(values: Sequence[float], places: Sequence[int], times: np.ndarray) -> np.ndarray:
+def _drawn_means(values: Sequence[float], positions: Sequence[int], times: np.ndarray) -> np.ndarray:
     """Return the mean of `values` in each draw, NaN if it has none of them.
 
-    `places`: the number of the source of each value. `times`: int (N, sources), how often each source is in each draw.
+    `positions`: the number of the source of each value. `times`: int (N, sources), how often each source is in each draw.
     """
     known = np.isfinite(values)
-    at, count = np.array(places)[known], times.shape[1]
+    at, count = np.array(positions)[known], times.shape[1]
     sums = times @ np.bincount(at, np.array(values)[known], count)
     counts = times @ np.bincount(at, minlength=count)
-    found: np.ndarray = np.divide(sums, counts, out=np.full(len(times), np.nan), where=counts > 0)
-    return found
+    means: np.ndarray = np.divide(sums, counts, out=np.full(len(times), np.nan), where=counts > 0)
+    return means
 
 
 def _with_interval(name: str, values: np.ndarray, sources: int) -> dict[str, float | None]:
     """Return the first of `values` as `name`, and the interval of the others."""
-    found = interval(values[1:], sources)
+    ends = interval(values[1:], sources)
     prefix = "" if name == "value" else f"{name}_"
-    low, high = (None, None) if found is None else found
+    low, high = (None, None) if ends is None else ends
     return {name: _rounded(values[0]), f"{prefix}low": _rounded(low), f"{prefix}high": _rounded(high)}
 
 

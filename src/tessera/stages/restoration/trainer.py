@@ -89,7 +89,7 @@ class Watch(Hook):  # type: ignore[misc]
     def before_train(self, runner: Runner) -> None:
         """Open the log for TensorBoard, and drop its entries about iterations that will be repeated."""
         self.board = SummaryWriter(str(self.run), purge_step=self.first + 1) if dist.is_main_process() else None
-        self.begun = self.told = time.monotonic()
+        self.begun = self.logged = time.monotonic()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Raise or report errors of the samples, and start training the optical flow when it is time."""
@@ -123,8 +123,8 @@ class Watch(Hook):  # type: ignore[misc]
 
     def _tell(self, losses: Mapping[str, float]) -> None:
         now, iteration, last = time.monotonic(), self.progress.iteration, self.stage.iterations
-        if now - self.told > TELL_EVERY:
-            self.told = now
+        if now - self.logged > TELL_EVERY:
+            self.logged = now
             each = (now - self.begun) / (iteration - self.first)
             left = timedelta(seconds=round(each * (last - iteration)))
             said = ", ".join(f"{name} {loss:.4g}" for name, loss in losses.items())
@@ -265,14 +265,14 @@ def fit(
 
 
 def _long_enough(clips: list[Clip], frames: int, split: str) -> list[Clip]:
-    kept = [clip for clip in clips if clip.frames >= frames]
-    if len(kept) < len(clips):
+    usable = [clip for clip in clips if clip.frames >= frames]
+    if len(usable) < len(clips):
         tell(
-            f"{len(clips) - len(kept):,} of {counted(len(clips), 'clips')} of {split} left out:"
+            f"{len(clips) - len(usable):,} of {counted(len(clips), 'clips')} of {split} left out:"
             f" fewer than {counted(frames, 'frames')}",
             once=True,
         )
-    return kept
+    return usable
 
 
 class _Runner(Runner):  # type: ignore[misc]
@@ -299,11 +299,11 @@ def explained(error: RuntimeError, run: Path) -> Exception:
 
 def precision(training: TrainingSettings) -> torch.dtype:
     """Return the dtype to compute in. Raises `TesseraError` if the hardware does not support the precision."""
-    there = torch.cuda.is_available()
-    has_bf16 = there and torch.cuda.is_bf16_supported(including_emulation=False)
+    has_gpu = torch.cuda.is_available()
+    has_bf16 = has_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
     if training.precision == "auto":
         return torch.bfloat16 if has_bf16 else torch.float32
-    if training.precision != "fp32" and not there:
+    if training.precision != "fp32" and not has_gpu:
         raise TesseraError(f"`restoration.training.precision` is {training.precision}, but there is no GPU; set auto or fp32")
     if training.precision == "bf16" and not has_bf16:
         raise TesseraError("`restoration.training.precision` is bf16, which this GPU does not support; set auto, fp16 or fp32")

@@ -105,9 +105,9 @@ def _check(settings: StageTraining, weights: StartingWeights, gpus: int) -> None
             f"the `batch` of the stage {stage.name}, {stage.batch}, cannot be divided evenly by"
             f" {counted(gpus, 'GPUs')} times an `accumulate` of {training.accumulate}; set it to a multiple of {parts}"
         )
-    there = torch.cuda.device_count()
-    if there and gpus > there:
-        raise TesseraError(f"{gpus} GPUs are requested, but there are {there}; lower `gpu` of the rule train_stage")
+    available = torch.cuda.device_count()
+    if available and gpus > available:
+        raise TesseraError(f"{gpus} GPUs are requested, but there are {available}; lower `gpu` of the rule train_stage")
 
 
 def _launch(run: Path, gpus: int, arguments: dict[str, Any]) -> None:
@@ -115,7 +115,7 @@ def _launch(run: Path, gpus: int, arguments: dict[str, Any]) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    how = LaunchConfig(
+    config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=gpus,
@@ -127,7 +127,7 @@ def _launch(run: Path, gpus: int, arguments: dict[str, Any]) -> None:
         monitor_interval=1,
     )
     try:
-        elastic_launch(how, _fit_part)(run, arguments)
+        elastic_launch(config, _fit_part)(run, arguments)
     except ChildFailedError as error:
         _, failure = error.get_first_failure()
         # Despite its type, this is a dictionary if the process raised an exception.

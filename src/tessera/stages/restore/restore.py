@@ -73,7 +73,7 @@ def restored(
     def release() -> tuple[VideoFrame, list[Patch]]:
         """Return the first frame that is held."""
         frame = held.popleft()
-        shown = [(region, own.pop(frame.index)) for region, own in results.items() if frame.index in own]
+        shown = [(region, result.pop(frame.index)) for region, result in results.items() if frame.index in result]
         for region in [region for region in results if frame.index + 1 >= region.stop]:
             del squares[region], results[region]
         return frame, [] if frame.picture is None else [_patch(*each, frame.index, feather) for each in shown]
@@ -84,23 +84,23 @@ def restored(
             region = coming.pop()
             if frame.index < region.stop:
                 squares[region], results[region] = {}, {}
-        for region, own in squares.items():
+        for region, in_window in squares.items():
             if frame.index < region.stop:
-                own[frame.index] = _square(region, frame)
+                in_window[frame.index] = _square(region, frame)
         if len(held) - ready == window:
             start = held[ready].index
             ready += window - overlap
-            for region, own in squares.items():
-                _restore(own, results[region], restore, start, overlap)
-                squares[region] = {index: square for index, square in own.items() if index >= start + window - overlap}
+            for region, in_window in squares.items():
+                _restore(in_window, results[region], restore, start, overlap)
+                squares[region] = {index: square for index, square in in_window.items() if index >= start + window - overlap}
         # One for one, and not all at once, so that who gets the frames works while the next window is read.
         if ready:
             ready -= 1
             yield release()
-    for region, own in squares.items():
+    for region, in_window in squares.items():
         # The frames at the end may all have been in the last window.
-        if own.keys() - results[region].keys():
-            _restore(own, results[region], restore, held[ready].index, overlap)
+        if in_window.keys() - results[region].keys():
+            _restore(in_window, results[region], restore, held[ready].index, overlap)
     while held:
         yield release()
 
@@ -119,8 +119,8 @@ def _square(region: Region, frame: VideoFrame) -> np.ndarray | None:
         return None
     if frame.size[::-1] != region.size:
         raise Failed("frame of another size", f"{frame.size[::-1]} pixels, the region has {region.size}")
-    place = frame.index - region.first
-    return region.fit.square(frame.image(region.crops[place], frame.depth), region.pads[place])
+    index = frame.index - region.first
+    return region.fit.square(frame.image(region.crops[index], frame.depth), region.pads[index])
 
 
 def _restore(
@@ -133,15 +133,15 @@ def _restore(
     known = [index for index, square in squares.items() if square is not None]
     if not known:
         return
-    nearest = (max((one for one in known if one <= index), default=known[0]) for index in squares)
-    clip = np.stack(_alike(*(square for one in nearest if (square := squares[one]) is not None)))
+    nearest = (max((other for other in known if other <= index), default=known[0]) for index in squares)
+    clip = np.stack(_alike(*(square for other in nearest if (square := squares[other]) is not None)))
     # Restorers compare neighbouring frames, and need at least two.
     made = restore(clip if len(clip) > 1 else clip.repeat(2, axis=0))
     for index, image in zip(squares, made, strict=False):
         if index in results:
-            share = np.float32((index - start + 1) / (overlap + 1))
+            fraction = np.float32((index - start + 1) / (overlap + 1))
             last, image = _alike(results[index], image)
-            image = np.rint(last + (image.astype(np.float32) - last) * share).astype(image.dtype)
+            image = np.rint(last + (image.astype(np.float32) - last) * fraction).astype(image.dtype)
         results[index] = image
 
 
@@ -153,14 +153,14 @@ def _alike(*images: np.ndarray) -> list[np.ndarray]:
 
 def _patch(region: Region, square: np.ndarray, index: int, feather: float) -> Patch:
     """Return the restored `square` of `region` as it is blended into frame `index`."""
-    place = index - region.first
-    crop, mask = region.crops[place], decode_patch(region.masks[place], *region.size)
+    position = index - region.first
+    crop, mask = region.crops[position], decode_patch(region.masks[position], *region.size)
     left, top, right, bottom = crop
     width = max(1, round(max(right - left, bottom - top) * feather / 2))
     # Beyond the soft edge, nothing is blended. Even corners keep the pixels of subsampled chroma whole.
     x0, y0 = (max(low, (edge - 2 * width) // 2 * 2) for low, edge in zip(crop[:2], mask.box[:2], strict=True))
     x1, y1 = (min(high, -(-(edge + 2 * width) // 2) * 2) for high, edge in zip(crop[2:], mask.box[2:], strict=True))
-    image = region.fit.crop(square, region.pads[place])[y0 - top : y1 - top, x0 - left : x1 - left]
+    image = region.fit.crop(square, region.pads[position])[y0 - top : y1 - top, x0 - left : x1 - left]
     return Patch(crop, (x0, y0, x1, y1), image, soften(mask.inside((x0, y0, x1, y1)), width))
 
 

@@ -125,11 +125,11 @@ def restore_previews(
     sources: Path,
     scenes: Path,
     scene_frames: Path,
-    found: Path,
+    detection_ledger: Path,
     restore: Restore,
-    kept: Path,
+    cache: Path,
     *,
-    made_by: Any,
+    cache_key: Any,
     settings: RestoreSettings,
     crops: CropSettings,
     size: int,
@@ -142,15 +142,15 @@ def restore_previews(
 ) -> None:
     """Restore the `scenes` of the sources of a shard: NAME.mp4 in `videos` and `comparisons`, NAME.jpg in `sheets`.
 
-    `sources`, `scenes`, `scene_frames`: `tables.Sources`, `.Scenes` and `.SceneFrames`. `found`: the ledger of the
+    `sources`, `scenes`, `scene_frames`: `tables.Sources`, `.Scenes` and `.SceneFrames`. `detection_ledger`: the ledger of the
     detection. `ledger` gets one row per source; sources in which no mosaic was found are dropped.
 
     `restore`: gets squares of `size` pixels, see `Fit`. The restored video has the times, the colours, the orientation and the
     sound of the source. Before it is encoded, a pixel equals that of the source unless it belongs to a region or its soft edge.
     The comparison shows the source and the restored video side by side, and is at most `render.max_side` pixels wide.
 
-    Results are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on, which includes
-    `made_by`, and linked from there.
+    Results are kept in the `Store` in the folder `cache`, under a digest of everything that they depend on, which includes
+    `cache_key`, and linked from there.
     """
     import polars as pl
 
@@ -158,38 +158,38 @@ def restore_previews(
     from tessera.records.tables.scenes import SceneFrames, Scenes
     from tessera.records.tables.table import read_table
 
-    store, parts = Store(kept, "restored videos"), Store(kept.with_name("parts"), "parts")
-    shown = read_table(scenes, Scenes)
+    store, parts = Store(cache, "restored videos"), Store(cache.with_name("parts"), "parts")
+    scene_table = read_table(scenes, Scenes)
     # For two hours of video, this table takes most of the memory. So it is held once, and its rows become Python objects scene
     # by scene.
-    places = read_table(scene_frames, SceneFrames).sort("key", "index").partition_by("key", as_dict=True)
+    frames_of_scene = read_table(scene_frames, SceneFrames).sort("key", "index").partition_by("key", as_dict=True)
     used: set[str] = set()
     for folder in (videos, comparisons, sheets):
         folder.mkdir()
-    with Ledger(ledger) as book:
-        for row in read_ledger(found):
+    with Ledger(ledger) as writer:
+        for row in read_ledger(detection_ledger):
             if row["status"] != "ok":
-                book.row(row["key"], row["status"], row["reason"], row["detail"])
-            elif row["key"] not in shown["source"]:
-                book.row(row["key"], "dropped", NO_MOSAIC)
-        for source in read_table(sources, Sources).join(shown, on="source", how="semi").iter_rows(named=True):
-            own = shown.filter(pl.col("source") == source["source"])
-            where = [places[key,] for key in own["key"]]
+                writer.row(row["key"], row["status"], row["reason"], row["detail"])
+            elif row["key"] not in scene_table["source"]:
+                writer.row(row["key"], "dropped", NO_MOSAIC)
+        for source in read_table(sources, Sources).join(scene_table, on="source", how="semi").iter_rows(named=True):
+            scenes_of_source = scene_table.filter(pl.col("source") == source["source"])
+            where = [frames_of_scene[key,] for key in scenes_of_source["key"]]
             regions = [
                 _region(scene, frames, crops, size, keep_aspect)
-                for scene, frames in zip(own.iter_rows(named=True), where, strict=True)
+                for scene, frames in zip(scenes_of_source.iter_rows(named=True), where, strict=True)
             ]
             inputs = [
                 source["sha256"],
-                own.rows(),
+                scenes_of_source.rows(),
                 [digest(frames.rows()) for frames in where],
-                made_by,
+                cache_key,
                 settings.model_dump(mode="json", exclude={"weights", "spans"}),
                 settings.spans.get(source["source"], []),
             ]
             inputs += [crops.model_dump(mode="json"), size, keep_aspect, render.model_dump(mode="json")]
             name, title = digest(inputs), file_name(source["source"])
-            with book.item(source["source"]) as note:
+            with writer.item(source["source"]) as note:
                 if not store.holds(name):
                     with store.make(name) as folder:
                         restore_video(source, regions, restore, settings, render, folder, parts, name)
@@ -256,8 +256,8 @@ def restore_video(
     counts = sum(outcomes, Counter[str]())
     if not counts[RESTORED]:
         raise Failed("no frame with a region can be decoded")
-    whole = [item for item, each in zip(items, outcomes, strict=True) if each.keys() - {LOST}]
-    videos, comparisons = ([item / f"{kind}{PART}" for item in whole] for kind in (VIDEO, COMPARISON))
+    readable = [item for item, each in zip(items, outcomes, strict=True) if each.keys() - {LOST}]
+    videos, comparisons = ([item / f"{kind}{PART}" for item in readable] for kind in (VIDEO, COMPARISON))
     remarks = [
         *tracks.remarks,
         *film.remarks,
@@ -312,7 +312,7 @@ def _film(source: str, path: Path, settings: RestoreSettings, render: RenderSett
         range(int(run[0]), int(run[-1]) + 1) for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > 1) + 1) if len(run)
     ]
     length = WINDOWS * (settings.window - settings.overlap)
-    places = [(run.start, run[at : at + length]) for run in runs for at in range(0, len(run), length)]
+    pieces = [(run.start, run[at : at + length]) for run in runs for at in range(0, len(run), length)]
     first = next((frame.picture for frame in read_frames(path, packets, wanted) if frame.picture is not None), None)
     if first is None:
         raise Failed("no frame can be decoded", f"of {len(wanted)} in {settings.spans.get(source) or 'the video'}")
@@ -335,7 +335,7 @@ def _film(source: str, path: Path, settings: RestoreSettings, render: RenderSett
         mastering=b"",
         light=b"",
     )
-    starts, parts = [start for start, _ in places], [part for _, part in places]
+    starts, parts = [start for start, _ in pieces], [part for _, part in pieces]
     remarks = []
     if first.interlaced_frame and not form.fields:
         remarks.append("fields are written as whole frames: this codec, or x264 at this height, does not take them")
@@ -401,7 +401,7 @@ def _write_part(
                 comparison.write(_pair(before, after), pts)
 
         encode, compare = (opened.enter_context(_Thread(work)) for work in (write, pair))
-        shown: tuple[Any, ...] | None = None
+        last: tuple[Any, ...] | None = None
         missing: list[int] = []
         for frame, patches in marked:
             counts[LOST if frame.picture is None else RESTORED if patches else NOTHING] += 1
@@ -409,10 +409,10 @@ def _write_part(
             missing = []
             if frame.picture is None:
                 # The frame before it is shown again or, at the beginning of a part, the next one earlier.
-                if shown is None:
+                if last is None:
                     missing = stamps
                 else:
-                    picture, before, after = shown
+                    picture, before, after = last
                     encode(picture, stamps)
                     compare(before, after, stamps)
                 continue
@@ -431,18 +431,18 @@ def _write_part(
             # From here on, the thread of the encoder alone has the picture: it writes the time stamp to it.
             encode(picture, stamps)
             compare(before, after, stamps)
-            shown = picture, before, after
+            last = picture, before, after
     tiles.write(item / TILES)
     (item / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
 
 
 def _region(scene: dict[str, Any], frames: "pl.DataFrame", crops: CropSettings, size: int, keep_aspect: bool) -> Region:
     """Return the region of `scene`, a row of `tables.Scenes`, whose rows of `tables.SceneFrames` are `frames`."""
-    whole = scene["height"], scene["width"]
-    boxes = [crop_box(box, whole, crops) for box in frames.select("x0", "y0", "x1", "y1").rows()]
+    frame_size = scene["height"], scene["width"]
+    boxes = [crop_box(box, frame_size, crops) for box in frames.select("x0", "y0", "x1", "y1").rows()]
     shape = clip_shape(boxes, is_even=False)
     pads = [pad_of(box, shape) for box in boxes]
-    return Region(scene["first"], boxes, pads, Fit(shape, size, keep_aspect), frames["rle"], whole)
+    return Region(scene["first"], boxes, pads, Fit(shape, size, keep_aspect), frames["rle"], frame_size)
 
 
 def _half(picture: "av.VideoFrame", matrix: Matrix, side: int) -> list[np.ndarray]:

@@ -23,7 +23,7 @@ def draw_watermarks(
     datasets: Sequence[str],
     settings: DrawSettings,
     seed: int,
-    place: Path,
+    final_folder: Path,
     images: Path,
     annotations: Path,
     drawn: Path,
@@ -31,12 +31,12 @@ def draw_watermarks(
     ledger: Path,
     threads: int = 1,
 ) -> None:
-    """Draw marks over frames of a shard, and store the results in the folder `drawn`, whose final path is `place`.
+    """Draw marks over frames of a shard, and store the results in the folder `drawn`, whose final path is `final_folder`.
 
     `frames`: `tables.Frames`; their images are in the folder `pictures`. `sources`: `tables.Sources`. Frames of a source are
     left out if its `use` lists datasets, but none of `datasets`; so a source with watermarks in its footage can be excluded.
 
-    `images`, `annotations`: output, tables of the hub. The perceptual hash is that of the original frame. `marks`: output,
+    `images`, `annotations`: output, annotation tables. The perceptual hash is that of the original frame. `marks`: output,
     `tables.Marks`. `ledger` gets one row per frame. The result does not depend on the number of `threads`.
 
     Raises `TesseraError` if a logo or a font cannot be used.
@@ -46,7 +46,7 @@ def draw_watermarks(
     from tessera.records.frames import choose_frames
     from tessera.records.tables.table import types, write_table
     from tessera.records.tables.watermarks import Marks
-    from tessera.stages.watermarks.hub import write_boxes
+    from tessera.stages.watermarks.boxes import write_boxes
 
     materials = load_materials(settings)
     chosen = choose_frames(frames, sources, datasets, settings.frames_per_source)
@@ -64,19 +64,19 @@ def draw_watermarks(
         write_image(drawn / name, image, settings.quality)
         source = chosen.sources[frame["source"]]
         row = {name: frame[name] for name in ("key", "source", "phash")} | {name: source[name] for name in ("split", "rights")}
-        return row | {"path": (place / name).as_posix(), "width": image.shape[1], "height": image.shape[0]}, made
+        return row | {"path": (final_folder / name).as_posix(), "width": image.shape[1], "height": image.shape[0]}, made
 
-    found: list[tuple[dict[str, Any], list[Mark]]] = []
+    drawn_frames: list[tuple[dict[str, Any], list[Mark]]] = []
     drawn.mkdir()
-    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+    with Ledger(ledger) as writer, ThreadPoolExecutor(threads) as pool:
         for frame, made in ahead(pool, work, progress(chosen.frames, unit="frames"), 2 * threads):
-            with book.item(frame["key"]):
-                found.append(made.result())
-    write_boxes(annotations, images, [(row, [box for mark in made for box in mark.boxes]) for row, made in found])
+            with writer.item(frame["key"]):
+                drawn_frames.append(made.result())
+    write_boxes(annotations, images, [(row, [box for mark in made for box in mark.boxes]) for row, made in drawn_frames])
     # Only a tiled mark has several boxes, and it is alone in its frame. So the index of a mark is the number of its first box.
     described = [
         {"key": row["key"], "number": number, **asdict(mark), "regions": len(mark.boxes)}
-        for row, made in found
+        for row, made in drawn_frames
         for number, mark in enumerate(made)
     ]
     write_table(pl.DataFrame(described, schema=types(Marks)), Marks, marks)

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from tessera.core.settings import Settings
 from tessera.imaging.watermark.settings import DrawSettings
-from tessera.records.material import ANY, Format, LabelledSet, names_differ
+from tessera.records.label_sets import ANY, Format, LabelledSet, names_differ
 
 LABEL = "watermark"  # the one class, whatever kind of watermark it is
 

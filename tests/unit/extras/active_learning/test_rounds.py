@@ -27,8 +27,8 @@ from tessera.records.tables.footage import Duplicates, Frames, Sources
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.splits import SourceSplits
 from tessera.records.tables.table import Table, read_table, types, write_table
+from tessera.stages.labels.image_labels import has_answers, import_image_labels
 from tessera.stages.labels.settings import ImageLabelSet
-from tessera.stages.labels.whole import has_answers, import_image_labels
 
 CLASSES = ("dark", "bright")
 PER_SOURCE = 6

@@ -27,12 +27,12 @@ from tessera.extras.harvest.settings import ClientSettings, HarvestSettings
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import read_image
 from tessera.records.blocklist import Blocklist
-from tessera.records.hostile_images import check_image
+from tessera.records.image_checks import check_image
 from tessera.records.manifest import read_manifest
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.table import read_table
+from tessera.stages.labels.image_labels import import_image_labels
 from tessera.stages.labels.settings import ImageLabelSet
-from tessera.stages.labels.whole import import_image_labels
 
 FAST = ClientSettings(contact="tests", rate=1000, attempts=2, timeout=20, max_seconds=60, max_bytes=100_000, private=True)
 

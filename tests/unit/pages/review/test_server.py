@@ -28,9 +28,9 @@ from tessera.pages.review.settings import OwnKey
 from tessera.pages.review.state import Review
 from tessera.records.annotation.formats.labelme import read_labelme
 from tessera.records.annotation.label_files import read_label_file
-from tessera.records.decisions import Decision, clip_key, place_of, read_decisions
+from tessera.records.decision_log import append_row
+from tessera.records.decisions import Decision, clip_key, extent_of, read_decisions
 from tessera.records.identities import IdentityDecision, read_identity_decisions
-from tessera.records.log import append_row
 from tessera.records.tables.review import ASKED, CLIPS, FRAMES, IDENTITIES, LABELS, REGIONS
 
 HOST, TOKEN = "127.0.0.1:5000", "secret"
@@ -149,7 +149,7 @@ def test_a_decision_is_on_what_a_clip_showed_and_what_matches_nothing_is_listed_
     assert page.decisions() == [(targets["film-0000100-1"], "drop", "")]
     # Another run gives the tracks each other's numbers, begins later, and leaves out one.
     moved = {"film-0000110-2": targets["film-0000100-1"], "film-0000110-1": targets["film-0000100-2"]}
-    again = {key: clip_key(key, 60, place_of(target).box) for key, target in moved.items()}
+    again = {key: clip_key(key, 60, extent_of(target).box) for key, target in moved.items()}
     write_review(tmp_path, [item(CLIPS, key, target=target, frames=60) for key, target in again.items()])
     page.version = page.get("api/state")["version"]
     assert [bool(each["decisions"]) for each in page.items(CLIPS)] == [True, False]
@@ -770,7 +770,7 @@ def test_a_full_disk_is_said_and_changes_nothing(page: Page, monkeypatch: pytest
     def full(*_: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tessera.records.log.os.write", full)
+    monkeypatch.setattr("tessera.records.decision_log.os.write", full)
     status, told = page.decide(first, action="keep")
     assert status == 507 and told["error"] == "Not saved: No space left on device. Fix this, then try again."
     assert (page.folder / "config" / "decisions.tsv").read_bytes() == before

@@ -21,6 +21,7 @@ from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.polygons import Part, rectangle
+from tessera.records.annotation.annotation_tables import read_annotations
 from tessera.records.annotation.formats.labelme import (
     MAX_SHAPES,
     embedded_image,
@@ -30,9 +31,8 @@ from tessera.records.annotation.formats.labelme import (
     read_labelme,
     write_labelme,
 )
-from tessera.records.annotation.hub import read_hub
 from tessera.records.annotation.model import Annotation, ImageAnnotations
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.table import read_table
 from tessera.stages.labels.sets import import_labels
@@ -439,7 +439,9 @@ class Folder:
             assert row["status"] == "ok" or (str(self.root) in says and re.search("[;:] ", says)), f"no file or no fix: {row}"
         images = read_table(self.folder / "images", Images)
         assert set(images["key"]) == {key for key, (status, _) in rows.items() if status == "ok"}
-        assert [image.key for image in read_hub(self.folder / "annotations", self.folder / "images")] == images["key"].to_list()
+        assert [image.key for image in read_annotations(self.folder / "annotations", self.folder / "images")] == images[
+            "key"
+        ].to_list()
         return rows, images
 
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from strategies import HEIGHT, WIDTH, images
 
 from tessera.imaging.polygons import Part, rasterize
+from tessera.records.annotation.annotation_tables import Origin, write_annotations
 from tessera.records.annotation.formats.fiftyone import image_sample
-from tessera.records.annotation.hub import Origin, write_hub
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import types, write_table
@@ -61,7 +61,9 @@ def loaded(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def test_images_are_named_where_the_dataset_has_them(tmp_path: Path) -> None:
     region = Annotation("nsfw", None, None, (0, 0, 20, 15), score=0.5)
     origin = Origin("film", "results/frames/a.PNG", 1, "", "CC0")
-    write_hub(tmp_path / "annotations", tmp_path / "images", [(ImageAnnotations("a", WIDTH, HEIGHT, (region,)), origin)])
+    write_annotations(
+        tmp_path / "annotations", tmp_path / "images", [(ImageAnnotations("a", WIDTH, HEIGHT, (region,)), origin)]
+    )
     write_table(pl.DataFrame([("a", "film", "val")], schema=types(Splits), orient="row"), Splits, tmp_path / "splits")
     pictures = tmp_path / "datasets" / "d" / "images"
     (pictures / "val").mkdir(parents=True)

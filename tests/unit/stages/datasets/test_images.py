@@ -19,7 +19,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.imaging.polygons import Part, rectangle
 from tessera.learning.detection.offline import offline
-from tessera.records.annotation.hub import Origin, write_hub
+from tessera.records.annotation.annotation_tables import Origin, write_annotations
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 from tessera.records.decisions import Decision
 from tessera.records.limits import ScoreLimit
@@ -40,14 +40,16 @@ REGION = Annotation.of_parts("nsfw", (Part(rectangle((2, 2, 10, 8))),))
 OTHER = Annotation.of_parts("other", (Part(rectangle((12, 2, 20, 8))),))
 
 
-def hub(folder: Path, rows: list[tuple[str, str, tuple[Annotation, ...]]], image_folder: str = "") -> tuple[Path, Path]:
+def write_tables(
+    folder: Path, rows: list[tuple[str, str, tuple[Annotation, ...]]], image_folder: str = ""
+) -> tuple[Path, Path]:
     """Write tables of images: key, source, regions."""
     folder.mkdir(parents=True, exist_ok=True)
     images = [
         (ImageAnnotations(key, 32, 24, regions), Origin(source, f"{image_folder}{key}.PNG", 0, rights="CC0"))
         for key, source, regions in rows
     ]
-    write_hub(folder / "annotations.parquet", folder / "images.parquet", images)
+    write_annotations(folder / "annotations.parquet", folder / "images.parquet", images)
     return folder / "images.parquet", folder / "annotations.parquet"
 
 
@@ -102,7 +104,7 @@ class Selection:
         words: dict[str, Literal["keep", "drop"]] | None = None,
         splits: dict[str, str] | None = None,
         backgrounds: float = 1.0,
-        drops: dict[str, ScoreLimit] | None = None,
+        frame_filters: dict[str, ScoreLimit] | None = None,
         values: dict[str, float] | None = None,
         metrics: Sequence[Path] = (),
     ) -> None:
@@ -115,8 +117,8 @@ class Selection:
             [images for images, _ in tables],
             [annotations for _, annotations in tables],
             [duplicates(folder / f"duplicates{number}", each) for number, each in enumerate(measures)],
-            {name: [scores(folder / "scores", values or {})] for name in drops or {}},
-            drops or {},
+            {name: [scores(folder / "scores", values or {})] for name in frame_filters or {}},
+            frame_filters or {},
             metrics,
             sources,
             {decision.key: decision for decision in decisions},
@@ -141,7 +143,7 @@ class Selection:
 
 
 def test_images_that_must_not_feed_the_dataset_are_dropped_with_the_reason(tmp_path: Path) -> None:
-    table = hub(
+    table = write_tables(
         tmp_path / "all",
         [
             ("d", "open", (REGION,)),
@@ -169,18 +171,18 @@ def test_a_decision_overrides_the_duplicate_check_but_not_the_rights(tmp_path: P
     sources = admitted(tmp_path / "sources", {"open": []}, ("refused",))
     links = {"b": "a", "c": "a"}
     words: dict[str, Literal["keep", "drop"]] = {"b": "keep", "d": "keep", "gone": "drop"}
-    selection = Selection(tmp_path, [hub(tmp_path / "all", rows)], links, sources, words)
+    selection = Selection(tmp_path, [write_tables(tmp_path / "all", rows)], links, sources, words)
     assert selection.keys == ["a", "b"]
     assert selection.left_out == {"c": ("near-duplicate of a sample", "a"), "d": ("source refused", "")}
     (row,) = [row for row in read_ledger(selection.ledger) if row["key"] == "b"]
     assert (row["status"], row["reason"], row["detail"]) == ("ok", "kept by decision", "Ada, 2026-01-31: seen")
-    selection = Selection(tmp_path, [hub(tmp_path / "all", rows)], links, sources, {"a": "drop"})
+    selection = Selection(tmp_path, [write_tables(tmp_path / "all", rows)], links, sources, {"a": "drop"})
     assert selection.left_out["a"] == ("dropped by decision", "Ada, 2026-01-31: seen")
     assert selection.keys == ["b"], "its near-duplicate replaces it"
 
 
 def test_frames_beyond_the_limit_of_a_classifier_are_dropped_unless_a_decision_keeps_them(tmp_path: Path) -> None:
-    table = hub(tmp_path / "all", [(key, "open", (REGION,)) for key in "abcde"])
+    table = write_tables(tmp_path / "all", [(key, "open", (REGION,)) for key in "abcde"])
     sources = admitted(tmp_path / "sources", {"open": []})
     values = {"a": 0.5, "b": 0.75, "c": 0.75, "d": 0.25}
     selection = Selection(
@@ -189,7 +191,7 @@ def test_frames_beyond_the_limit_of_a_classifier_are_dropped_unless_a_decision_k
         {"a": "b"},
         sources,
         {"c": "keep"},
-        drops={"clean": ScoreLimit(max=0.5, min=0.3)},
+        frame_filters={"clean": ScoreLimit(max=0.5, min=0.3)},
         values=values,
     )
     assert selection.keys == ["a", "c", "e"], (
@@ -199,24 +201,26 @@ def test_frames_beyond_the_limit_of_a_classifier_are_dropped_unless_a_decision_k
 
 
 def test_frames_beyond_the_limit_of_a_classifier_that_guesses_stay_and_say_so(tmp_path: Path) -> None:
-    table = hub(tmp_path / "all", [(key, "open", (REGION,)) for key in "ab"])
+    table = write_tables(tmp_path / "all", [(key, "open", (REGION,)) for key in "ab"])
     sources = admitted(tmp_path / "sources", {"open": []})
-    drops, metrics = {"clean": ScoreLimit(max=0.5)}, [write_chance(tmp_path / "clean.json", False)]
-    selection = Selection(tmp_path, [table], {}, sources, drops=drops, values={"a": 0.25, "b": 0.75}, metrics=metrics)
+    frame_filters, metrics = {"clean": ScoreLimit(max=0.5)}, [write_chance(tmp_path / "clean.json", False)]
+    selection = Selection(
+        tmp_path, [table], {}, sources, frame_filters=frame_filters, values={"a": 0.25, "b": 0.75}, metrics=metrics
+    )
     assert selection.keys == ["a", "b"]
     reasons = [row["reason"] for row in read_ledger(selection.ledger)]
     assert reasons == ["", "no better than chance: not filtered by clean"]
 
 
 def test_of_near_duplicates_the_chosen_one_is_kept(tmp_path: Path) -> None:
-    table = hub(tmp_path / "all", [(key, "open", (REGION,)) for key in "abc"])
+    table = write_tables(tmp_path / "all", [(key, "open", (REGION,)) for key in "abc"])
     selection = Selection(tmp_path, [table], {"a": "c", "b": "c"}, admitted(tmp_path / "sources", {"open": []}))
     assert selection.keys == ["c"]
     assert selection.left_out["a"] == ("near-duplicate of a sample", "c")
 
 
 def test_near_duplicates_of_every_measure_are_left_out(tmp_path: Path) -> None:
-    table = hub(tmp_path / "all", [(key, "open", (REGION,)) for key in "abcd"])
+    table = write_tables(tmp_path / "all", [(key, "open", (REGION,)) for key in "abcd"])
     # "b" is out by the first measure, so that "c" stays in its place by the second.
     measures = [{"b": "a"}, {"c": "b", "d": "a"}]
     selection = Selection(tmp_path, [table], measures, admitted(tmp_path / "sources", {"open": []}))
@@ -225,14 +229,14 @@ def test_near_duplicates_of_every_measure_are_left_out(tmp_path: Path) -> None:
 
 
 def test_without_a_table_of_duplicates_all_images_are_kept(tmp_path: Path) -> None:
-    table = hub(tmp_path / "all", [(key, "open", (REGION,)) for key in "abc"])
+    table = write_tables(tmp_path / "all", [(key, "open", (REGION,)) for key in "abc"])
     assert Selection(tmp_path, [table], None, admitted(tmp_path / "sources", {"open": []})).keys == ["a", "b", "c"]
 
 
 def test_if_the_chosen_duplicate_is_not_in_the_dataset_another_is_kept(tmp_path: Path) -> None:
     # "c" may not feed this dataset, "x" is not labelled.
     rows = [("a", "open", (REGION,)), ("b", "open", (REGION,)), ("c", "elsewhere", (REGION,)), ("d", "open", ())]
-    table = hub(tmp_path / "all", rows)
+    table = write_tables(tmp_path / "all", rows)
     sources = admitted(tmp_path / "sources", {"open": [], "elsewhere": ["mosaic_detection"]})
     selection = Selection(tmp_path, [table], {"a": "c", "b": "c", "d": "x"}, sources)
     assert selection.keys == ["a", "d"]
@@ -253,7 +257,7 @@ def test_backgrounds_are_at_most_a_fraction_of_the_images_of_each_split(tmp_path
     rows = [(f"a{i:02}", "a", (REGION,) if i < 9 else ()) for i in range(40)]
     rows += [(f"b{i}", "b", (REGION,) if i < 3 else ()) for i in range(5)]
     rows += [("c0", "c", ()), ("c1", "c", ())]
-    sources, table = admitted(tmp_path / "sources", {"a": [], "b": [], "c": []}), hub(tmp_path / "all", rows)
+    sources, table = admitted(tmp_path / "sources", {"a": [], "b": [], "c": []}), write_tables(tmp_path / "all", rows)
     splits = {"a": "train", "b": "val", "c": "test"}
     selection = Selection(tmp_path, [table], {}, sources, {"a39": "keep", "c1": "keep"}, splits, 0.1)
     assert {key for key in selection.keys if key[0] == "a"} == {*(f"a{i:02}" for i in range(9)), "a39"}, "1 of 10"
@@ -292,8 +296,8 @@ def test_backgrounds_are_as_many_as_allowed_and_few_change_with_more_images(
 def test_a_selection_does_not_depend_on_the_division_into_tables(tmp_path: Path) -> None:
     rows = [(f"k{i:02}", f"s{i % 3}", (REGION,) * (i % 4)) for i in range(20)]
     sources = admitted(tmp_path / "sources", {"s0": [], "s1": [], "s2": []})
-    one = [hub(tmp_path / "one", rows)]
-    three = [hub(tmp_path / f"part{i}", rows[i::3]) for i in (2, 0, 1)]
+    one = [write_tables(tmp_path / "one", rows)]
+    three = [write_tables(tmp_path / f"part{i}", rows[i::3]) for i in (2, 0, 1)]
     made = []
     for name, tables in (("by one", one), ("by three", three)):
         (tmp_path / name).mkdir()
@@ -310,12 +314,12 @@ def test_a_selection_does_not_depend_on_the_division_into_tables(tmp_path: Path)
 def test_an_empty_dataset_is_an_error_with_the_fix(tmp_path: Path, rows: list[Any]) -> None:
     sources = admitted(tmp_path / "sources", {"open": [], "elsewhere": ["mosaic_detection"]})
     with pytest.raises(TesseraError, match=r"'nsfw_detection' has (?s:.*)Label more frames(?s:.*)column `use`"):
-        Selection(tmp_path, [hub(tmp_path / "all", rows)], {}, sources)
+        Selection(tmp_path, [write_tables(tmp_path / "all", rows)], {}, sources)
     assert not (tmp_path / "images").exists()
 
 
 def test_two_images_with_one_key_are_an_error_that_names_both(tmp_path: Path) -> None:
-    tables = [hub(tmp_path / name, [("a", "open", (REGION,))], f"{name}/") for name in ("one", "two")]
+    tables = [write_tables(tmp_path / name, [("a", "open", (REGION,))], f"{name}/") for name in ("one", "two")]
     with pytest.raises(TesseraError, match=r"the key 'a': 'one/a.PNG' and 'two/a.PNG'"):
         Selection(tmp_path, tables, {}, admitted(tmp_path / "sources", {"open": []}))
 
@@ -326,7 +330,7 @@ class Dataset:
     def __init__(self, folder: Path, rows: list[tuple[str, str, tuple[Annotation, ...]]], splits: list[str]) -> None:
         self.folder, self.made = folder, folder / "dataset"
         self.made.mkdir(parents=True)
-        self.tables = hub(folder, rows, f"{folder}/")
+        self.tables = write_tables(folder, rows, f"{folder}/")
         for place, (key, _, _) in enumerate(rows):
             Image.fromarray(np.full((24, 32, 3), place, dtype=np.uint8)).save(folder / f"{key}.PNG")
         table = [(key, source, split) for (key, source, _), split in zip(rows, splits, strict=True)]
@@ -415,7 +419,7 @@ UNWRITABLE = {
 
 def test_an_image_with_a_region_that_yolo_cannot_represent_leaves_the_dataset(tmp_path: Path) -> None:
     lost = [(reason, "open", (REGION, region)) for reason, region in UNWRITABLE.items()]
-    table = hub(tmp_path / "all", [("whole", "open", (REGION,)), *lost])
+    table = write_tables(tmp_path / "all", [("whole", "open", (REGION,)), *lost])
     selection = Selection(tmp_path, [table], {}, admitted(tmp_path / "sources", {"open": []}))
     assert selection.keys == ["whole"]
     assert {key: reason for key, (reason, _) in selection.left_out.items()} == {
@@ -455,7 +459,7 @@ def test_a_dataset_has_the_same_bytes_in_any_folder(tmp_path: Path) -> None:
 
 
 def test_all_columns_of_the_hub_are_kept(tmp_path: Path) -> None:
-    table = hub(tmp_path / "all", [("a", "open", (REGION,))])
+    table = write_tables(tmp_path / "all", [("a", "open", (REGION,))])
     selection = Selection(tmp_path, [table], {}, admitted(tmp_path / "sources", {"open": []}))
     assert pl.read_parquet(selection.images).equals(pl.read_parquet(table[0]))
     assert pl.read_parquet(selection.annotations).equals(pl.read_parquet(table[1]))

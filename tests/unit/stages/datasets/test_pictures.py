@@ -114,8 +114,8 @@ def test_a_decision_gives_a_picture_another_label_or_leaves_it_out_and_one_on_no
     assert reasons["c"][0] == "dropped by decision" and "x" not in reasons and not reasons["d"][0]
     matched = {row["key"]: row["status"] for row in read_ledger(tmp_path / "decisions.jsonl")}
     assert matched == {"a": "ok", "b": "ok", "c": "ok", "x": "dropped"}
-    with Ledger(tmp_path / "imported.jsonl") as book:
-        book.row("x", "dropped", "unlabelled")
+    with Ledger(tmp_path / "imported.jsonl") as ledger:
+        ledger.row("x", "dropped", "unlabelled")
     imported = [tmp_path / "imported.jsonl"]
     reasons = select(tmp_path, tmp_path / "labels.parquet", known, ["sharp"], decisions=decisions, imported=imported)
     assert reasons["x"] == ("dropped by decision", "Ada, 2026-01-31")

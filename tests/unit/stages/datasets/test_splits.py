@@ -112,8 +112,8 @@ def tables(
     write_table(pl.DataFrame(schema=types(Sources)), Sources, folder / "sources")
     rows = [(key, source, f"{key}.png", 8, 6, 0, split, "") for key, source, split in labelled]
     write_table(pl.DataFrame(rows, schema=types(Images), orient="row"), Images, folder / "labelled")
-    seen = [(key, source, 0, None, 0, 0.0, f"{key}.png", 8, 6, 1.0, 0) for key, source in frames]
-    write_table(pl.DataFrame(seen, schema=types(Frames), orient="row"), Frames, folder / "frames")
+    rows = [(key, source, 0, None, 0, 0.0, f"{key}.png", 8, 6, 1.0, 0) for key, source in frames]
+    write_table(pl.DataFrame(rows, schema=types(Frames), orient="row"), Frames, folder / "frames")
     near = [(*row, 2) for row in links]
     write_table(pl.DataFrame(near, schema=types(Duplicates), orient="row"), Duplicates, folder / "duplicates")
     return [folder / "sources", [folder / "labelled"], [folder / "frames"], [folder / "duplicates"]]

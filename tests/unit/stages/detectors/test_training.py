@@ -109,16 +109,16 @@ train(Path(sys.argv[1]), Path(sys.argv[2]))
     for epoch in (1, 3):
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
         assert process.stderr is not None
-        told = []
+        output = []
         for line in process.stderr:
-            told.append(line)
+            output.append(line)
             if line.startswith(f"epoch {epoch}/"):
                 time.sleep(0.05)
                 process.send_signal(signal.SIGKILL)
                 break
         process.wait()
-        assert process.returncode == -signal.SIGKILL, "".join(told)
-        assert not [line for line in told if line.startswith("network:")]
+        assert process.returncode == -signal.SIGKILL, "".join(output)
+        assert not [line for line in output if line.startswith("network:")]
     # A file that a kill during a write leaves.
     run = run_of(tmp_path)
     (run / "state.pt.partial").write_bytes(b"half")

@@ -38,11 +38,11 @@ PATTERNS = {
 SPLITS = {"steady": "val", "flickering": "test", "every second": "val", "short": "val", "photo": "val", "trained": "train"}
 
 
-def slow_flicker(seen: Sequence[tuple[int, int]]) -> Flicker:
-    """Count by looking at every frame of every track. `seen`: the track and the frame of each detection."""
+def slow_flicker(detections: Sequence[tuple[int, int]]) -> Flicker:
+    """Count by looking at every frame of every track. `detections`: the track and the frame of each detection."""
     spanned = missed = interruptions = 0
-    for one in {track for track, _ in seen}:
-        frames = {frame for track, frame in seen if track == one}
+    for one in {track for track, _ in detections}:
+        frames = {frame for track, frame in detections if track == one}
         was_missed = False
         for frame in range(min(frames), max(frames) + 1):
             spanned += 1
@@ -50,7 +50,7 @@ def slow_flicker(seen: Sequence[tuple[int, int]]) -> Flicker:
             missed += is_missed
             interruptions += is_missed and not was_missed
             was_missed = is_missed
-    return Flicker(len({track for track, _ in seen}), spanned, missed, interruptions)
+    return Flicker(len({track for track, _ in detections}), spanned, missed, interruptions)
 
 
 @given(

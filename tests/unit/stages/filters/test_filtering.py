@@ -262,12 +262,12 @@ def test_neither_order_nor_shards_matter(data: st.DataObject, tmp_path_factory: 
 @pytest.mark.parametrize("clips", [[], [clip("a-0-1")]])
 def test_if_no_clip_is_left_the_error_has_the_fix(clips: list[dict[str, Any]], tmp_path: Path) -> None:
     scores = [score(row["key"], watermark=1.0) for row in clips]
-    told = (
+    message = (
         r"has no clip left of 1: watermark \(1\); loosen .* `filters`"
         if clips
         else "no clip was cut .* `scenes.choose.minimum`"
     )
-    with pytest.raises(TesseraError, match=told):
+    with pytest.raises(TesseraError, match=message):
         run(tmp_path, clips, scores, FilterSettings())
 
 

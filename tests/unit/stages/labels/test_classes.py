@@ -99,11 +99,11 @@ def test_a_set_without_names_is_refused_with_what_it_uses_and_what_to_write(tmp_
     path = write_folder(tmp_path / "set", files)
     with pytest.raises(TesseraError) as refused:
         Imported(path, "yolo", ["nsfw", "watermark"], out=tmp_path / "refused")
-    told = str(refused.value)
-    assert told.startswith(
+    message = str(refused.value)
+    assert message.startswith(
         "annotations.labels: 's': what do its classes 0 (2 objects in 1 image), 3 (1 object in 1 image) mean?"
     )
-    assert "one of nsfw, watermark, or null" in told and told.endswith("classes: {0: …, 3: …}")
+    assert "one of nsfw, watermark, or null" in message and message.endswith("classes: {0: …, 3: …}")
     assert not list((tmp_path / "refused").glob("*.parquet"))
     assert Imported(path, "yolo", classes={0: "nsfw", 3: None}).labels == {"s+images%2F0": ["nsfw", "nsfw"], "s+images%2F3": []}
     assert set(map(len, Imported(path, "yolo", out=tmp_path / "any", classes={"*": "nsfw"}).labels.values())) == {1, 2}

@@ -162,9 +162,9 @@ def test_labels_mean_what_the_settings_say(tmp_path: Path, monkeypatch: pytest.M
     assert known.labels["s+a"] == ["nsfw", "nsfw", "watermark"] and known.reasons == {"s+a": "ok"}
     folder = folder.rename(tmp_path / "again")
     assert ImportedForTwo(folder, "label_studio", classes=classes).reasons == {"s+a": "region lost: unknown label"}
-    told = terminal.getvalue()
-    assert "1 image left out, with 1 shape of unknown labels:" in told and "'cat' (1)" in told
-    assert "known are 'nsfw', 'watermark': rename the labels, or say in `classes` of the set what they mean" in told
+    message = terminal.getvalue()
+    assert "1 image left out, with 1 shape of unknown labels:" in message and "'cat' (1)" in message
+    assert "known are 'nsfw', 'watermark': rename the labels, or say in `classes` of the set what they mean" in message
     folder.rename(tmp_path / "every")
     every = ImportedForTwo(tmp_path / "every", "label_studio", classes={"*": "nsfw"})
     assert every.labels["s+a"] == ["nsfw"] * 5

@@ -253,7 +253,7 @@ def test_unknown_labels_are_counted_and_named_with_the_known_ones(tmp_path: Path
         write_label(tmp_path / "labels" / "film" / f"film-{index:07d}.json", label)
     reasons, _ = import_labels(tmp_path, "film")
     assert list(reasons.values()) == ["", *["region lost: unknown label"] * 3]
-    told = terminal.getvalue()
-    assert "3 label files left out, with 3 shapes of unknown labels:" in told
-    assert f"\n  '{tmp_path}/labels/film/film-0000001.json': 'nfsw' (1)\n" in told
-    assert "\nknown are 'nsfw': rename the shapes, or add the label to annotations.classes\n" in told
+    message = terminal.getvalue()
+    assert "3 label files left out, with 3 shapes of unknown labels:" in message
+    assert f"\n  '{tmp_path}/labels/film/film-0000001.json': 'nfsw' (1)\n" in message
+    assert "\nknown are 'nsfw': rename the shapes, or add the label to annotations.classes\n" in message

@@ -47,9 +47,9 @@ from tessera.stages.labels.proposals import (
     ProposalSettings,
     choose,
     gate_previews,
-    place,
     propose_labels,
     spread,
+    update_proposals,
     withdraw,
 )
 
@@ -124,7 +124,7 @@ def test_the_mode_list_takes_all_listed_frames_with_predictions() -> None:
 
 
 def test_a_proposal_can_be_opened_in_labelme_and_read_back(tmp_path: Path) -> None:
-    assert place(tmp_path, [proposal("a"), Proposal(proposal("b").image, ImageAnnotations("b", WIDTH, HEIGHT))]) == [
+    assert update_proposals(tmp_path, [proposal("a"), Proposal(proposal("b").image, ImageAnnotations("b", WIDTH, HEIGHT))]) == [
         ("a", PROPOSED),
         ("b", PROPOSED),
     ]
@@ -139,9 +139,9 @@ def test_a_proposal_can_be_opened_in_labelme_and_read_back(tmp_path: Path) -> No
 
 
 def test_proposing_twice_changes_nothing_and_sha256sum_verifies_the_checksums(tmp_path: Path) -> None:
-    first = place(tmp_path, [proposal("a"), proposal("b")])
+    first = update_proposals(tmp_path, [proposal("a"), proposal("b")])
     before = state(tmp_path)
-    assert place(tmp_path, [proposal("a"), proposal("b")]) == first
+    assert update_proposals(tmp_path, [proposal("a"), proposal("b")]) == first
     assert state(tmp_path) == before
     assert set(before) == {"a.jpg", "a.json", "b.jpg", "b.json", CHECKSUMS}
     lines = [f"{hashlib.sha256(before[name]).hexdigest()}  {name}\n" for name in ("a.jpg", "a.json", "b.jpg", "b.json")]
@@ -149,19 +149,19 @@ def test_proposing_twice_changes_nothing_and_sha256sum_verifies_the_checksums(tm
 
 
 def test_unedited_proposals_are_updated(tmp_path: Path) -> None:
-    place(tmp_path, [proposal("a")])
+    update_proposals(tmp_path, [proposal("a")])
     before = state(tmp_path)
-    assert place(tmp_path, [proposal("a", left=20)]) == [("a", PROPOSED)]
+    assert update_proposals(tmp_path, [proposal("a", left=20)]) == [("a", PROPOSED)]
     assert state(tmp_path)["a.json"] != before["a.json"]
 
 
 @pytest.mark.parametrize("edited", ["a.json", "a.jpg"])
 def test_an_edited_file_and_its_image_are_never_touched(tmp_path: Path, edited: str) -> None:
-    place(tmp_path, [proposal("a"), proposal("b")])
+    update_proposals(tmp_path, [proposal("a"), proposal("b")])
     (tmp_path / edited).write_bytes(b"by a person")
     kept = {name: content for name, content in state(tmp_path).items() if name.startswith("a.")}
     for proposals in ([proposal("a", 1), proposal("b")], [proposal("b")], []):
-        status = dict(place(tmp_path, proposals))
+        status = dict(update_proposals(tmp_path, proposals))
         assert status["a"] == EDITED
         assert {name: content for name, content in state(tmp_path).items() if name.startswith("a.")} == kept
     assert not (tmp_path / "b.json").exists()
@@ -169,7 +169,7 @@ def test_an_edited_file_and_its_image_are_never_touched(tmp_path: Path, edited: 
 
 @pytest.mark.parametrize("version", ["0.1", "now"])
 def test_other_line_ends_make_no_proposal_an_edited_one(tmp_path: Path, version: str) -> None:
-    place(tmp_path, [proposal("a"), proposal("b")])
+    update_proposals(tmp_path, [proposal("a"), proposal("b")])
     if version == "0.1":
         for label in tmp_path.glob("*.json"):
             label.write_text(re.sub("Tessera proposal [0-9a-f]+", "5.5.0", label.read_text()))
@@ -178,16 +178,16 @@ def test_other_line_ends_make_no_proposal_an_edited_one(tmp_path: Path, version:
     for label in tmp_path.glob("*.json"):
         label.write_bytes(label.read_bytes().replace(b"\n", b"\r\n"))
         assert is_unsaved(label)
-    assert place(tmp_path, [proposal("a", left=20)]) == [("a", PROPOSED)]
+    assert update_proposals(tmp_path, [proposal("a", left=20)]) == [("a", PROPOSED)]
     assert {path.name for path in tmp_path.iterdir()} == {"a.jpg", "a.json", CHECKSUMS}
     assert b"\r" not in (tmp_path / "a.json").read_bytes()
 
 
 def test_proposals_for_a_withdrawn_source_are_removed_and_edited_ones_are_named(tmp_path: Path) -> None:
     for source in ("stays", "my%20dog", "edited"):
-        place(tmp_path / source, [proposal(f"{source}-0000001"), proposal(f"{source}-0000002")])
+        update_proposals(tmp_path / source, [proposal(f"{source}-0000001"), proposal(f"{source}-0000002")])
     (tmp_path / "edited" / "edited-0000002.json").write_text("by a person")
-    place(tmp_path / "mine", [proposal("mine")])  # checksums of a person's own folder
+    update_proposals(tmp_path / "mine", [proposal("mine")])  # checksums of a person's own folder
     (tmp_path / "link").symlink_to(tmp_path / "stays")
     stays, mine = state(tmp_path / "stays"), state(tmp_path / "mine")
     withdrawn = [tmp_path / "edited", tmp_path / "my%20dog"]
@@ -202,25 +202,25 @@ def test_proposals_for_a_withdrawn_source_are_removed_and_edited_ones_are_named(
 def test_a_file_of_the_user_is_kept(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("mine")
     (tmp_path / "other.json").write_text("mine too")
-    assert place(tmp_path, [proposal("a"), proposal("b")]) == [("a", EDITED), ("b", PROPOSED)]
-    assert place(tmp_path, []) == []
+    assert update_proposals(tmp_path, [proposal("a"), proposal("b")]) == [("a", EDITED), ("b", PROPOSED)]
+    assert update_proposals(tmp_path, []) == []
     assert state(tmp_path) == {"a.json": b"mine", "other.json": b"mine too"}
 
 
 def test_a_deleted_proposal_is_not_written_again(tmp_path: Path) -> None:
-    place(tmp_path, [proposal("a"), proposal("b")])
+    update_proposals(tmp_path, [proposal("a"), proposal("b")])
     (tmp_path / "a.json").unlink()
     for grey in (100, 50):
-        assert place(tmp_path, [proposal("a", grey), proposal("b", grey)]) == [("a", DELETED), ("b", PROPOSED)]
+        assert update_proposals(tmp_path, [proposal("a", grey), proposal("b", grey)]) == [("a", DELETED), ("b", PROPOSED)]
         assert not (tmp_path / "a.json").exists()
 
 
 def test_a_proposal_that_is_no_longer_chosen_is_removed_and_can_return(tmp_path: Path) -> None:
-    place(tmp_path, [proposal("a"), proposal("b")])
-    assert place(tmp_path, [proposal("b")]) == [("b", PROPOSED)]
+    update_proposals(tmp_path, [proposal("a"), proposal("b")])
+    assert update_proposals(tmp_path, [proposal("b")]) == [("b", PROPOSED)]
     assert set(state(tmp_path)) == {"b.jpg", "b.json", CHECKSUMS}
-    assert place(tmp_path, [proposal("a"), proposal("b")]) == [("a", PROPOSED), ("b", PROPOSED)]
-    assert place(tmp_path, []) == []
+    assert update_proposals(tmp_path, [proposal("a"), proposal("b")]) == [("a", PROPOSED), ("b", PROPOSED)]
+    assert update_proposals(tmp_path, []) == []
     assert not tmp_path.exists()
 
 
@@ -231,7 +231,7 @@ def test_checksums_with_paths_outside_the_folder_touch_nothing_there(tmp_path: P
     folder.mkdir()
     digest = hashlib.sha256(b"precious").hexdigest()
     (folder / CHECKSUMS).write_text(f"{digest}  ../victim.json\n{digest}  {victim}\n")
-    place(folder, [])
+    update_proposals(folder, [])
     assert victim.read_text() == "precious"
 
 
@@ -247,7 +247,7 @@ def test_after_a_kill_the_next_call_gives_the_same_result_as_an_undisturbed_one(
     """After a kill before any write or removal, calling again gives the same files, and no false edits."""
     folder = tmp_path_factory.mktemp("proposed")
     second = [proposal("b", 50), proposal("c")]
-    place(folder, [proposal("a"), proposal("b")])
+    update_proposals(folder, [proposal("a"), proposal("b")])
     steps = data.draw(st.integers(0, 12))
     left = steps
 
@@ -267,10 +267,10 @@ def test_after_a_kill_the_next_call_gives_the_same_result_as_an_undisturbed_one(
 
             patch.setattr(Path, name, before)
         with contextlib.suppress(Killed):
-            place(folder, second)
-    assert place(folder, second) == [("b", PROPOSED), ("c", PROPOSED)]
+            update_proposals(folder, second)
+    assert update_proposals(folder, second) == [("b", PROPOSED), ("c", PROPOSED)]
     fresh = tmp_path_factory.mktemp("fresh")
-    place(fresh, second)
+    update_proposals(fresh, second)
     assert state(folder) == state(fresh)
     assert JOURNAL not in state(folder)
 

@@ -25,10 +25,10 @@ from tessera.core.files import files_below
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import fingerprint, sha256_file
 from tessera.imaging.hashing import perceptual_hash
+from tessera.records.annotation.annotation_tables import read_annotations
 from tessera.records.annotation.formats.yolo import Shape, parse_yolo, write_yolo
-from tessera.records.annotation.hub import read_hub
 from tessera.records.annotation.model import Annotation, ImageAnnotations
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.records.tables.annotation import Images
 from tessera.records.tables.table import read_table
 from tessera.stages.labels import pictures
@@ -55,8 +55,8 @@ class Imported:
             *(*tables, out / "images", out / "ledger.jsonl", out / "counts.parquet"),
         )
         self.rows = {image["key"]: image for image in read_table(out / "images.parquet", Images).to_dicts()}
-        self.boxes = {image.key: [one.box for one in image.annotations] for image in read_hub(tables[1], tables[0])}
-        self.labels = {one.label for image in read_hub(tables[1], tables[0]) for one in image.annotations}
+        self.boxes = {image.key: [one.box for one in image.annotations] for image in read_annotations(tables[1], tables[0])}
+        self.labels = {one.label for image in read_annotations(tables[1], tables[0]) for one in image.annotations}
         self.ledger = read_ledger(out / "ledger.jsonl")
         self.reasons = {row["key"]: row["reason"] or row["status"] for row in self.ledger}
         self.details = {row["key"]: row["detail"] for row in self.ledger}

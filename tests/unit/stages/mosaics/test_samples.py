@@ -18,7 +18,7 @@ from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.imaging.mosaic.blocks import Mosaic, cover
 from tessera.imaging.mosaic.drawing import draw_mosaic
 from tessera.imaging.mosaic.settings import CLASSES, MosaicSettings
-from tessera.records.annotation.hub import read_hub
+from tessera.records.annotation.annotation_tables import read_annotations
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.mosaics import Mosaics
@@ -406,7 +406,7 @@ def test_masks_become_labels_with_the_rights_of_their_source(film: Path) -> None
         ("film-0000001", "film", "val", "CC0", WIDTH, HEIGHT, 1),
     ]
     assert images["path"].to_list() == [(out / "images" / f"film-000000{number}.jpg").as_posix() for number in (0, 1)]
-    first, second = read_hub(hub / "annotations", hub / "images")
+    first, second = read_annotations(hub / "annotations", hub / "images")
     assert [annotation.label for annotation in first.annotations] == ["sfw", "nsfw"]
     assert first.annotations[1].rle is not None
     assert np.array_equal(decode_rle(first.annotations[1].rle, HEIGHT, WIDTH), ring), "with its hole"

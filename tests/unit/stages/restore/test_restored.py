@@ -39,7 +39,7 @@ def identity(clip: np.ndarray) -> np.ndarray:
 
 
 def restore_room(
-    folder: Path, restore: Restore, out: str = "out", made_by: str = "weights", found: Sequence[Row] = FOUND, **values: Any
+    folder: Path, restore: Restore, out: str = "out", cache_key: str = "weights", found: Sequence[Row] = FOUND, **values: Any
 ) -> dict[str, tuple[str, str]]:
     """Restore the sources in `folder` into `out` in it, and return the ledger. `found`: the ledger of the detection."""
     outputs = folder / out
@@ -54,7 +54,7 @@ def restore_room(
         folder / "found.jsonl",
         restore,
         folder / "cache",
-        made_by=made_by,
+        cache_key=cache_key,
         settings=RestoreSettings(**{"window": 12, "overlap": 4, "quantizer": 0, "preset": "ultrafast"} | values),
         crops=CropSettings(border=8, size=32),
         size=SIZE,
@@ -251,7 +251,7 @@ def test_a_region_after_a_change_of_size_is_restored_at_its_place(tmp_path: Path
     shard.scene("film", 11, [mask] * 8)
     shard.write()
     assert restore_room(tmp_path, invert)["film"] == ("ok", "")
-    untouched = restore_room(tmp_path, identity, "same", made_by="other")
+    untouched = restore_room(tmp_path, identity, "same", cache_key="other")
     assert untouched["film"] == ("ok", "")
     before, after = (np.stack(luma(tmp_path / out / "videos/film.mp4")) for out in ("same", "out"))
     assert np.array_equal(before[:11], after[:11])

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from tessera.pages.review.queues.pictures import read_pictures
-from tessera.records.material import key_in_set, name_in_set
+from tessera.records.label_sets import key_in_set, name_in_set
 from tessera.records.rounds import read_rounds, round_name
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.review import ASKED

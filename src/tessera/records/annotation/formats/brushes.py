@@ -39,33 +39,33 @@ def decode_brush(brush: Any, height: int, width: int) -> np.ndarray:
     stream = bytes(brush) + bytes(8)
     bits = 8 * len(brush)
 
-    def read(place: int, count: int) -> int:
-        first, last = place >> 3, (place + count + 7) >> 3
-        return int.from_bytes(stream[first:last], "big") >> (8 * last - place - count) & ((1 << count) - 1)
+    def read(bit: int, count: int) -> int:
+        first, last = bit >> 3, (bit + count + 7) >> 3
+        return int.from_bytes(stream[first:last], "big") >> (8 * last - bit - count) & ((1 << count) - 1)
 
     if bits < 53 or read(32, 5) != 7:
         raise ValueError("the run lengths have no header, or values that are not bytes")
     total = 4 * height * width
     if read(0, 32) != total:
         raise ValueError(f"the brush has {read(0, 32) // 4} pixels, the image {height * width}")
-    widths = [read(place, 4) + 1 for place in range(37, 53, 4)]
+    widths = [read(bit, 4) + 1 for bit in range(37, 53, 4)]
     values = np.zeros(total, np.uint8)
-    place, done = 53, 0
-    while done < total and place + 3 <= bits:
-        head = read(place, 3)
+    bit, done = 53, 0
+    while done < total and bit + 3 <= bits:
+        head = read(bit, 3)
         size = widths[head & 3]
-        length = read(place + 3, size) + 1
-        place += 3 + size
+        length = read(bit + 3, size) + 1
+        bit += 3 + size
         count = 1 if head >> 2 else length
-        if place + 8 * count > bits or done + length > total:
+        if bit + 8 * count > bits or done + length > total:
             raise ValueError("the run lengths exceed the image, or end early")
         if head >> 2:
-            values[done : done + length] = read(place, 8)
+            values[done : done + length] = read(bit, 8)
         else:
-            first, last = place >> 3, (place + 8 * count + 7) >> 3
-            literal = np.unpackbits(np.frombuffer(stream[first:last], np.uint8))[place & 7 :][: 8 * count]
+            first, last = bit >> 3, (bit + 8 * count + 7) >> 3
+            literal = np.unpackbits(np.frombuffer(stream[first:last], np.uint8))[bit & 7 :][: 8 * count]
             values[done : done + length] = np.packbits(literal)
-        place, done = place + 8 * count, done + length
+        bit, done = bit + 8 * count, done + length
     if done < total:
         raise ValueError(f"the run lengths fill {done // 4} of {total // 4} pixels")
     return np.where(values[3::4].reshape(height, width) > 0, np.uint8(255), np.uint8(0))

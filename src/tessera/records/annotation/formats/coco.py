@@ -69,7 +69,7 @@ def parse_coco(content: bytes, file: str, results: bytes | None = None) -> Coco:
             if row.get("negative") is True:
                 negatives.add(row["file_name"])
 
-    found: dict[int, list[Annotation]] = {identifier: [] for identifier in images}
+    annotations_of: dict[int, list[Annotation]] = {identifier: [] for identifier in images}
     for number, entry in enumerate(_list(entries, file, "annotations")):
         identifier = entry.get("id", number)
         image = images.get(entry["image_id"]) if _whole(entry.get("image_id")) else None
@@ -80,16 +80,17 @@ def parse_coco(content: bytes, file: str, results: bytes | None = None) -> Coco:
             if image.key in negatives:
                 raise ValueError("its image is marked as negative")
             annotation, remarks = _annotation(entry, image, categories)
-            found[entry["image_id"]].append(annotation)
+            annotations_of[entry["image_id"]].append(annotation)
             losses += [Loss(key, reason, detail, kept=True) for reason, detail in remarks.items()]
         except Outside as error:
             losses.append(Loss(key, OUTSIDE_IMAGE, str(error)))
         except (ValueError, TypeError, OverflowError) as error:
             losses.append(Loss(key, "broken annotation", str(error), "failed"))
-    whole = (
-        ImageAnnotations(image.key, image.width, image.height, tuple(found[identifier])) for identifier, image in images.items()
+    complete = (
+        ImageAnnotations(image.key, image.width, image.height, tuple(annotations_of[identifier]))
+        for identifier, image in images.items()
     )
-    return Coco(tuple(whole), categories, losses, frozenset(negatives))
+    return Coco(tuple(complete), categories, losses, frozenset(negatives))
 
 
 def write_coco(images: Iterable[ImageAnnotations], path: Path, categories: Mapping[int, str]) -> list[Loss]:
@@ -223,7 +224,7 @@ def _differs(bbox: Any, box: Box, width: int, height: int) -> bool:
         return True
     across, down = max(OUTSIDE * width, 2), max(OUTSIDE * height, 2)
     stated = (x, y, x + w, y + h)
-    return not all(abs(one - other) <= near for one, other, near in zip(stated, box, (across, down) * 2, strict=True))
+    return not all(abs(edge - other) <= near for edge, other, near in zip(stated, box, (across, down) * 2, strict=True))
 
 
 def _ring(numbers: Any) -> np.ndarray:

@@ -20,10 +20,14 @@ def image_sample(image: ImageAnnotations, media: str, tags: Iterable[str], field
     that are None are left out. Regions have their box in `regions` and, unless they are only boxes, their rings in `outlines`.
     Both have their score as the confidence. Rings are not filled, because FiftyOne has no holes.
     """
-    boxes = [_labelled("Detection", one, bounding_box=_box(one, image.width, image.height)) for one in image.annotations]
-    drawn = [one for one in image.annotations if one.polygons is not None or one.rle is not None]
+    boxes = [
+        _labelled("Detection", annotation, bounding_box=_box(annotation, image.width, image.height))
+        for annotation in image.annotations
+    ]
+    drawn = [annotation for annotation in image.annotations if annotation.polygons is not None or annotation.rle is not None]
     outlines = [
-        _labelled("Polyline", one, points=_points(one, image.width, image.height), closed=True, filled=False) for one in drawn
+        _labelled("Polyline", annotation, points=_points(annotation, image.width, image.height), closed=True, filled=False)
+        for annotation in drawn
     ]
     return {
         **_sample(media, tags, {"key": image.key, **fields}),

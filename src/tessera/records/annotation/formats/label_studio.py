@@ -27,7 +27,7 @@ from tessera.imaging.masks import encode_rle
 from tessera.imaging.polygons import Part, area, ellipse, polygon_box, rectangle, turned
 from tessera.records.annotation.formats.brushes import decode_brush, encode_brush
 from tessera.records.annotation.model import MAX_PIXELS, Annotation, ImageAnnotations, Loss
-from tessera.records.material import Absence
+from tessera.records.label_sets import Absence
 
 KEY = "tessera_id"  # field of the data of a task with the key of its picture
 TOOLS = {"rectanglelabels": "box", "polygonlabels": "polygon", "brushlabels": "brush"}  # names in the labelling configuration
@@ -100,11 +100,11 @@ def newest(tasks: Sequence[Task]) -> Task:
     """
     done = [task for task in tasks if task.result is not None] or list(tasks)
     chosen = max(done, key=lambda task: (task.truth, task.when))
-    left = [task for task in done if task is not chosen]
-    kept = "ground truth" if chosen.truth else "newest"
-    more = f"{counted(len(left), 'other tasks')} of the same picture, the {kept} was kept" if left else ""
-    results = (result for task in left for result in (task.result, *task.others) if result is not None)
-    return chosen._replace(remark="; ".join(filter(None, [chosen.remark, more])), others=(*chosen.others, *results))
+    others = [task for task in done if task is not chosen]
+    kind = "ground truth" if chosen.truth else "newest"
+    remark = f"{counted(len(others), 'other tasks')} of the same picture, the {kind} was kept" if others else ""
+    results = (result for task in others for result in (task.result, *task.others) if result is not None)
+    return chosen._replace(remark="; ".join(filter(None, [chosen.remark, remark])), others=(*chosen.others, *results))
 
 
 def read_task(
@@ -204,10 +204,10 @@ def _names(*images: ImageAnnotations) -> set[str]:
     return {annotation.label for image in images for annotation in image.annotations}
 
 
-def _overlap(one: ImageAnnotations, other: ImageAnnotations, label: str, height: int, width: int) -> float:
+def _overlap(first: ImageAnnotations, other: ImageAnnotations, label: str, height: int, width: int) -> float:
     """Return the intersection over the union of the regions with `label`, at a size of `width` by `height` pixels."""
     drawn = []
-    for image in (one.scaled(width, height), other.scaled(width, height)):
+    for image in (first.scaled(width, height), other.scaled(width, height)):
         mask = np.zeros((height, width), bool)
         for region in image.annotations:
             if region.label == label and region.polygons is None and region.rle is None:
@@ -225,15 +225,15 @@ def read_choices(task: Task, question: str = "") -> list[str]:
 
     `question`: the name in the labelling configuration whose choices are wanted; empty for all. Ratings and numbers are texts.
     """
-    found: list[str] = []
+    chosen: list[str] = []
     for item in task.result or ():
         value = item.get("value")
         if not isinstance(value, dict) or (question and item.get("from_name") != question):
             continue
         choices = value.get("choices")
-        found += [choice for choice in choices if _is_text(choice)] if isinstance(choices, list) else []
-        found += [str(value[name]) for name in ("rating", "number") if isinstance(value.get(name), int | float)]
-    return list(dict.fromkeys(found))
+        chosen += [choice for choice in choices if _is_text(choice)] if isinstance(choices, list) else []
+        chosen += [str(value[name]) for name in ("rating", "number") if isinstance(value.get(name), int | float)]
+    return list(dict.fromkeys(chosen))
 
 
 @dataclass(frozen=True)
@@ -377,8 +377,8 @@ def _is_text(value: Any) -> bool:
 def _labels(item: dict[str, Any]) -> list[str]:
     value = item.get("value")
     kind = item.get("type")
-    found = (value.get(kind) or value.get("labels")) if isinstance(value, dict) and isinstance(kind, str) else None
-    return list(dict.fromkeys(label for label in found if _is_text(label))) if isinstance(found, list) else []
+    labels = (value.get(kind) or value.get("labels")) if isinstance(value, dict) and isinstance(kind, str) else None
+    return list(dict.fromkeys(label for label in labels if _is_text(label))) if isinstance(labels, list) else []
 
 
 def _score(item: dict[str, Any]) -> float | None:
@@ -404,8 +404,8 @@ def _region(item: dict[str, Any], value: dict[str, Any], width: int, height: int
         mask = read(value[field], drawn[1], drawn[0])
         if not mask.any():
             raise ValueError("the brush is empty")
-        whole = ImageAnnotations("", *drawn, (Annotation("", None, encode_rle(mask), mask_box(mask)),))
-        return whole.scaled(width, height).annotations[0], False
+        image = ImageAnnotations("", *drawn, (Annotation("", None, encode_rle(mask), mask_box(mask)),))
+        return image.scaled(width, height).annotations[0], False
     most = OUTSIDE
     scale = np.array([width, height]) / 100
     if "points" in value:

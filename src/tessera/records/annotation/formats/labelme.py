@@ -273,8 +273,8 @@ def _region(
     crowd, score = _extra(shapes[numbers[0]], f"shape {numbers[0]}")
     if drawn is None:
         return Annotation(label, parts, None, polygon_box(parts), crowd, score)
-    whole = drawn | rasterize(parts, height, width)
-    return Annotation(label, None, encode_rle(whole), mask_box(whole), crowd, score)
+    filled = drawn | rasterize(parts, height, width)
+    return Annotation(label, None, encode_rle(filled), mask_box(filled), crowd, score)
 
 
 def _ring(shape: dict[str, Any], where: str) -> Ring:
@@ -352,8 +352,8 @@ def _nests(parts: tuple[Part, ...]) -> bool:
     rings = [ring for part in parts for ring in (part.outer, *part.holes)]
     if any(area(ring) == 0 for ring in rings):
         return False
-    found = nest(rings)
-    return [(id(part.outer), *map(id, part.holes)) for part in found] == [
+    nested = nest(rings)
+    return [(id(part.outer), *map(id, part.holes)) for part in nested] == [
         (id(part.outer), *map(id, part.holes)) for part in parts
     ]
 

@@ -30,9 +30,9 @@ def colour_map(number: int) -> Colour:
     `VOClabelcolormap` of its development kit.
     """
     colour = [0, 0, 0]
-    for place in range(8):
+    for bit in range(8):
         for channel in range(3):
-            colour[channel] |= (number >> (3 * place + channel) & 1) << (7 - place)
+            colour[channel] |= (number >> (3 * bit + channel) & 1) << (7 - bit)
     return colour[0], colour[1], colour[2]
 
 
@@ -118,24 +118,24 @@ def boxes_beside(masks: ImageAnnotations, boxes: ImageAnnotations, has_objects: 
     a region of the label of a box lies in it, and is not what the box is about.
     """
     alone = []
-    left = list(masks.annotations)
-    for one in boxes.annotations:
-        same = [region for region in left if region.label == one.label]
+    unmatched = list(masks.annotations)
+    for box in boxes.annotations:
+        same = [region for region in unmatched if region.label == box.label]
         if not has_objects:
             inside = np.zeros((masks.height, masks.width), np.uint8)
-            x0, y0, x1, y1 = np.rint(one.box).astype(int).tolist()
+            x0, y0, x1, y1 = np.rint(box.box).astype(int).tolist()
             for region in same:
                 inside[y0:y1, x0:x1] |= region.mask(masks.height, masks.width)[y0:y1, x0:x1]
-            same = [Annotation.of_mask(one.label, inside)]
-        overlaps = [overlap(one.box, region.box) for region in same]
+            same = [Annotation.of_mask(box.label, inside)]
+        overlaps = [overlap(box.box, region.box) for region in same]
         if not max(overlaps, default=0):
-            alone.append(one)
+            alone.append(box)
         elif max(overlaps) < SAME:
             raise Failed(
-                "labels differ", f"the box of {one.label!r:.40} at {one.box} fits no region of the mask; correct one of them"
+                "labels differ", f"the box of {box.label!r:.40} at {box.box} fits no region of the mask; correct one of them"
             )
         elif has_objects:
-            left.remove(same[overlaps.index(max(overlaps))])
+            unmatched.remove(same[overlaps.index(max(overlaps))])
     return tuple(alone)
 
 
@@ -167,7 +167,7 @@ def read_colours(
     import cv2
 
     height, width = colours.shape[:2]
-    codes, left = _codes(colours), np.ones((height, width), bool)
+    codes, unnamed = _codes(colours), np.ones((height, width), bool)
     numbers = None if objects is None else _codes(objects)
     annotations: list[Annotation] = []
     losses: list[Loss] = []
@@ -175,7 +175,7 @@ def read_colours(
         labels = {(0, 0, 0): "background", **labels}
     for colour, label in labels.items():
         mask = codes == _code(colour)
-        left &= ~mask
+        unnamed &= ~mask
         if not mask.any() or label in BACKGROUND:
             continue
         if label in VOID:
@@ -183,18 +183,20 @@ def read_colours(
             continue
         if numbers is None:
             count, parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
-            found = [parts == number for number in range(1, count)]
+            regions = [parts == number for number in range(1, count)]
         else:
             present = np.unique(numbers[mask]).tolist()
             if set(present) & {_code((0, 0, 0)), _code(colour_map(255))}:
                 raise Failed(
                     "masks differ", f"pixels of {label!r:.40} belong to no object in the mask of objects; export it again"
                 )
-            found = [mask & (numbers == number) for number in present]
-        annotations += [Annotation.of_mask(label, region.view(np.uint8)) for region in found]
-    if left.any():
-        unknown = [f"{code >> 16},{code >> 8 & 255},{code & 255}" for code in np.unique(codes[left]).tolist()]
-        detail = f"{np.count_nonzero(left)} pixels of {len(unknown)} colours, such as {unknown[0]}; name them in labelmap.txt"
+            regions = [mask & (numbers == number) for number in present]
+        annotations += [Annotation.of_mask(label, region.view(np.uint8)) for region in regions]
+    if unnamed.any():
+        unknown = [f"{code >> 16},{code >> 8 & 255},{code & 255}" for code in np.unique(codes[unnamed]).tolist()]
+        detail = (
+            f"{np.count_nonzero(unnamed)} pixels of {len(unknown)} colours, such as {unknown[0]}; name them in labelmap.txt"
+        )
         raise Failed("unknown colour in mask", detail)
     return ImageAnnotations(key, width, height, tuple(annotations)), losses
 

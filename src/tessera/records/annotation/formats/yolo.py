@@ -12,7 +12,7 @@ from tessera.core.messages import counted
 from tessera.imaging.boxes import Box, clip_box
 from tessera.imaging.polygons import Part, clip, keyhole, outline, rectangle
 from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss
-from tessera.records.material import Lines
+from tessera.records.label_sets import Lines
 
 Task = Literal["segment", "detect"]
 LINES_OF: dict[Task, Lines] = {"detect": "boxes", "segment": "polygons"}
@@ -155,13 +155,13 @@ def parse_yolo(
                 annotations.append(Annotation.of_parts(name, (Part(inside * [width, height]),)))
                 continue
             box = box_of(inside, width, height)
-            kept = clip_box(box, width, height)
-            if kept[2] <= kept[0] or kept[3] <= kept[1]:
+            clipped_box = clip_box(box, width, height)
+            if clipped_box[2] <= clipped_box[0] or clipped_box[3] <= clipped_box[1]:
                 raise ValueError("a box without area")
             # A difference of up to one pixel is rounding.
-            if max(abs(edge - part) for edge, part in zip(box, kept, strict=True)) > 1:
+            if max(abs(edge - part) for edge, part in zip(box, clipped_box, strict=True)) > 1:
                 clipped.setdefault("a box was clipped", []).append(f"line {number}")
-            annotations.append(Annotation(name, None, None, kept))
+            annotations.append(Annotation(name, None, None, clipped_box))
         except ValueError as error:
             raise Failed("broken YOLO label", f"{file}:{number}: {error}") from None
     losses += [Loss(key, reason, f"{file}: {', '.join(lines)}", kept=True) for reason, lines in clipped.items()]

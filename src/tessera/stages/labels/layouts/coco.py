@@ -8,7 +8,7 @@ from tessera.core.errors import Failed, TesseraError
 from tessera.core.messages import counted
 from tessera.records.annotation.formats.coco import parse_coco
 from tessera.records.annotation.model import Loss
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.stages.labels.layouts.documents import item_of, others
 from tessera.stages.labels.layouts.item import Item, Items, Regions, failed
 from tessera.stages.labels.pictures import Pictures, is_picture

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tessera.core.archives import MAX_TEXT_BYTES, File
 from tessera.core.errors import Failed
 from tessera.records.annotation.formats.cvat import parse_cvat
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.stages.labels.layouts.documents import item_of, others
 from tessera.stages.labels.layouts.item import Item, Items, Regions, failed
 from tessera.stages.labels.pictures import Pictures, is_picture

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from tessera.core.archives import File
 from tessera.core.errors import Failed
 from tessera.records.annotation.model import ImageAnnotations, Loss
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.stages.labels.layouts.item import Item, Regions, failed, given, stem, unannotated
 from tessera.stages.labels.pictures import Pictures
 

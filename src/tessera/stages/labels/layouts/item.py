@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
 from tessera.records.annotation.model import ImageAnnotations, Loss
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 
 T = TypeVar("T")
 TAKEN = "taken for a negative"  # how a remark on an image ends that is one because of `unannotated`

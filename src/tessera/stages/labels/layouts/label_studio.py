@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from tessera.core.archives import MAX_TEXT_BYTES, File, leaves
 from tessera.core.errors import Dropped, Failed
 from tessera.records.annotation.formats.label_studio import Task, newest, parse_export, read_task
-from tessera.records.material import Absence, LabelledSet
+from tessera.records.label_sets import Absence, LabelledSet
 from tessera.stages.labels.layouts.item import Item, Regions, failed, given
 from tessera.stages.labels.pictures import Pictures, is_picture, several_named
 
@@ -87,8 +87,8 @@ def find_picture(task: Task, pictures: Pictures, beside: PurePosixPath) -> File:
     if not path or leaves(path) or leaves(decoded):
         raise Failed("no image", f"{task.where}: its image is {task.image!r:.200}; it should be a path in `data.image`")
     # A name may have what looks like an escape or a query.
-    whole = task.image.replace("\\", "/").lstrip("/")
-    forms = dict.fromkeys([path, decoded, decoded.replace("+", " "), *([] if leaves(whole) else [whole])])
+    unquoted = task.image.replace("\\", "/").lstrip("/")
+    forms = dict.fromkeys([path, decoded, decoded.replace("+", " "), *([] if leaves(unquoted) else [unquoted])])
     for folders in range(decoded.count("/"), -1, -1):
         for form in forms:
             name = "/".join(form.split("/")[-1 - folders :])
@@ -97,10 +97,10 @@ def find_picture(task: Task, pictures: Pictures, beside: PurePosixPath) -> File:
     if upload := UPLOAD.fullmatch(decoded):
         if pictures.has(upload[1]):
             return pictures.find(upload[1], beside)
-        if like := pictures.like(upload[1]):
-            if len(like) > 1:
-                raise several_named(beside, like)
-            return like[0]
+        if similar := pictures.like(upload[1]):
+            if len(similar) > 1:
+                raise several_named(beside, similar)
+            return similar[0]
     raise Failed("image missing", f"{task.where}: {unquote(path)!r:.200} is not in the set; put the image there")
 
 

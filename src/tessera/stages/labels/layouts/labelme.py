@@ -20,7 +20,7 @@ from tessera.records.annotation.formats.labelme import (
 )
 from tessera.records.annotation.label_files import LABEL_SUFFIX, check_saved, naming, read_label_file
 from tessera.records.annotation.model import Loss
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.stages.labels.layouts.item import Item, Regions, by_stem, several, stem
 from tessera.stages.labels.pictures import several_named
 
@@ -54,10 +54,10 @@ class Document:
         self.remarks = []
         try:
             name = image_path(self.content, self.path, self.label.path)
-            if found := self._pictures.find(name):
-                if len(found) > 1:
-                    raise several_named(self.label.path, found)
-                return found[0]
+            if pictures := self._pictures.find(name):
+                if len(pictures) > 1:
+                    raise several_named(self.label.path, pictures)
+                return pictures[0]
             missing = str(self.path.parent / posixpath.relpath(name, self.label.path.parent))
             reason, fault = "image missing", f"{missing!r:.300} does not exist"
         except Failed as error:
@@ -108,10 +108,10 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
 
 def read_documents(files: Sequence[File], read: Callable[[Document, str, int, int], T]) -> list[Item[T]]:
     """Return an item for each label file in `files`, whose labels are what `read` returns."""
-    found = [file for file in files if file.suffix in {LABEL_SUFFIX, *IMAGE_SUFFIXES}]
+    usable = [file for file in files if file.suffix in {LABEL_SUFFIX, *IMAGE_SUFFIXES}]
     pictures = Names((file.name, file) for file in files if file.suffix != LABEL_SUFFIX)
     items: list[Item[T]] = []
-    for same in by_stem(found).values():
+    for same in by_stem(usable).values():
         named = [file for file in same if file.suffix == LABEL_SUFFIX]
         if len(named) > 1 or (named and len(same) - len(named) > 1):
             items.append(several(stem(named[0]), same, "files"))

@@ -12,7 +12,7 @@ from tessera.core.messages import counted, shortened
 from tessera.core.names import folded, pair_names
 from tessera.records.annotation.formats.mask_images import is_solid, load_values, read_mask, thresholded
 from tessera.records.annotation.model import Loss
-from tessera.records.material import ANY, LabelledSet
+from tessera.records.label_sets import ANY, LabelledSet
 from tessera.stages.labels.layouts.item import (
     Item,
     Items,
@@ -92,9 +92,9 @@ def _pictured(path: PurePosixPath) -> str:
 def _mask_stem(path: PurePosixPath) -> str:
     """Return the name without suffix of the mask of the image at `path`, with its last folder `images` replaced by `masks`."""
     parts = list(path.with_suffix("").parts)
-    for place in reversed(range(len(parts) - 1)):
-        if folded(parts[place]) in {"image", "images"}:
-            parts[place] = "masks"
+    for number in reversed(range(len(parts) - 1)):
+        if folded(parts[number]) in {"image", "images"}:
+            parts[number] = "masks"
             break
     return "/".join(parts)
 
@@ -117,24 +117,24 @@ def _mask_regions(
     if values.shape != (height, width):
         shape = f"the mask has {values.shape[1]} by {values.shape[0]} pixels, the image {width} by {height}"
         raise Failed("size differs from the image", f"{file.shown}: {shape}; draw it at the size of the image")
-    found = [value for value in np.flatnonzero(np.bincount(values.ravel())).tolist() if value]
+    present = [value for value in np.flatnonzero(np.bincount(values.ravel())).tolist() if value]
     label = numbered(described, label_set)
     named = {int(each) for each in label_set.classes if each.isdecimal()} | set(described.names)
     remarks: list[Loss] = []
-    if found and is_white and values.dtype == np.uint8 and named.isdisjoint({*found} - {255}):
+    if present and is_white and values.dtype == np.uint8 and named.isdisjoint({*present} - {255}):
         binary = thresholded(values)
-        if binary is not None and binary.any() and found != [255]:
+        if binary is not None and binary.any() and present != [255]:
             remarks.append(
                 Loss(key, "grey pixels of a black and white mask were taken as black below 128", file.shown, kept=True)
             )
-            values, found = binary, [255]
-    if found == [255] and is_white and not named and len(classes) == 1 and ANY not in label_set.classes:
+            values, present = binary, [255]
+    if present == [255] and is_white and not named and len(classes) == 1 and ANY not in label_set.classes:
         labels = {255: classes[0]}  # it states one thing, and the dataset has one class
     else:
         # Noise is no label, even if all are wanted.
-        used = [value for value in found if value in named or (ANY in label_set.classes and is_solid(values, value))]
+        used = [value for value in present if value in named or (ANY in label_set.classes and is_solid(values, value))]
         labels = {value: text for value in used if (text := label(value)) is not None}
-    if missing := [value for value in found if value not in labels]:
+    if missing := [value for value in present if value not in labels]:
         advice = f"say in the settings of the set what each means, such as `classes: {{{missing[0]}: {classes[0]}}}`"
         raise Failed("unknown value in mask", f"{file.shown} has the values {_listed(missing)}, which no class has; {advice}")
     regions, losses = read_mask(values, key, labels, joined=label_set.pieces == "joined")

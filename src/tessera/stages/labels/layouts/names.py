@@ -12,7 +12,7 @@ from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.log import tell
 from tessera.core.messages import did_you_mean, shortened
-from tessera.records.material import ANY, LabelledSet, PictureSet, class_of
+from tessera.records.label_sets import ANY, LabelledSet, PictureSet, class_of
 
 MAX_TEXT_BYTES = 2**20  # of a file that describes a set, and of a label file
 LISTS = {"classes.txt", "_darknet.labels"}  # files with one class name per line, as is each *.names
@@ -121,10 +121,10 @@ def described_files(files: Sequence[File], label_set: LabelledSet) -> Iterator[t
                 f" ({' '.join(str(error).split())[:200]}); correct it, or remove it and set `classes` of the set"
             ) from None
         pairs = content.value if isinstance(content, yaml.MappingNode) else []
-        found = [(key.value, node) for key, node in pairs if isinstance(key, yaml.ScalarNode)]
-        if {key for key, _ in found} & {"names", "kpt_shape", "train", "val", "test"}:
+        entries = [(key.value, node) for key, node in pairs if isinstance(key, yaml.ScalarNode)]
+        if {key for key, _ in entries} & {"names", "kpt_shape", "train", "val", "test"}:
             depth = len(file.path.parts)
-            yield file, found
+            yield file, entries
 
 
 def scalars(node: Any) -> list[str]:
@@ -177,12 +177,12 @@ def _lines(file: File, label_set: LabelledSet) -> dict[int, str]:
 
 def _darknet(file: File, label_set: LabelledSet) -> dict[str, list[str]]:
     """Return the values in a file of darknet, such as obj.data, with lines `key = value`."""
-    found: dict[str, list[str]] = {}
+    options: dict[str, list[str]] = {}
     for line in text_of(file, label_set).splitlines():
         key, equals, value = line.partition("=")
         if equals and value.strip():
-            found.setdefault(key.strip(), []).append(value.strip())
-    return found
+            options.setdefault(key.strip(), []).append(value.strip())
+    return options
 
 
 def darknet_files(files: Sequence[File], label_set: LabelledSet) -> Iterator[tuple[File, dict[str, list[str]]]]:
@@ -212,26 +212,26 @@ def _named_file(path: str, beside: File, files: Sequence[File]) -> File | None:
     return max(near, key=lambda each: (each[0], -len(each[1].path.parts)))[1] if near else None
 
 
-def common_end(one: Sequence[str], other: Sequence[str]) -> int:
+def common_end(parts: Sequence[str], other: Sequence[str]) -> int:
     """Return how many parts at the end of two paths are equal."""
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    return next((number for number, (here, there) in enumerate(pairs) if here != there), min(len(one), len(other)))
+    pairs = zip(reversed(parts), reversed(other), strict=False)
+    return next((number for number, (part, other_part) in enumerate(pairs) if part != other_part), min(len(parts), len(other)))
 
 
-def _check_same(label_set: LabelledSet, one: str, first: Mapping[int, str], other: str, second: Mapping[int, str]) -> None:
+def _check_same(label_set: LabelledSet, file: str, first: Mapping[int, str], other: str, second: Mapping[int, str]) -> None:
     """Raise `TesseraError` if two files give a number two names, or a name two numbers."""
 
     def shared(names: Mapping[int, str], others: Mapping[int, str]) -> dict[int, str]:
         known = set(others.values())
         return {number: name for number, name in names.items() if number in others or name in known}
 
-    here, there = shared(first, second), shared(second, first)
-    if here != there:
-        number = min(number for number in {*here, *there} if here.get(number) != there.get(number))
-        stated = [f"{names[number]!r}" if number in names else "not stated" for names in (here, there)]
+    ours, theirs = shared(first, second), shared(second, first)
+    if ours != theirs:
+        number = min(number for number in {*ours, *theirs} if ours.get(number) != theirs.get(number))
+        stated = [f"{names[number]!r}" if number in names else "not stated" for names in (ours, theirs)]
         raise TesseraError(
-            f"{label_set.name!r}: {one} and {other} contradict each other: class {number} is {stated[0]} in one and {stated[1]}"
-            " in the other; remove the wrong file"
+            f"{label_set.name!r}: {file} and {other} contradict each other: class {number} is {stated[0]} in one and"
+            f" {stated[1]} in the other; remove the wrong file"
         )
 
 
@@ -270,7 +270,7 @@ def check_keys(label_set: PictureSet, labels: Collection[str], shown: Collection
 def check_keys_occur(label_set: PictureSet, labels: Collection[str], *, is_complete: bool, setting: str) -> None:
     """Raise `TesseraError` if `classes` of a set has a key that is none of its `labels`, which were read with its pictures.
 
-    If some labels could not be read, they may have it: then it is only told. A number may be that of a class without objects.
+    If some labels could not be read, they may have it: then it is only logged. A number may be that of a class without objects.
     """
     try:
         check_keys(label_set, {*labels, *(key for key in label_set.classes if key.isdecimal())}, labels)

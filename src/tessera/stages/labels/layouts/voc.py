@@ -21,7 +21,7 @@ from tessera.records.annotation.formats.voc import (
     standard_labels,
 )
 from tessera.records.annotation.model import Loss
-from tessera.records.material import LabelledSet
+from tessera.records.label_sets import LabelledSet
 from tessera.stages.labels.layouts.item import Item, Items, Regions, check_not_empty, failed, given, stem, unannotated
 from tessera.stages.labels.pictures import MAX_IMAGE_BYTES, Pictures, is_picture
 
@@ -52,9 +52,11 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
 
     Raises `TesseraError` if there is neither an XML file nor a mask.
     """
-    shown = [file for file in files if is_picture(file) and not _folder(file, {"segmentation", "visualization"}, whole=False)]
-    pictures = Pictures(shown, stems=True)
-    found: dict[str, Labels] = {file.name: Labels() for file in shown}
+    images = [
+        file for file in files if is_picture(file) and not _folder(file, {"segmentation", "visualization"}, is_exact=False)
+    ]
+    pictures = Pictures(images, stems=True)
+    labels_of: dict[str, Labels] = {file.name: Labels() for file in images}
     kinds = {
         "boxes": [file for file in files if file.suffix == ".xml"],
         "classes": [file for file in files if is_picture(file) and _folder(file, CLASS_MASKS)],
@@ -62,44 +64,44 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
     }
     if not kinds["boxes"] and not kinds["classes"]:
         raise TesseraError(
-            f"{label_set.name!r}: none of its {counted(len(shown), 'images')} has a file in Annotations or SegmentationClass;"
+            f"{label_set.name!r}: none of its {counted(len(images), 'images')} has a file in Annotations or SegmentationClass;"
             " add them, or correct the layout of the set"
         )
     items: list[Item[Regions]] = []
     for kind, labels in kinds.items():
         for file in labels:
             try:
-                own = found[pictures.find(_below(file), file.path).name]
-                if (other := getattr(own, kind)) is not None:
+                label_files = labels_of[pictures.find(_below(file), file.path).name]
+                if (other := getattr(label_files, kind)) is not None:
                     raise Failed("image is labelled twice", f"{other.shown} and {file.shown}; keep one")
-                setattr(own, kind, file)
+                setattr(label_files, kind, file)
             except Failed as fault:
                 items.append(failed(file.name, fault, [file]))
     maps = {file.path.parent: _labels_of_colours(file) for file in files if file.path.name.lower() in {*LABELMAPS, NAMES}}
-    names = Pictures(shown)
-    for picture in shown:
-        own = found[picture.name]
-        if own.boxes is None and own.classes is None:
+    names = Pictures(images)
+    for picture in images:
+        label_files = labels_of[picture.name]
+        if label_files.boxes is None and label_files.classes is None:
             items.append(unannotated(stem(picture), picture, label_set, "neither a mask nor an XML file", FIX))
         else:
-            read = partial(_regions, picture, own, label_set, maps, names)
-            masks = [file for file in (own.classes, own.objects) if file]
+            read = partial(_regions, picture, label_files, label_set, maps, names)
+            masks = [file for file in (label_files.classes, label_files.objects) if file]
             items.append(Item(stem(picture), partial(given, picture), read, (picture, *masks)))
     stated = sorted({name for colours in maps.values() for name in colours.values()})
     return Items(items, {name: (None, name) for name in stated})
 
 
-def _folder(file: File, names: set[str], whole: bool = True) -> bool:
-    """Return whether a folder of `file` has one of `names` or, if `whole` is false, has one of them in its name."""
+def _folder(file: File, names: set[str], is_exact: bool = True) -> bool:
+    """Return whether a folder of `file` has one of `names` or, if `is_exact` is false, has one of them in its name."""
     folders = [folder.casefold() for folder in file.path.parts[:-1]]
-    return any(folder in names if whole else any(name in folder for name in names) for folder in folders)
+    return any(folder in names if is_exact else any(name in folder for name in names) for folder in folders)
 
 
 def _below(file: File) -> str:
     """Return the path of a label file without suffix, below the folder of such files."""
     parts = file.path.with_suffix("").parts
     tops = CLASS_MASKS | OBJECT_MASKS | {"annotations"}
-    first = next((place for place in reversed(range(len(parts) - 1)) if parts[place].casefold() in tops), len(parts) - 2)
+    first = next((number for number in reversed(range(len(parts) - 1)) if parts[number].casefold() in tops), len(parts) - 2)
     return "/".join(parts[first + 1 :])
 
 
@@ -117,7 +119,7 @@ def _labels_of_colours(file: File) -> dict[Colour, str]:
 
 def _regions(
     picture: File,
-    own: Labels,
+    label_files: Labels,
     label_set: LabelledSet,
     maps: dict[PurePosixPath, dict[Colour, str]],
     names: Pictures,
@@ -126,28 +128,30 @@ def _regions(
     height: int,
 ) -> Regions:
     boxes: Regions | None = None
-    if own.boxes:
-        image, losses, stated = read_boxes(own.boxes.read(MAX_LABEL_BYTES), own.boxes.shown, key, width, height)
-        boxes = image, losses + _name_losses(stated, picture, own.boxes, names)
-    if own.classes:
+    if label_files.boxes:
+        image, losses, stated = read_boxes(label_files.boxes.read(MAX_LABEL_BYTES), label_files.boxes.shown, key, width, height)
+        boxes = image, losses + _name_losses(stated, picture, label_files.boxes, names)
+    if label_files.classes:
         near = max(
-            (folder for folder in maps if folder in own.classes.path.parents), key=lambda path: len(path.parts), default=None
+            (folder for folder in maps if folder in label_files.classes.path.parents),
+            key=lambda path: len(path.parts),
+            default=None,
         )
         labels = standard_labels() if near is None else maps[near]
-        drawn = [_colours(file, width, height) if file else None for file in (own.classes, own.objects)]
+        drawn = [_colours(file, width, height) if file else None for file in (label_files.classes, label_files.objects)]
         assert drawn[0] is not None
         try:
             regions = read_colours(drawn[0], drawn[1], key, labels)
         except Failed as fault:
-            raise Failed(fault.reason, f"{own.classes.shown}: {fault.detail}") from None
+            raise Failed(fault.reason, f"{label_files.classes.shown}: {fault.detail}") from None
         if boxes:
-            alone = boxes_beside(regions[0], boxes[0], own.objects is not None)
+            alone = boxes_beside(regions[0], boxes[0], label_files.objects is not None)
             image = replace(regions[0], annotations=(*regions[0].annotations, *alone))
             regions = image, regions[1] + boxes[1]
-        return check_not_empty(regions, label_set, own.classes.shown)
-    assert own.boxes is not None and boxes is not None
+        return check_not_empty(regions, label_set, label_files.classes.shown)
+    assert label_files.boxes is not None and boxes is not None
     if not boxes[0].annotations and all(loss.kept for loss in boxes[1]):
-        return unannotated("", picture, label_set, f"no object in {own.boxes.shown}", FIX).labels(key, width, height)
+        return unannotated("", picture, label_set, f"no object in {label_files.boxes.shown}", FIX).labels(key, width, height)
     return boxes
 
 

@@ -13,7 +13,7 @@ from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.core.names import folded, pair_names
 from tessera.records.annotation.formats.yolo import Shape, lines_of, parse_yolo
-from tessera.records.material import ANY, LabelledSet
+from tessera.records.label_sets import ANY, LabelledSet
 from tessera.stages.labels.layouts.item import (
     Item,
     Items,
@@ -38,7 +38,7 @@ from tessera.stages.labels.layouts.names import (
 from tessera.stages.labels.pictures import is_picture
 
 CACHED_BYTES = 2**28  # of label files, which are read to see which classes they use, and kept until their images are read
-SAMPLED = 50  # lines of a set whose numbers are looked at
+SAMPLED = 50  # lines of a set whose numbers are read
 POSES = 10  # lines that look like poses and are no accident
 IMAGES = re.compile(r"(?<![^-_ ])images?(?![^-_ ])", re.IGNORECASE)  # in names of folders, such as images, train_images
 
@@ -69,7 +69,7 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
     scan = Scan()
     for name in labels.values():
         if len(texts[name]) == 1:
-            scan.look(texts[name][0])
+            scan.count(texts[name][0])
     described = _of_one_class(scan, described, label_set, classes)
     _check_named(scan, described, label_set, classes)
     check_numbers(label_set, described, scan.objects)
@@ -116,22 +116,22 @@ class Scan:
             self._bytes += len(content)
         return self._contents[file.name]
 
-    def look(self, file: File) -> None:
+    def count(self, file: File) -> None:
         """Count what is in a label file. One that cannot be read becomes a row later."""
         try:
             lines = lines_of(self.read(file), file.name)
         except Failed:
             return
-        found = Counter[int]()
+        numbers = Counter[int]()
         for fields in map(str.split, lines):
             if fields and fields[0].isdecimal() and len(fields[0]) < 10:
-                found[int(fields[0])] += 1
+                numbers[int(fields[0])] += 1
                 if len(fields) > 5:
                     self.counts[len(fields) - 1] += 1
                     if len(self.sample) < SAMPLED:
                         self.sample.append(fields[1:])
-        self.objects += found
-        self.images.update(found.keys())
+        self.objects += numbers
+        self.images.update(numbers.keys())
 
 
 def _regions(
@@ -144,8 +144,8 @@ def _regions(
     width: int,
     height: int,
 ) -> Regions:
-    found = parse_yolo(scan.read(file), str(file.local or file.name), key, width, height, label, shape)
-    return check_not_empty(found, label_set, file.shown)
+    regions = parse_yolo(scan.read(file), str(file.local or file.name), key, width, height, label, shape)
+    return check_not_empty(regions, label_set, file.shown)
 
 
 def _label_names(image: PurePosixPath) -> list[str]:
@@ -154,9 +154,9 @@ def _label_names(image: PurePosixPath) -> list[str]:
     """
     parts = list(image.with_suffix(".txt").parts)
     beside = "/".join(parts)
-    for place in reversed(range(len(parts) - 1)):
-        if IMAGES.search(parts[place]):
-            parts[place] = IMAGES.sub("labels", parts[place])
+    for number in reversed(range(len(parts) - 1)):
+        if IMAGES.search(parts[number]):
+            parts[number] = IMAGES.sub("labels", parts[number])
             break
     return list(dict.fromkeys(["/".join(parts), beside]))
 
@@ -167,8 +167,8 @@ def _label_of(wanted: Mapping[str, Sequence[str]], texts: Iterable[str]) -> dict
     in_folder = pair_names([names[0] for names in wanted.values()], texts)
     alone = [names[-1] for names in wanted.values() if names[0] not in in_folder]
     beside = pair_names(alone, texts - set(in_folder.values()))
-    found = {image: in_folder.get(names[0]) or beside.get(names[-1], "") for image, names in wanted.items()}
-    return {image: name for image, name in found.items() if name}
+    label_names = {image: in_folder.get(names[0]) or beside.get(names[-1], "") for image, names in wanted.items()}
+    return {image: name for image, name in label_names.items() if name}
 
 
 def _is_label(file: File, folders: set[str], scan: Scan) -> bool:
@@ -208,11 +208,11 @@ def _check_named(scan: Scan, described: Described, label_set: LabelledSet, class
             for number in sorted(scan.objects)
         ]
         why = f"No file names them{described.lost and ': '}{described.lost}"
-        meant = ", ".join(f"{number}: …" for number in sorted(scan.objects)[:10])
+        example = ", ".join(f"{number}: …" for number in sorted(scan.objects)[:10])
         raise TesseraError(
             f"{label_set.name!r}: what do its classes {', '.join(used[:20])} mean? {why}. Add data.yaml or classes.txt, or"
             f" write in the settings of the set what each means, one of {', '.join(classes)}, or null if it is not wanted:\n"
-            f"    classes: {{{meant}}}"
+            f"    classes: {{{example}}}"
         )
 
 

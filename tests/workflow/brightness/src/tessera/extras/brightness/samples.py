@@ -12,10 +12,10 @@ from tessera.core.files import link_or_copy
 from tessera.core.ledger import Ledger
 from tessera.core.progress import progress
 from tessera.imaging.images import read_image
+from tessera.records.eligibility import refusal
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.splits import Samples, Splits
 from tessera.records.tables.table import read_table, read_tables, types, write_table
-from tessera.records.use import refusal
 
 CLASSES = ("dark", "bright")
 BRIGHT = 128.0  # the least mean luma of a bright frame

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera.core.errors import TesseraError
+from tessera.records.decision_log import append_row, in_force, sole_writer
 from tessera.records.decisions import Decision, entry_of, read_decisions
-from tessera.records.log import append_row, in_force, sole_writer
 
 COLUMNS = list(Decision.model_fields)
 WHAT = ("keep", "drop", "negative", "undo")
@@ -157,7 +157,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
 APPEND = """
 import sys
 from pathlib import Path
-from tessera.records.log import append_row
+from tessera.records.decision_log import append_row
 for number in range(1_000):
     row = {"key": f"{sys.argv[2]}-{number}-1", "decision": "keep", "reason": "x" * 50, "who": sys.argv[2], "when": "2026-01-31"}
     append_row(Path(sys.argv[1]), row, ["key", "decision", "reason", "who", "when"])

@@ -16,11 +16,11 @@ from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.records.annotation.model import Loss
 from tessera.records.blocklist import read_blocklist
-from tessera.records.material import IMAGE_LABELS, key_in_set, meaning, name_in_set
+from tessera.records.label_sets import IMAGE_LABELS, key_in_set, meaning, name_in_set
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.table import types, write_table
 from tessera.stages.labels.asked import AskedFrames
-from tessera.stages.labels.layouts import whole
+from tessera.stages.labels.layouts import image_labels
 from tessera.stages.labels.layouts.item import Item, given
 from tessera.stages.labels.layouts.names import check_keys_occur
 from tessera.stages.labels.pictures import ClassFolders, Picture, Store, is_picture, origin, split_of
@@ -29,10 +29,10 @@ from tessera.stages.labels.unknown import describe_unknown
 from tessera.stages.labels.walk import take_all, usable_files
 
 READERS = {
-    "folders": whole.read_folders,
-    "tsv": whole.read_tables,
-    "labelme": whole.read_flags,
-    "label_studio": whole.read_answers,
+    "folders": image_labels.read_folders,
+    "tsv": image_labels.read_tables,
+    "labelme": image_labels.read_flags,
+    "label_studio": image_labels.read_answers,
 }
 FIX = "rename the labels, or say in `classes` of the set what they mean"
 
@@ -41,7 +41,7 @@ def import_image_labels(
     label_set: ImageLabelSet,
     blocklist: Path,
     blocklist_distance: int,
-    place: Path,
+    final_folder: Path,
     labels: Path,
     pictures: Path,
     ledger: Path,
@@ -51,9 +51,10 @@ def import_image_labels(
     """Write the labels of the images of `label_set` to the table `labels` (`tables.ImageLabels`).
 
     Every label is a class of its own unless `classes` of the set says what it means; then, others are unknown. For what becomes
-    of the images, see `sets.import_labels`; `pictures`, `place`, `blocklist` and `blocklist_distance` are as there. `sources`:
-    `tables.Sources`, if the images are frames of them that were asked for, see `AskedFrames`. `answers`: the labels or scores
-    that people gave on the review page, by the keys of the images. An image that has a label of its own keeps it here.
+    of the images, see `sets.import_labels`; `pictures`, `final_folder`, `blocklist` and `blocklist_distance` are as there.
+    `sources`: `tables.Sources`, if the images are frames of them that were asked for, see `AskedFrames`. `answers`: the labels
+    or scores that people gave on the review page, by the keys of the images. An image that has a label of its own keeps it
+    here.
 
     `ledger` gets one row per image, and one for each file or row of a table that cannot be used. An image with two labels
     fails, also if they are those of two identical files. An unknown label, or one that is not wanted, drops its image. The
@@ -64,24 +65,24 @@ def import_image_labels(
     """
     place_of_set = f"annotations.image_labels: {label_set.name!r}"
     known = [name for name in dict.fromkeys(label_set.classes.values()) if name is not None]
-    found: list[dict[str, Any]] = []
+    labelled: list[dict[str, Any]] = []
     unknown: dict[str, list[str]] = {}
-    seen: list[set[str]] = []
+    stated_labels: list[set[str]] = []
 
     def use(item: Item[list[str]], key: str, picture: Picture) -> list[Loss]:
         height, width = picture.image.shape[:2]
         stated = conflicts.get(picture.sha256) or item.labels(key, width, height)
-        seen.append({label.strip() for label in stated})
+        stated_labels.append({label.strip() for label in stated})
         value = _value(stated, label_set, known, picture.file, unknown)
         given = (asked.origin if asked else origin)(label_set, f"{IMAGE_LABELS}{label_set.name}", picture, split)
         row = {"key": key, **vars(given), "width": width, "height": height, "sha256": picture.sha256}
         row |= {"task": label_set.task or label_set.name, "origin": label_set.format, "label": None, "score": None}
-        found.append({**row, label_set.values: value})
+        labelled.append({**row, label_set.values: value})
         return []
 
     pictures.mkdir()
     asked = AskedFrames(sources) if sources else None
-    store = Store(pictures, place, read_blocklist(blocklist), blocklist_distance)
+    store = Store(pictures, final_folder, read_blocklist(blocklist), blocklist_distance)
     with open_files(label_set.path, place_of_set) as files, Ledger(ledger) as rows:
         usable = usable_files(files, label_set.name, rows)
         try:
@@ -100,11 +101,13 @@ def import_image_labels(
         take_all(items, usable, label_set.name, store, rows, use, lambda path: split(path) in {"val", "test"})
     if any(unknown.values()):
         tell(describe_unknown(unknown, "labels", "images", known, FIX))
-    check_keys_occur(label_set, set().union(*seen), is_complete=len(seen) == len(items), setting="annotations.image_labels")
+    check_keys_occur(
+        label_set, set().union(*stated_labels), is_complete=len(stated_labels) == len(items), setting="annotations.image_labels"
+    )
     if label_set.values == "label":
-        for line in class_warnings(Counter(row["label"] for row in found)):
+        for line in class_warnings(Counter(row["label"] for row in labelled)):
             tell(f"{place_of_set}: {line}")
-    write_table(pl.DataFrame(found, schema=types(ImageLabels)), ImageLabels, labels)
+    write_table(pl.DataFrame(labelled, schema=types(ImageLabels)), ImageLabels, labels)
 
 
 def with_answers(
@@ -114,18 +117,18 @@ def with_answers(
 
     `files`: all files of the set. A picture that is in none of `items` gets one.
     """
-    own = {item.name: item for item in items}
+    labelled = {item.name: item for item in items}
     answered: dict[str, Item[list[str]]] = {}
     for file in filter(is_picture, files if answers else ()):
         name = name_in_set(label_set.format, file.path)
         if answer := answers.get(key_in_set(label_set.name, name)):
-            item = own.get(name)
+            item = labelled.get(name)
             answered[name] = Item(name, partial(given, file), partial(_own_or_answer, item, answer), item.files if item else ())
     return [*(item for item in items if item.name not in answered), *answered.values()]
 
 
-def _own_or_answer(own: Item[list[str]] | None, answer: str, key: str, width: int, height: int) -> list[str]:
-    return own.labels(key, width, height) if own and _is_answered(own) else [answer]
+def _own_or_answer(item: Item[list[str]] | None, answer: str, key: str, width: int, height: int) -> list[str]:
+    return item.labels(key, width, height) if item and _is_answered(item) else [answer]
 
 
 def has_answers(label_set: ImageLabelSet, folder: str, answers: Mapping[str, str]) -> bool:
@@ -196,14 +199,14 @@ def _value(
         if len(scores) > 1:
             raise Failed("two scores for one picture", f"{file.shown}: {', '.join(labels)}; keep one")
         return scores.pop()
-    meant = set()
+    meanings = set()
     for label in labels:
         try:
-            meant.add(meaning(label, label_set.classes, known) if label_set.classes else label)
+            meanings.add(meaning(label, label_set.classes, known) if label_set.classes else label)
         except KeyError:
             unknown[file.shown] = [label]
             raise Dropped("unknown label", f"{file.shown}: {label!r:.40}; {FIX}") from None
-    wanted = meant - {None}
+    wanted = meanings - {None}
     if len(wanted) > 1:
         raise Failed("two labels for one picture", f"{file.shown}: {', '.join(map(repr, labels))}; keep one")
     if not wanted:

@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
     about: tuple[str, ...]  # what it decides on
     who: str
-    says: tuple[str, ...]  # what was decided; empty if the row takes back what the person decided before
+    decision: tuple[str, ...]  # what was decided; empty if the row takes back what the person decided before
     overrules: str  # the person whose decision it replaces; empty: nobody's
 
 
@@ -32,25 +32,25 @@ class Standing(Generic[T]):
     """What each person decided last. `people`: by what it is about and by the person, the row and its line.
 
     The last row of a person about something replaces those before. A row that overrules another person removes what that person
-    decided before. A row that takes a decision back counts as if its person had said nothing about it before, so that those who
-    were overruled are heard again.
+    decided before. A row that takes a decision back counts as if its person had said nothing about it before, so that the
+    decisions of those who were overruled count again.
     """
 
     def __init__(self, rows: Iterable[tuple[int, T]], entry: Callable[[T], Entry]) -> None:
-        """Read `rows`, each with its line. `entry` tells what a row says."""
+        """Read `rows`, each with its line. `entry` returns what a row says."""
         self.people: dict[tuple[str, ...], dict[str, tuple[int, T]]] = {}
-        self._said: dict[tuple[str, ...], list[tuple[int, T]]] = {}
+        self._rows: dict[tuple[str, ...], list[tuple[int, T]]] = {}
         self._entry = entry
         self.lines = 0  # the last line
         for line, row in rows:
-            self._hear(line, row)
-        for about in self._said:
-            self._weigh(about)
+            self._add_row(line, row)
+        for about in self._rows:
+            self._resolve(about)
 
     def add(self, line: int, row: T) -> None:
         """Add the next row."""
-        self._hear(line, row)
-        self._weigh(self._entry(row).about)
+        self._add_row(line, row)
+        self._resolve(self._entry(row).about)
 
     def last_decision(self, about: tuple[str, ...], who: str, same: Callable[[T, T], bool]) -> tuple[list[T], list[T]]:
         """Return the rows of the last decision of `who` about something, and those of the decision of `who` before it.
@@ -60,31 +60,31 @@ class Standing(Generic[T]):
         """
         if who not in self.people.get(about, {}):
             return [], []
-        own = [row for _, row in self._said[about] if self._entry(row).who == who]
+        rows = [row for _, row in self._rows[about] if self._entry(row).who == who]
         groups: list[list[T]] = []
-        for row in own:
+        for row in rows:
             if groups and same(groups[-1][-1], row):
                 groups[-1].append(row)
             else:
                 groups.append([row])
         return groups[-1], groups[-2] if len(groups) > 1 else []
 
-    def _hear(self, line: int, row: T) -> None:
-        said = self._entry(row)
+    def _add_row(self, line: int, row: T) -> None:
+        entry = self._entry(row)
         self.lines = line
-        own = self._said.setdefault(said.about, [])
-        if said.says:
-            own.append((line, row))
+        rows = self._rows.setdefault(entry.about, [])
+        if entry.decision:
+            rows.append((line, row))
         else:
-            own[:] = [(line, other) for line, other in own if self._entry(other).who != said.who]
+            rows[:] = [(line, other) for line, other in rows if self._entry(other).who != entry.who]
 
-    def _weigh(self, about: tuple[str, ...]) -> None:
+    def _resolve(self, about: tuple[str, ...]) -> None:
         people: dict[str, tuple[int, T]] = {}
-        for line, row in self._said[about]:
-            said = self._entry(row)
-            people.pop(said.who, None)
-            people.pop(said.overrules, None)
-            people[said.who] = line, row
+        for line, row in self._rows[about]:
+            entry = self._entry(row)
+            people.pop(entry.who, None)
+            people.pop(entry.overrules, None)
+            people[entry.who] = line, row
         self.people.pop(about, None)
         if people:
             self.people[about] = people
@@ -95,21 +95,22 @@ def in_force(rows: Iterable[tuple[int, T]], entry: Callable[[T], Entry]) -> tupl
 
     See `Standing`. Of several people who agree, the first counts. If they disagree, one of them has to overrule the other.
     """
-    found = []
+    accepted_rows = []
     faults: list[tuple[int, Message]] = []
     for about, people in Standing(rows, entry).people.items():
         first, *others = people.values()
-        found.append(first)
-        one = entry(first[1])
+        accepted_rows.append(first)
+        accepted = entry(first[1])
         for line, row in others:
-            if (other := entry(row)).says != one.says:
-                told = f"{about[0]!r}: {other.who} says {_said(other)}, but {one.who} says {_said(one)} on line {first[0]}"
-                faults.append((line, f"{told}; agree, or write {one.who!r} into the column `overrules` of this line"))
-    return sorted(found, key=lambda each: each[0]), faults
+            if (other := entry(row)).decision != accepted.decision:
+                disagreement = f"{other.who} says {_text(other)}, but {accepted.who} says {_text(accepted)} on line {first[0]}"
+                fix = f"agree, or write {accepted.who!r} into the column `overrules` of this line"
+                faults.append((line, f"{about[0]!r}: {disagreement}; {fix}"))
+    return sorted(accepted_rows, key=lambda each: each[0]), faults
 
 
-def _said(entry: Entry) -> str:
-    return " ".join(filter(None, entry.says))
+def _text(entry: Entry) -> str:
+    return " ".join(filter(None, entry.decision))
 
 
 @contextmanager
@@ -141,11 +142,11 @@ def sole_writer(path: Path) -> Iterator[int]:
 
 def _is_at(descriptor: int, path: Path) -> bool:
     try:
-        found = path.stat()
+        at_path = path.stat()
     except FileNotFoundError:
         return False
-    own = os.fstat(descriptor)
-    return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+    opened = os.fstat(descriptor)
+    return (at_path.st_dev, at_path.st_ino) == (opened.st_dev, opened.st_ino)
 
 
 def append_row(path: Path, row: Mapping[str, str], columns: Sequence[str]) -> None:

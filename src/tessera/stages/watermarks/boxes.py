@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from tessera.imaging.boxes import Box
-from tessera.records.annotation.hub import Origin, write_hub
+from tessera.records.annotation.annotation_tables import Origin, write_annotations
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 from tessera.stages.watermarks.settings import LABEL
 
 
-def write_boxes(annotations: Path, images: Path, found: Iterable[tuple[dict[str, Any], Sequence[Box]]]) -> None:
-    """Write each pair of `found` to the tables `Images` and `Annotations`.
+def write_boxes(annotations: Path, images: Path, marked: Iterable[tuple[dict[str, Any], Sequence[Box]]]) -> None:
+    """Write each pair of `marked` to the tables `Images` and `Annotations`.
 
     A pair is a row of `tables.Images`, as a dict, and the bounding boxes in this image, in pixels.
     """
     sizes = ("key", "width", "height")
-    write_hub(
+    write_annotations(
         annotations,
         images,
         (
@@ -24,7 +24,7 @@ def write_boxes(annotations: Path, images: Path, found: Iterable[tuple[dict[str,
                 ImageAnnotations(**{name: row[name] for name in sizes}, annotations=_annotations(boxes)),
                 Origin(**{name: value for name, value in row.items() if name not in sizes}),
             )
-            for row, boxes in found
+            for row, boxes in marked
         ),
     )
 

@@ -13,7 +13,7 @@ NOT_ADMITTED = "source not admitted", ""  # the reason and the detail for a sour
 def refusal(source: Mapping[str, Any], datasets: Sequence[str] | None) -> tuple[str, str]:
     """Return reason and detail, for a ledger, if `source` may feed none of `datasets`; two empty texts if it may.
 
-    `source`: a row of `tables.Sources`. `datasets`: None if it feeds none, but is only looked at.
+    `source`: a row of `tables.Sources`. `datasets`: None if it is only shown, and feeds none.
     """
     if source["status"] != "admitted":
         return "source refused", source["reason"]

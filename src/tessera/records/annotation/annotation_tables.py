@@ -1,4 +1,4 @@
-"""The hub: write annotations as tables, and read them. All rooms exchange annotations in this form."""
+"""Write annotations as tables, and read them. All stages exchange annotations in this form."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -25,7 +25,7 @@ class Origin:
     rights: str = ""
 
 
-def write_hub(annotations_path: Path, images_path: Path, images: Iterable[tuple[ImageAnnotations, Origin]]) -> None:
+def write_annotations(annotations_path: Path, images_path: Path, images: Iterable[tuple[ImageAnnotations, Origin]]) -> None:
     """Write `images`, in their order, as the tables `Annotations` and `Images`."""
     annotations: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
@@ -36,7 +36,7 @@ def write_hub(annotations_path: Path, images_path: Path, images: Iterable[tuple[
     write_table(pl.DataFrame(annotations, schema=types(Annotations)), Annotations, annotations_path)
 
 
-def read_hub(annotations_path: Path, images_path: Path) -> Iterator[ImageAnnotations]:
+def read_annotations(annotations_path: Path, images_path: Path) -> Iterator[ImageAnnotations]:
     """Yield the images in the table at `images_path`, in its order. Annotations are sorted by number."""
     return images_of(read_table(images_path, Images), read_table(annotations_path, Annotations).sort("key", "number"))
 

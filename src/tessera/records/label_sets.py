@@ -88,8 +88,8 @@ def class_of(label: str, classes: Sequence[str]) -> str | None:
     """Return the one of `classes` that `label` means, if it is clear: see `Names.find`. Spaces around it do not matter."""
     if label in classes:
         return label
-    found = set(Names((name.strip(), name) for name in classes).find(label.strip()))
-    return found.pop() if len(found) == 1 else None
+    matches = set(Names((name.strip(), name) for name in classes).find(label.strip()))
+    return matches.pop() if len(matches) == 1 else None
 
 
 def meaning(label: str, stated: Mapping[str, str | None], classes: Sequence[str]) -> str | None:
@@ -110,8 +110,8 @@ M = TypeVar("M", bound=Material)
 
 def names_differ(materials: tuple[M, ...]) -> tuple[M, ...]:
     """Return `materials`. Raises `ValueError` if two names are equal or differ only in case, which some file systems ignore."""
-    names = [file_name(one.name).casefold() for one in materials]
-    twice = [one.name for one in materials if names.count(file_name(one.name).casefold()) > 1]
+    names = [file_name(material.name).casefold() for material in materials]
+    twice = [material.name for material in materials if names.count(file_name(material.name).casefold()) > 1]
     if twice:
         raise ValueError(f"the names {twice} must differ in more than case")
     return materials

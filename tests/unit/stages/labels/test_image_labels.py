@@ -16,12 +16,12 @@ from label_sets import picture, write_folder, write_zip
 from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
-from tessera.records.material import key_in_set, name_in_set
+from tessera.records.label_sets import key_in_set, name_in_set
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.table import read_table
+from tessera.stages.labels.image_labels import has_answers, import_image_labels
 from tessera.stages.labels.pictures import ClassFolders
 from tessera.stages.labels.settings import ImageLabelSet
-from tessera.stages.labels.whole import has_answers, import_image_labels
 
 
 class Imported:
