@@ -101,7 +101,7 @@ class Room:
     def source(self, name: str, path: Path, **values: Any) -> str:
         """Add admitted footage."""
         known: dict[str, Any] = {column: "" for column, kind in types(Sources).items() if kind == pl.String}
-        known |= {"status": "admitted", "content": "general", "kind": "video", "size": 1, "use": [], "rights": "CC0"}
+        known |= {"content": "general", "kind": "video", "size": 1, "use": [], "rights": "CC0"}
         known |= {"average_rate": 25.0, "variable_rate": False, "sha256": name.ljust(64, "0")}
         row = {column: known.get(column) for column in types(Sources)}
         self.sources.append({**row, "source": name, "path": str(path), **values})

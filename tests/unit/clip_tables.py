@@ -62,7 +62,7 @@ def write_scores(path: Path, scores: Sequence[dict[str, Any]]) -> None:
 def write_sources(path: Path, sources: dict[str, dict[str, Any]]) -> Path:
     """Write `sources` as `tables.Sources`, each with the columns that differ from the defaults."""
     usual: dict[str, Any] = {name: "" for name, kind in types(Sources).items() if kind == pl.String}
-    usual |= {"status": "admitted", "content": "general", "kind": "video", "size": 1, "use": []}
+    usual |= {"content": "general", "kind": "video", "size": 1, "use": []}
     rows = [
         {name: {**usual, "source": source, **given}.get(name) for name in types(Sources)} for source, given in sources.items()
     ]

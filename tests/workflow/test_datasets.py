@@ -71,8 +71,6 @@ def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
     write_table(pl.DataFrame(schema=types(Duplicates)), Duplicates, results / "duplicates" / "duplicates.parquet")
     known = {
         "shard": "",
-        "status": "admitted",
-        "reason": "",
         "content": "general",
         "rights": "CC0",
         "consent": "",

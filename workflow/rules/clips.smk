@@ -21,6 +21,7 @@ project = project_of(config)
 rule cut_clips:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
+        admission="<results>/sources/shards/{shard}/ledger.jsonl",
         files=project.of_job(shard_files),
         weights=weights_file(config["scenes"]["detect"]["weights"], model_for("nsfw")),
         checksums=weights_checksums(

@@ -8,7 +8,7 @@ from typing import Any
 from tessera.core.files import file_name, files_of, is_plain_file, list_folder, size_of
 from tessera.core.provenance import digest, fingerprint
 from tessera.records.frame_keys import source_of
-from tessera.records.manifest import Source, twins
+from tessera.records.manifest import Source, possible_copies
 from tessera.workflow.project import Project, Wildcards, require_sources_or_images
 
 
@@ -27,25 +27,25 @@ def change_stamp(project: Project, path: str) -> Any:
 
 
 @cache
-def possible_copies(project: Project) -> dict[str, Source]:
-    """Return the earlier source that may be the same file, by source id. It is computed only if a job needs it."""
-    return twins(project.sources, subfolders=project.config["sources"]["subfolders"])
+def earlier_copies(project: Project) -> dict[str, list[Source]]:
+    """Return the earlier sources that may be the same file, by source id. They are computed only if a job needs them."""
+    return possible_copies(project.sources, subfolders=project.config["sources"]["subfolders"])
 
 
 def shard_rows(project: Project, wildcards: Wildcards) -> list[dict[str, Any]]:
-    """Return the sources of a shard, each with the earlier source that may be the same file.
+    """Return the sources of a shard, each with the ids and paths of the earlier sources that may be the same file.
 
-    `watched` changes with the footage of both. What a source is free of is left out, because no sample depends on it.
+    `watched` changes with the footage of all of them. What a source is free of is left out, because no sample depends on it.
     """
     columns = set(Source.model_fields)
     rows = []
     for source in project.shards[wildcards.shard]:
-        twin = possible_copies(project).get(source.source)
+        earlier = earlier_copies(project).get(source.source, [])
         rows.append(
             {
                 **source.model_dump(mode="json", include=columns),
-                "twin": twin and twin.model_dump(mode="json", include=columns),
-                "watched": [change_stamp(project, same.path) for same in [source, twin] if same],
+                "earlier": [[other.source, other.path] for other in earlier],
+                "watched": [change_stamp(project, same.path) for same in [source, *earlier]],
             }
         )
     return rows
@@ -78,8 +78,7 @@ def shard_files(project: Project, wildcards: Wildcards) -> list[str]:
 def compared_files(project: Project, wildcards: Wildcards) -> list[str]:
     """Return the files that are read to admit the sources of a shard: its own, and earlier ones that may be the same."""
     sources = project.shards[wildcards.shard]
-    copies = [possible_copies(project).get(source.source) for source in sources]
-    return _inputs([*sources, *filter(None, copies)])
+    return _inputs([*sources, *(other for source in sources for other in earlier_copies(project).get(source.source, []))])
 
 
 def names_in_shard(project: Project, shard: str) -> set[str]:

@@ -137,8 +137,6 @@ def divide_sources(
                 f"source {source!r} is fixed to the splits {fixed[source]!r} and {split!r}; fix it to one split only"
             )
     keys = pl.concat([images.select("key", "source"), read_tables(list(frames), Frames).select("key", "source")])
-    # Frames were sampled of copies too, which are refused only where all sources are gathered.
-    keys = keys.filter(pl.col("source").is_in(list(fixed)))
     links = []
     for table in duplicates:
         stays = read_columns(table, Replaced).select("key", picture="duplicate_of")

@@ -278,7 +278,7 @@ def test_a_scene_that_cannot_be_cut_is_a_row_and_the_others_are_cut(room: Room, 
     room.sources[-1]["path"] = str(tmp_path / "gone.mp4")
     room.source("refused", path)
     refused = room.scene("refused", 0, masks)
-    room.sources[-1]["status"] = "refused"
+    del room.sources[-1]
     rows = room.cut()
     assert list(rows) == good
     assert room.ledger() == {

@@ -159,15 +159,6 @@ def test_near_duplicates_of_any_measure_link_sources(tmp_path: Path) -> None:
         assert split_of_sources(tmp_path / "splits") == {film: "train", copy: expected}
 
 
-def test_frames_of_a_source_that_is_not_admitted_link_no_others(tmp_path: Path) -> None:
-    settings = SplitSettings(val=0.5)
-    one, other = of_split("train", settings), of_split("val", settings)
-    labelled = [(f"{source}-label", source, "") for source in (one, other)]
-    frames = [("copy-0", "copy"), ("copy-1", "copy")]
-    links = [(f"{one}-label", "copy-0"), (f"{other}-label", "copy-1")]
-    assert divide(tmp_path / "a", ["copy", one, other], settings, labelled, frames, links) == {one: "train", other: "val"}
-
-
 def test_many_near_duplicates_within_a_source_are_one_picture(tmp_path: Path) -> None:
     settings = SplitSettings(val=0.5, shared=0.5)
     one, other = of_split("train", settings), of_split("val", settings)

@@ -111,8 +111,6 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     common = {
         "shard": "s",
-        "status": "admitted",
-        "reason": "",
         "content": "general",
         "rights": "CC0",
         "consent": "",
