@@ -158,7 +158,7 @@ def splits_with_stated(stated: Mapping[str, str], sources: Path, settings: Split
     return split_sources(sorted(stated), stated, [], settings) | split_of_sources(sources)
 
 
-def split_samples(
+def assign_samples(
     samples: Path, sources: Path, splits: Path, *, needed: Sequence[str] = ("train", "val"), settings: SplitSettings
 ) -> None:
     """Write the split of each of `samples` to the table `splits` (`tables.Splits`), sorted by key.

@@ -18,7 +18,7 @@ from tessera.records.tables.splits import SourceSplits, Splits
 from tessera.records.tables.table import read_table, types, write_table
 from tessera.stages.datasets.pictures import select_pictures, write_picture_dataset
 from tessera.stages.datasets.settings import OfDataset
-from tessera.stages.datasets.splits import SplitSettings, split_samples
+from tessera.stages.datasets.splits import SplitSettings, assign_samples
 
 SHARED = {"width": 8, "height": 6, "phash": 0, "split": "", "rights": "CC0"}
 
@@ -179,7 +179,7 @@ def test_labelled_pictures_are_divided_evenly_and_none_looks_like_a_frame_of_ano
     known = sources(tmp_path, film=[], other=[])
     reasons = select(tmp_path, tmp_path / "labels.parquet", known, ["a", "b"], divided=splits)
     assert reasons["b2"] == ("looks like a picture of another split", "'other' shows the same and is in train")
-    split_samples(tmp_path / "selected.parquet", splits, tmp_path / "splits", settings=SplitSettings(val=0.25))
+    assign_samples(tmp_path / "selected.parquet", splits, tmp_path / "splits", settings=SplitSettings(val=0.25))
     split_of = dict(read_table(tmp_path / "splits", Splits).select("key", "split").iter_rows())
     assert (split_of["b0"], split_of["b1"]) == ("val", "train") and "b2" not in split_of
     assert sorted(split_of[f"a{number}"] for number in range(4)) == ["train", "train", "train", "val"]
