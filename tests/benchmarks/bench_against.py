@@ -80,7 +80,7 @@ def prepare(folder: Path) -> None:
 
 
 def clips(folder: Path, out: Path) -> None:
-    """Cut clips out of the film in `folder`, as the rule `cut_clips` does."""
+    """Cut clips out of the film in `folder`, as the rule `make_clips` does."""
     from clip_room import Room
     from tessera.core.ledger import Ledger
     from tessera.core.provenance import sha256_file
