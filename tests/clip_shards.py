@@ -101,7 +101,7 @@ class ClipShard:
     def source(self, name: str, path: Path, **values: Any) -> str:
         """Add admitted footage."""
         defaults: dict[str, Any] = {column: "" for column, kind in types(Sources).items() if kind == pl.String}
-        defaults |= {"status": "admitted", "content": "general", "kind": "video", "size": 1, "use": [], "rights": "CC0"}
+        defaults |= {"content": "general", "kind": "video", "size": 1, "use": [], "rights": "CC0"}
         defaults |= {"average_rate": 25.0, "variable_rate": False, "sha256": name.ljust(64, "0")}
         row = {column: defaults.get(column) for column in types(Sources)}
         self.sources.append({**row, "source": name, "path": str(path), **values})

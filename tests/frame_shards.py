@@ -22,7 +22,7 @@ def write_shard(folder: Path, uses: dict[str, list[str]], frames: int, size: tup
     rows, sources = [], []
     for source, use in uses.items():
         values: dict[str, Any] = {name: "" for name, kind in types(Sources).items() if kind == pl.String}
-        values |= {"source": source, "status": "admitted", "content": "general", "rights": "CC0", "size": 1, "use": use}
+        values |= {"source": source, "content": "general", "rights": "CC0", "size": 1, "use": use}
         sources.append(values | {"split": "val", "kind": "video"})
         for index in range(frames):
             key = f"{source}-{index:07d}"

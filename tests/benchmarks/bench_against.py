@@ -80,8 +80,9 @@ def prepare(folder: Path) -> None:
 
 
 def clips(folder: Path, out: Path) -> None:
-    """Cut clips out of the film in `folder`, as the rule `cut_clips` does."""
+    """Cut clips out of the film in `folder`, as the rule `make_clips` does."""
     from clip_shards import ClipShard
+    from tessera.core.ledger import Ledger
     from tessera.core.provenance import sha256_file
     from tessera.imaging.mosaic.drawing import block_sizes
     from tessera.learning.detection.tracking import TrackSettings, track
@@ -95,12 +96,16 @@ def clips(folder: Path, out: Path) -> None:
     shard.folder.mkdir()
     shard.source("film", folder / "film.mp4", average_rate=float(RATE), frames=RATE * SECONDS)
     shard.write()
+    with Ledger(out / "admission.jsonl") as entries:
+        entries.row("film", "ok")
     weights, sources = folder.with_name("detector.pt"), shard.folder / "sources.parquet"
     of = SimpleNamespace(**{name: out / f"{name}.parquet" for name in ("frames", "detections", "scenes", "scene_frames")})
     settings = VideoDetectionSettings(stride=STRIDE, image_size=IMAGE_SIZE)
     detected = {"frames": of.frames, "detections": of.detections, "ledger": out / "detections.jsonl"}
     digest = sha256_file(weights)
-    detect_videos(sources, weights, digest, None, settings, out / "videos", code="", threads=2, **detected)
+    detect_videos(
+        sources, out / "admission.jsonl", weights, digest, None, settings, out / "videos", code="", threads=2, **detected
+    )
     found = {"scenes": of.scenes, "scene_frames": of.scene_frames, "ledger": out / "scenes.jsonl", "threads": 2}
     find_scenes(of.frames, of.detections, partial(track, settings=TrackSettings()), SceneSettings(), 0, **found)
     cut = {"clips": out / "clips", "images": out / "images", "masks": out / "masks", "ledger": out / "ledger.jsonl"}

@@ -116,7 +116,7 @@ def test_25_000_clips_are_filtered_in_seconds(tmp_path: Path) -> None:
     assert plain / ours >= 5
     names = [f"source-{number:03}" for number in range(SHARDS)]
     usual: dict[str, Any] = {name: "" for name, kind in types(Sources).items() if kind == pl.String}
-    usual |= {"status": "admitted", "content": "general", "size": 1, "use": []}
+    usual |= {"content": "general", "size": 1, "use": []}
     sources = [{name: {**usual, "source": source}.get(name) for name in types(Sources)} for source in names]
     write_table(pl.DataFrame(sources, schema=types(Sources)), Sources, tmp_path / "sources.parquet")
     one_clip = pl.DataFrame([row("")], schema=types(Clips))

@@ -44,7 +44,7 @@ def decode_and_encode(path: Path) -> None:
 def test_all_frames_are_stored_at_70_percent_of_the_speed_of_a_bare_loop(tmp_path: Path) -> None:
     path = MEDIA / "dog.mp4"
     values: dict[str, Any] = {name: "" for name, kind in types(Sources).items() if kind == pl.String}
-    values |= {"source": "dog", "path": str(path), "kind": "video", "status": "admitted", "content": "general"}
+    values |= {"source": "dog", "path": str(path), "kind": "video", "content": "general"}
     values |= {"size": 1, "use": []}
     row = {name: values.get(name) for name in types(Sources)}
     write_table(pl.DataFrame([row], schema=types(Sources)), Sources, tmp_path / "sources.parquet")

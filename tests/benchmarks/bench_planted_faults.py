@@ -16,6 +16,7 @@ from pycocotools import mask as coco
 
 from tessera.configuration.confidences import targets_in
 from tessera.configuration.read import load_configuration, read_settings
+from tessera.core.ledger import Ledger
 from tessera.core.provenance import sha256_file
 from tessera.core.seeds import generator
 from tessera.demo.footage import CLIPS, Clip
@@ -163,11 +164,15 @@ def make_clips(room: Path, settings: Mapping[str, Any], planted: Mapping[str, st
         source: {"path": str(path), "sha256": sha256_file(path), "frames": frames, "use": []} for source, path in videos.items()
     }
     write_sources(room / "sources", sources)
+    with Ledger(room / "admission.jsonl") as entries:
+        for source in sources:
+            entries.row(source, "ok")
     found_by, scored_by = settings["scenes"], settings["scores"]
     detector = WEIGHTS / "nsfw_detection" / "nsfw_detection.pt"
     marked = WEIGHTS / "watermark_detection" / "watermark_detection.pt"
     detect_videos(
         sources=room / "sources",
+        admission=room / "admission.jsonl",
         weights=detector,
         expected=detector.parent / "SHA256SUMS",
         datasets=None,

@@ -91,17 +91,17 @@ def test_jobs_that_are_killed_or_exceed_time_or_memory_run_again_and_give_the_sa
     here = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10"]
     here += ["--slurm-partition-config", str(tmp_path / "partitions.yaml")]
     too_little = [
-        "cut_clips:runtime=1 if attempt == 1 else 10",
+        "make_clips:runtime=1 if attempt == 1 else 10",
         *(f"{rule}:mem_mb=50 if attempt == 1 else 4000" for rule in ("find_duplicates", "divide_sources")),
     ]
     options, variables = project.command(*TARGETS, *here, "--set-resources", *too_little, profile="slurm")
 
     def kill_first_job() -> None:
-        job_of("cut_clips", "amber", project.folder).kill()
+        job_of("make_clips", "amber", project.folder).kill()
 
     def stop_first_job() -> None:
         # It then takes longer than its minute.
-        job_of("cut_clips", "clay", project.folder).suspend()
+        job_of("make_clips", "clay", project.folder).suspend()
 
     for disturb in (kill_first_job, stop_first_job):
         threading.Thread(target=disturb, daemon=True).start()
@@ -126,7 +126,7 @@ def test_jobs_that_are_killed_or_exceed_time_or_memory_run_again_and_give_the_sa
     # What Slurm calls a job that was killed for its memory depends on the version.
     assert states("rule_splits") in (["COMPLETED", "FAILED"], ["COMPLETED", "OUT_OF_MEMORY"]), listed
     killed, stopped = (
-        [job for job in jobs if job["Comment"] == f"rule_cut_clips_wildcards_{shard}"] for shard in ("amber", "clay")
+        [job for job in jobs if job["Comment"] == f"rule_make_clips_wildcards_{shard}"] for shard in ("amber", "clay")
     )
     assert [job["JobState"] for job in killed] == ["FAILED", "COMPLETED"], listed
     assert [job["JobState"] for job in stopped] == ["TIMEOUT", "COMPLETED"], listed

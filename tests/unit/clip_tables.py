@@ -62,7 +62,7 @@ def write_scores(path: Path, scores: Sequence[dict[str, Any]]) -> None:
 def write_sources(path: Path, sources: dict[str, dict[str, Any]]) -> Path:
     """Write `sources` as `tables.Sources`, each with the columns that differ from the defaults."""
     defaults: dict[str, Any] = {name: "" for name, kind in types(Sources).items() if kind == pl.String}
-    defaults |= {"status": "admitted", "content": "general", "kind": "video", "size": 1, "use": []}
+    defaults |= {"content": "general", "kind": "video", "size": 1, "use": []}
     rows = [
         {name: {**defaults, "source": source, **given}.get(name) for name in types(Sources)}
         for source, given in sources.items()

@@ -56,7 +56,7 @@ def cut(project: Project, snakefile: Path, *targets: str, cores: int = 2) -> lis
     """Return the shards whose clips were made again."""
     run = project.run(*(targets or DOG), snakefile=snakefile, cores=cores)
     assert run.returncode == 0, run.output
-    return [job.partition(" ")[2] for job in run.jobs if job.startswith("cut_clips")]
+    return [job.partition(" ")[2] for job in run.jobs if job.startswith("make_clips")]
 
 
 def files(project: Project, pattern: str) -> set[tuple[str, int, int]]:

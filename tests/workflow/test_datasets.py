@@ -71,8 +71,6 @@ def begin(project: Project, failed: int = 0, labelled: bool = True) -> Path:
     write_table(pl.DataFrame(schema=types(Duplicates)), Duplicates, results / "duplicates" / "duplicates.parquet")
     known = {
         "shard": "",
-        "status": "admitted",
-        "reason": "",
         "content": "general",
         "rights": "CC0",
         "consent": "",
@@ -112,7 +110,7 @@ def test_another_fraction_only_splits_a_dataset_again(project: Project) -> None:
         "splits.parquet",
     } <= listed
     project.settings["splits"] = {"val": 0.4}
-    rules = ("checksum_dataset", "split_samples", "write_coco_dataset", "write_datasheet", "write_yolo_dataset")
+    rules = ("checksum_dataset", "assign_samples", "write_coco_dataset", "write_datasheet", "write_yolo_dataset")
     assert project.run(snakefile=snakefile).jobs == sorted(["divide_sources", *(f"{rule} nsfw_detection" for rule in rules)])
 
 

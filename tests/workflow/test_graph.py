@@ -61,13 +61,13 @@ def test_a_confidence_that_is_a_target_waits_for_the_evaluation_of_its_model(pro
         edge.partition(" <- ")[0] for edge in GRAPH.read_text("utf-8").splitlines() if edge.endswith(" <- evaluate_detector")
     }
     users = {
-        "cut_clips",
+        "make_clips",
         "find_mosaics",
         "render_preview",
         "propose_labels",
         "plot_predictions",
         "plot_failures",
-        "watch_videos",
+        "evaluate_on_videos",
     }
     assert waiting == known | users
 

@@ -63,7 +63,7 @@ def stored(project: Project, detector: str, shard: str = "dog") -> set[tuple[str
 def test_a_change_makes_and_detects_only_what_it_concerns(project: Project, snakefile: Path) -> None:
     run = project.run(*ALL, snakefile=snakefile)
     assert run.returncode == 0, run.output
-    assert {f"pixelate_frames {shard}" for shard in ("dog", "cat", "empty")} <= set(run.jobs)
+    assert {f"make_mosaic_samples {shard}" for shard in ("dog", "cat", "empty")} <= set(run.jobs)
     folder = project.results / "regions"
     regions = read_table(folder / "dog" / "regions.parquet", Annotations)
     backgrounds = read_table(folder / "dog" / "backgrounds.parquet", Frames)
@@ -88,10 +88,10 @@ def test_a_change_makes_and_detects_only_what_it_concerns(project: Project, snak
         before = dict(project.settings.get(section, {}))
         project.settings[section] = {**before, **change}
         jobs = project.run(*DOG, snakefile=snakefile).jobs
-        assert [job for job in jobs if "pixel" in job] == ["pixelate_frames dog"]
+        assert [job for job in jobs if "mosaic" in job] == ["make_mosaic_samples dog"]
         project.settings[section] = before
     project.settings["regions"]["choose"]["confidence"]["nsfw"] = 0.2
-    assert project.run(*DOG, snakefile=snakefile).jobs == ["pixelate_frames dog"]
+    assert project.run(*DOG, snakefile=snakefile).jobs == ["make_mosaic_samples dog"]
     assert (folder / "dog" / "regions.parquet").stat().st_size
     assert {detector: stored(project, detector) for detector in DETECTORS} == seen
     project.settings["regions"]["choose"]["confidence"]["nsfw"] = 0.1
@@ -101,14 +101,14 @@ def test_a_change_makes_and_detects_only_what_it_concerns(project: Project, snak
     marks.write_bytes(marks.read_bytes() + b"\0")
     sha256 = hashlib.sha256(marks.read_bytes()).hexdigest()
     project.settings["regions"]["detectors"]["watermark"]["weights"]["sha256"] = sha256
-    assert project.run(*DOG, snakefile=snakefile).jobs == [f"fetch_weights {sha256}.pt", "pixelate_frames dog"]
+    assert project.run(*DOG, snakefile=snakefile).jobs == [f"fetch_weights {sha256}.pt", "make_mosaic_samples dog"]
     assert stored(project, "nsfw") == seen["nsfw"]
     assert not {name for name, _ in stored(project, "watermark")} & {name for name, _ in seen["watermark"]}
 
     trained = project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
     trained.write_bytes(trained.read_bytes() + b"\0")
     write_checksums([trained], trained.parent, trained.parent / "SHA256SUMS")
-    assert project.run(*DOG, snakefile=snakefile, cores=1).jobs == ["pixelate_frames dog"]
+    assert project.run(*DOG, snakefile=snakefile, cores=1).jobs == ["make_mosaic_samples dog"]
     assert not stored(project, "nsfw") & seen["nsfw"]
     assert made(project, "dog") == before
 
@@ -124,7 +124,7 @@ def test_only_a_new_source_of_a_shard_is_detected_and_shards_do_not_matter(proje
     seen = {detector: stored(project, detector, "shard-0") for detector in DETECTORS}
     project.write_manifest(rows)
     run = project.run(target, snakefile=snakefile, cores=1)
-    assert {"admit_sources shard-0", "sample_frames shard-0", "pixelate_frames shard-0"} == set(run.jobs), run.output
+    assert {"admit_sources shard-0", "sample_frames shard-0", "make_mosaic_samples shard-0"} == set(run.jobs), run.output
     for detector in DETECTORS:
         assert seen[detector] < stored(project, detector, "shard-0")
     assert made(project, "shard-0") == before

@@ -115,7 +115,7 @@ def test_an_error_keeps_its_traceback_for_post_mortem(project: Project, tmp_path
             ["sample_frames", "shard=ambre"],
             "has no job sample_frames shard=ambre; it is planned for: shard=amber, shard=basalt",
         ),
-        (["cut_clips", "shard=ambre"], "has no job cut_clips shard=ambre; it is planned for: shard=amber, shard=basalt"),
+        (["make_clips", "shard=ambre"], "has no job make_clips shard=ambre; it is planned for: shard=amber, shard=basalt"),
         (
             ["write_coco_dataset", "dataset=x"],
             "has no job write_coco_dataset dataset=x; it is planned for: dataset=mosaic_detection, dataset=nsfw_detection",

@@ -365,8 +365,8 @@ def test_other_block_sizes_do_not_encode_clips_again(baseline: Baseline) -> None
         target = str((clips / "clips.parquet").relative_to(project.folder))
         run = project.run(target, snakefile=baseline.snakefile)
     assert run.returncode == 0, run.output
-    assert run.jobs == ["cut_clips amber"]
+    assert run.jobs == ["make_clips amber"]
     assert {path: path.stat().st_mtime_ns for path in clips.glob("kept/*/*")} == stored
     assert set(pl.read_parquet(clips / "clips.parquet")["block_v3"]) == {5.0}
-    log = (project.results / "logs" / "cut_clips" / "amber.log").read_text()
+    log = (project.results / "logs" / "make_clips" / "amber.log").read_text()
     assert f"reused {len(sizes)} of {counted(len(sizes), 'clips')} from results/clips/amber/kept" in log

@@ -64,7 +64,7 @@ def test_what_can_be_decided_is_gathered_served_and_used(project: Project, weigh
     ask(f"{place}api/decide", {"version": version, "ids": [index], "action": "negative"})
     ask(f"{place}api/decide", {"version": version, "ids": [of_region], "action": "drop"})
     planned = {rule for rule, _ in ask(f"{place}api/run")["jobs"]}
-    assert {"import_frame_labels", "pixelate_frames"} <= planned and "sample_frames" not in planned
+    assert {"import_frame_labels", "make_mosaic_samples"} <= planned and "sample_frames" not in planned
     os.killpg(process.pid, signal.SIGINT)
     printed = process.communicate(timeout=60)[0].decode()
     assert "Traceback" not in printed

@@ -16,6 +16,7 @@ from projects import REPOSITORY, Project
 pytestmark = pytest.mark.workflow
 MEDIA = Path(__file__).parents[3] / "shared" / "media"
 TARGETS = ("results/sources/admitted.parquet", "results/sources/withdrawn.tsv")
+FRAMES = "results/duplicates/duplicates.parquet"  # is made of the frames of all shards
 ADULT = {"content": "adult", "consent": "release 7", "adults_verified": "yes"}
 
 
@@ -44,6 +45,18 @@ def write_video(path: Path, seed: int = 0, frames: int = 5) -> Path:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
     return path
+
+
+def write_hidden_copy(folder: Path) -> None:
+    """Write alike.png, original.png and hidden.png. They are equal in size, and in the blocks that are compared while planning.
+
+    The last two are the same. The first one is not.
+    """
+    content = bytearray(write_image(folder / "alike.png", 3).read_bytes() + bytes(100_000))
+    (folder / "alike.png").write_bytes(content)
+    content[20_000] = 1
+    (folder / "original.png").write_bytes(content)
+    (folder / "hidden.png").write_bytes(content)
 
 
 def refused(project: Project) -> dict[str, str]:
@@ -98,12 +111,7 @@ def test_every_bad_source_is_a_row_with_its_reason(project: Project) -> None:
     with (folder / "resources" / "blocklist.tsv").open("a") as file:
         file.write(f"{hashlib.sha256((folder / 'blocked.png').read_bytes()).hexdigest()}\t\ta test\n")
     write_image(folder / "images" / "a.png", 2)
-    # Equal in size, and in the blocks that are compared before any job starts. Two of the three are the same.
-    content = bytearray(write_image(folder / "alike.png", 3).read_bytes() + bytes(100_000))
-    (folder / "alike.png").write_bytes(content)
-    content[20_000] = 1
-    (folder / "original.png").write_bytes(content)
-    (folder / "hidden.png").write_bytes(content)
+    write_hidden_copy(folder)
     cases = {
         "no rights": ({"path": "unread.mp4", "rights": ""}, "no rights"),
         "good": ({"path": "good.mp4"}, None),
@@ -177,6 +185,49 @@ def test_only_what_changed_is_examined_again(project: Project) -> None:
     assert project.run(*TARGETS).jobs == [*gathered, "remove_withdrawn"]
     assert admitted(project) == ["b", "c"]
     assert not derived.exists() and not (project.results / "sources" / "shards" / "a").exists()
+
+
+def frames_of(project: Project) -> dict[str, int]:
+    """Return the number of sampled frames by shard."""
+    return {
+        path.parent.name: pl.read_parquet(path)["key"].len() for path in sorted(project.results.glob("frames/*/frames.parquet"))
+    }
+
+
+def test_a_copy_in_another_shard_makes_no_frames_while_its_original_is_there(project: Project) -> None:
+    write_hidden_copy(project.folder)
+    rows = [{"source": name, "path": f"{name}.png"} for name in ("alike", "original", "hidden")]
+    project.write_manifest(rows)
+    run = project.run(*TARGETS, FRAMES)
+    assert run.returncode == 0, run.output
+    assert frames_of(project) == {"alike": 1, "hidden": 0, "original": 1}
+    assert not list(project.results.glob("frames/hidden/images/[!.]*"))
+    assert refused(project) == {"hidden": "same file as another source"}
+
+    project.write_manifest([rows[0], rows[2]])
+    run = project.run(*TARGETS, FRAMES)
+    assert run.returncode == 0, run.output
+    assert not list(project.results.glob("*/original")), "a withdrawn source disappears"
+    assert frames_of(project) == {"alike": 1, "hidden": 1}
+    assert admitted(project) == ["alike", "hidden"] and refused(project) == {}
+
+
+def test_a_source_in_another_shard_reruns_nothing_of_this_one(project: Project) -> None:
+    write_hidden_copy(project.folder)
+    rows = [{"source": name, "path": f"{name}.png"} for name in ("alike", "original", "hidden")]
+    project.write_manifest(rows[:2])
+    assert project.run(*TARGETS, FRAMES).returncode == 0
+    for _ in range(2):
+        project.write_manifest(rows)
+        of_all = ["find_duplicates", "gate_sources", "gather_sources", "remove_withdrawn"]
+        assert project.run(*TARGETS, FRAMES).jobs == sorted(["admit_sources hidden", "sample_frames hidden", *of_all])
+        # Without its rights, the source is refused, which is again no matter of other shards.
+        project.write_manifest([*rows[:2], {**rows[2], "rights": ""}])
+        assert project.run(*TARGETS, FRAMES).jobs == sorted(["admit_sources hidden", "sample_frames hidden", *of_all[:-1]])
+        assert refused(project) == {"hidden": "no rights"}
+        project.write_manifest(rows[:2])
+        assert project.run(*TARGETS, FRAMES).jobs == of_all
+        assert frames_of(project) == {"alike": 1, "original": 1}
 
 
 def test_footage_replaced_by_an_older_file_is_examined_again(project: Project) -> None:

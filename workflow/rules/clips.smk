@@ -17,10 +17,11 @@ from tessera.workflow.sources import shard_files
 project = project_of(config)
 
 
-# One job, because every change reruns all later steps. The stores keep the detections of each video, and each clip.
-rule cut_clips:
+# One job from videos to scored clips, as in mosaics.smk. The stores keep the detections of each video, and each clip.
+rule make_clips:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
+        admission="<results>/sources/shards/{shard}/ledger.jsonl",
         files=project.of_job(shard_files),
         weights=weights_file(config["scenes"]["detect"]["weights"], model_for("nsfw")),
         checksums=weights_checksums(
@@ -45,9 +46,9 @@ rule cut_clips:
         scores="<results>/clips/{shard}/scores.parquet",
         score_ledger="<results>/clips/{shard}/scores.jsonl",
     log:
-        "<logs>/cut_clips/{shard}.log",
+        "<logs>/make_clips/{shard}.log",
     benchmark:
-        "<benchmarks>/cut_clips/{shard}.jsonl"
+        "<benchmarks>/make_clips/{shard}.jsonl"
     threads: 8
     resources:
         gpu=1,
@@ -66,6 +67,6 @@ rule cut_clips:
         seed=lookup(dpath="seed", within=config),
         detected_by=code_digest("tessera.stages.clips.detect:detect_videos"),
         cut_by=code_digest("tessera.stages.clips.cut:cut_clips"),
-        code=digest_of_script("cut_clips"),
+        code=digest_of_script("make_clips"),
     script:
-        "../scripts/cut_clips.py"
+        "../scripts/make_clips.py"

@@ -53,7 +53,7 @@ rule divide_sources:
         "../scripts/divide_sources.py"
 
 
-rule split_samples:
+rule assign_samples:
     input:
         samples=project.of_dataset(
             lambda dataset: f"<results>/selections/{dataset.name}/{dataset.layout.table}"
@@ -62,15 +62,15 @@ rule split_samples:
     output:
         splits="<results>/datasets/{dataset}/splits.parquet",
     log:
-        "<logs>/split_samples/{dataset}.log",
+        "<logs>/assign_samples/{dataset}.log",
     benchmark:
-        "<benchmarks>/split_samples/{dataset}.jsonl"
+        "<benchmarks>/assign_samples/{dataset}.jsonl"
     params:
         settings=lookup(dpath="splits", within=config),
         needed=project.of_dataset(lambda dataset: dataset.layout.needs),
-        code=digest_of_script("split_samples"),
+        code=digest_of_script("assign_samples"),
     script:
-        "../scripts/split_samples.py"
+        "../scripts/assign_samples.py"
 
 
 rule write_plain_datasheet:

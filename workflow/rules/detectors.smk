@@ -112,7 +112,7 @@ rule evaluate_detector:
 
 
 # What sources are free of is a parameter and stands in no table, because no sample depends on it.
-rule watch_videos:
+rule evaluate_on_videos:
     input:
         sources="<results>/sources/admitted.parquet",
         splits=project.of_model("<results>/datasets/{dataset}/splits.parquet"),
@@ -124,9 +124,9 @@ rule watch_videos:
         videos="<results>/evaluation/{model}/videos.parquet",
         ledger="<results>/evaluation/{model}/videos.jsonl",
     log:
-        "<logs>/watch_videos/{model}.log",
+        "<logs>/evaluate_on_videos/{model}.log",
     benchmark:
-        "<benchmarks>/watch_videos/{model}.jsonl"
+        "<benchmarks>/evaluate_on_videos/{model}.jsonl"
     wildcard_constraints:
         model=project.models_of_kind(DETECTOR),
     threads: 4
@@ -144,9 +144,9 @@ rule watch_videos:
             "tessera.stages.detectors.watch:choose_frames",
             "tessera.learning.detection.detector:Detector",
         ),
-        code=digest_of_script("watch_videos"),
+        code=digest_of_script("evaluate_on_videos"),
     script:
-        "../scripts/watch_videos.py"
+        "../scripts/evaluate_on_videos.py"
 
 
 # Beside `evaluate_detector`, because what is compared must not publish the model again.

@@ -92,6 +92,7 @@ rule import_frame_labels:
     input:
         frames="<results>/frames/{shard}/frames.parquet",
         sources="<results>/sources/shards/{shard}/sources.parquet",
+        admission="<results>/sources/shards/{shard}/ledger.jsonl",
         stills="<results>/sources/shards/{shard}/files.parquet",
         pictures="<results>/frames/{shard}/images",
     output:

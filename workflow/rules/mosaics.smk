@@ -16,8 +16,9 @@ from tessera.workflow.project import literal_param, project_of
 project = project_of(config)
 
 
-# One job, because every change reruns all later steps. The store keeps the detections of each source.
-rule pixelate_frames:
+# One job from frames to labelled mosaics: each more per shard takes a twelfth of the planning time, and every change reruns all
+# later steps. The store keeps the detections of each source.
+rule make_mosaic_samples:
     input:
         frames="<results>/frames/{shard}/frames.parquet",
         pictures="<results>/frames/{shard}/images",
@@ -49,9 +50,9 @@ rule pixelate_frames:
         annotations="<results>/mosaics/{shard}/annotations.parquet",
         mask_ledger="<results>/mosaics/{shard}/masks.jsonl",
     log:
-        "<logs>/pixelate_frames/{shard}.log",
+        "<logs>/make_mosaic_samples/{shard}.log",
     benchmark:
-        "<benchmarks>/pixelate_frames/{shard}.jsonl"
+        "<benchmarks>/make_mosaic_samples/{shard}.jsonl"
     threads: 8
     resources:
         gpu=1,
@@ -71,6 +72,6 @@ rule pixelate_frames:
         min_area=lookup(dpath="annotations/min_area", within=config),
         seed=lookup(dpath="seed", within=config),
         detected_by=code_digest("tessera.stages.mosaics.find:find_regions"),
-        code=digest_of_script("pixelate_frames"),
+        code=digest_of_script("make_mosaic_samples"),
     script:
-        "../scripts/pixelate_frames.py"
+        "../scripts/make_mosaic_samples.py"

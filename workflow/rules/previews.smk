@@ -35,6 +35,7 @@ rule preview:
 rule predict_source:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
+        admission="<results>/sources/shards/{shard}/ledger.jsonl",
         stills="<results>/sources/shards/{shard}/files.parquet",
         files=project.of_job(shard_files),
         weights=project.of_job(preview_weights),

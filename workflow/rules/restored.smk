@@ -25,6 +25,7 @@ project = project_of(config)
 rule find_mosaics:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
+        admission="<results>/sources/shards/{shard}/ledger.jsonl",
         files=project.of_job(shard_files),
         weights=project.of_job(mosaic_detector),
         checksums=mosaic_detector_checksums(project),

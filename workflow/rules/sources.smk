@@ -36,14 +36,10 @@ rule admit_sources:
 
 rule gather_sources:
     input:
-        tables=expand(
-            "<results>/sources/shards/{shard}/sources.parquet", shard=project.shards
-        ),
         ledgers=expand(
             "<results>/sources/shards/{shard}/ledger.jsonl", shard=project.shards
         ),
     output:
-        table="<results>/sources/sources.parquet",
         ledger="<results>/sources/ledger.jsonl",
         refused="<results>/sources/refused.tsv",
     log:
@@ -60,7 +56,9 @@ rule gather_sources:
 
 rule gate_sources:
     input:
-        table="<results>/sources/sources.parquet",
+        tables=expand(
+            "<results>/sources/shards/{shard}/sources.parquet", shard=project.shards
+        ),
         ledger="<results>/sources/ledger.jsonl",
     output:
         admitted="<results>/sources/admitted.parquet",

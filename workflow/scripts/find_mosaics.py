@@ -17,6 +17,7 @@ with job(snakemake) as (inputs, outputs, params):
     )
     detect_videos(
         sources=inputs.sources,
+        admission=inputs.admission,
         weights=inputs.weights,
         expected=expected_digest(params.detect["weights"], inputs.checksums),
         datasets=None,

@@ -1,4 +1,4 @@
-"""Gather the sources of all shards, and list the refused ones."""
+"""Gather the ledgers of admission of all shards, and list the refused sources."""
 
 from tessera.core.job import job
 from tessera.stages.footage.admission import gather_sources

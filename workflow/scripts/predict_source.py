@@ -9,6 +9,7 @@ with job(snakemake) as (inputs, outputs, params):
     expected = expected_digest(params.weights, inputs.checksums)
     predict_previews(
         sources=inputs.sources,
+        admission=inputs.admission,
         stills=inputs.stills,
         weights=inputs.weights,
         expected=expected,

@@ -1,4 +1,4 @@
-"""Which sources may feed a dataset: those that were admitted, unless the manifest reserves them for other datasets."""
+"""Which admitted sources may feed a dataset: all, unless the manifest reserves them for other datasets."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +15,6 @@ def refusal(source: Mapping[str, Any], datasets: Sequence[str] | None) -> tuple[
 
     `source`: a row of `tables.Sources`. `datasets`: None if it is only shown, and feeds none.
     """
-    if source["status"] != "admitted":
-        return "source refused", source["reason"]
     if datasets is not None and source["use"] and not set(datasets) & set(source["use"]):
         return f"source not for {' or '.join(datasets)}", ""
     return "", ""

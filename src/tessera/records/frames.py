@@ -13,7 +13,7 @@ class ChosenFrames(NamedTuple):
     """The frames of a shard, and which of them are not used."""
 
     frames: list[dict[str, Any]]  # all rows of `tables.Frames`
-    sources: dict[str, dict[str, Any]]  # the admitted rows of `tables.Sources`, by source
+    sources: dict[str, dict[str, Any]]  # the rows of `tables.Sources`, by source
     left_out: dict[str, tuple[str, str]]  # by key of a frame: reason and detail, for a ledger
 
 
@@ -23,7 +23,7 @@ def choose_frames(frames: Path, sources: Path, datasets: Sequence[str], per_sour
     `frames`: `tables.Frames`. `sources`: `tables.Sources`. Frames of a source are left out if its `use` lists datasets, but
     none of `datasets`.
     """
-    admitted = {row["source"]: row for row in read_table(sources, Sources).filter(status="admitted").iter_rows(named=True)}
+    admitted = {row["source"]: row for row in read_table(sources, Sources).iter_rows(named=True)}
     table = read_table(frames, Frames)
     left_out: dict[str, tuple[str, str]] = {}
     for (source,), rows in table.group_by("source", maintain_order=True):

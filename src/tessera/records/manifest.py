@@ -160,23 +160,25 @@ def _bucket(source: str, count: int) -> int:
     return bucket if bucket < count else bucket - power // 2
 
 
-def find_possible_copies(sources: Sequence[Source], *, subfolders: bool = False) -> dict[str, Source]:
-    """Return, by source id, the first earlier source that may hold the same footage; most sources have none.
+def find_possible_copies(sources: Sequence[Source], *, subfolders: bool = False) -> dict[str, list[Source]]:
+    """Return, by source id, all earlier sources that may hold the same footage; most sources have none, and are left out.
 
     Two sources may hold the same footage if their sizes and the sampled blocks of their files are equal. Only `admit_sources`
-    reads complete files: each source, and its possible copy. Time and memory grow linearly with the number of sources.
+    reads complete files: each source, and these until one is the same. Time and memory grow linearly with the number of
+    sources, but with the square of the number of those that may all hold the same.
     `subfolders`: whether the pictures in subfolders of a folder count.
     """
     sizes = {source.source: size_of(Path(source.path), subfolders=subfolders) for source in sources}
     shared = Counter(sizes.values())
-    first: dict[tuple[int, str], Source] = {}
-    earlier: dict[str, Source] = {}
+    alike: dict[tuple[int, str], list[Source]] = {}
+    earlier: dict[str, list[Source]] = {}
     for source in sources:
         size = sizes[source.source]
         if size and shared[size] > 1:
-            possible_copy = first.setdefault((size, _samples(Path(source.path), subfolders)), source)
-            if possible_copy is not source:
-                earlier[source.source] = possible_copy
+            copies = alike.setdefault((size, _samples(Path(source.path), subfolders)), [])
+            if copies:
+                earlier[source.source] = [*copies]
+            copies.append(source)
     return earlier
 
 

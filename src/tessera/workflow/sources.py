@@ -27,25 +27,25 @@ def change_stamp(project: Project, path: str) -> Any:
 
 
 @cache
-def possible_copies(project: Project) -> dict[str, Source]:
-    """Return the earlier source that may be the same file, by source id. It is computed only if a job needs it."""
+def possible_copies(project: Project) -> dict[str, list[Source]]:
+    """Return the earlier sources that may be the same file, by source id. They are computed only if a job needs them."""
     return find_possible_copies(project.sources, subfolders=project.config["sources"]["subfolders"])
 
 
 def shard_rows(project: Project, wildcards: Wildcards) -> list[dict[str, Any]]:
-    """Return the sources of a shard, each with the earlier source that may be the same file.
+    """Return the sources of a shard, each with the ids and paths of the earlier sources that may be the same file.
 
-    `watched` changes with the footage of both. What a source is free of is left out, because no sample depends on it.
+    `watched` changes with the footage of all of them. What a source is free of is left out, because no sample depends on it.
     """
     columns = set(Source.model_fields)
     rows = []
     for source in project.shards[wildcards.shard]:
-        copy = possible_copies(project).get(source.source)
+        copies = possible_copies(project).get(source.source, [])
         rows.append(
             {
                 **source.model_dump(mode="json", include=columns),
-                "twin": copy and copy.model_dump(mode="json", include=columns),
-                "watched": [change_stamp(project, copied.path) for copied in [source, copy] if copied],
+                "earlier": [[other.source, other.path] for other in copies],
+                "watched": [change_stamp(project, same.path) for same in [source, *copies]],
             }
         )
     return rows
@@ -78,8 +78,7 @@ def shard_files(project: Project, wildcards: Wildcards) -> list[str]:
 def compared_files(project: Project, wildcards: Wildcards) -> list[str]:
     """Return the files that are read to admit the sources of a shard: its own, and earlier ones that may be the same."""
     sources = project.shards[wildcards.shard]
-    copies = [possible_copies(project).get(source.source) for source in sources]
-    return _inputs([*sources, *filter(None, copies)])
+    return _inputs([*sources, *(other for source in sources for other in possible_copies(project).get(source.source, []))])
 
 
 def names_in_shard(project: Project, shard: str) -> set[str]:

@@ -13,7 +13,7 @@ import torch
 from source_files import write_source_files
 
 from tessera.core.errors import TesseraError
-from tessera.core.ledger import read_ledger
+from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.provenance import sha256_file, write_checksums
 from tessera.imaging.encode import write_video
 from tessera.imaging.frame import VideoFrame
@@ -44,11 +44,10 @@ def pictures(count: int, height: int = 90, width: int = 160) -> list[np.ndarray]
 
 
 def sources_table(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write the table of those `rows` that are not refused."""
     empty: dict[str, Any] = dict.fromkeys(types(Sources))
     common = {
         "shard": "s",
-        "status": "admitted",
-        "reason": "",
         "content": "general",
         "rights": "CC0",
         "consent": "",
@@ -56,7 +55,11 @@ def sources_table(path: Path, rows: list[dict[str, Any]]) -> Path:
         "series": "",
     }
     rest = {"split": "", "sha256": "0", "size": 1}
-    write_table(pl.DataFrame([{**empty, **common, **rest, **row} for row in rows], schema=types(Sources)), Sources, path)
+    write_table(
+        pl.DataFrame([{**empty, **common, **rest, **row} for row in rows if "refused" not in row], schema=types(Sources)),
+        Sources,
+        path,
+    )
     return path
 
 
@@ -65,6 +68,9 @@ def run(
 ) -> tuple[Any, Any, Any]:
     """Run the detector over `rows`; the image `changed` is broken after it was admitted."""
     sources = sources_table(folder / "sources.parquet", rows)
+    with Ledger(folder / "admission.jsonl") as entries:
+        for row in rows:
+            entries.row(row["source"], "dropped" if "refused" in row else "ok", row.get("refused", ""))
     outputs = [folder / "frames.parquet", folder / "predictions.parquet", folder / "ledger.jsonl"]
     both = PreviewDetectionSettings(**SETTINGS, **settings)
     stills = {row["source"]: Path(row["path"]) for row in rows if row["kind"] in {"image", "folder"}}
@@ -73,6 +79,7 @@ def run(
         changed.write_bytes(b"broken")
     predict_previews(
         sources,
+        folder / "admission.jsonl",
         files,
         weights,
         weights.parent / "SHA256SUMS",
@@ -263,7 +270,7 @@ def test_frames_and_regions_of_a_video_and_a_folder_are_written_to_tables(weight
         {"source": "a video", "path": str(tmp_path / "a video.mp4"), "kind": "video", "frames": 7},
         {"source": "stills", "path": str(folder), "kind": "folder", "frames": 2},
         {"source": "unasked", "path": str(folder), "kind": "folder", "frames": 2},
-        {"source": "no", "path": "no", "status": "refused", "reason": "no rights", "kind": ""},
+        {"source": "no", "path": "no", "refused": "no rights", "kind": ""},
     ]
     frames, predictions, ledger = run(weights, tmp_path, rows, ["a video", "stills", "no"], stride=2)
     names = [f"stills-{name}~{sha256_file(folder / name)[:12]}" for name in frames["name"].drop_nulls()]

@@ -255,12 +255,7 @@ def test_an_impossible_path_is_no_error_while_planning(path: str) -> None:
     assert files_of(Path(path)) == []
     assert size_of(Path(path)) == 0
     assert not is_plain_file(Path(path))
-    assert (
-        find_possible_copies(
-            [ListedSource(source="a", path=path, content="general"), ListedSource(source="b", path=path, content="general")]
-        )
-        == {}
-    )
+    assert find_possible_copies([ListedSource(source=name, path=path, content="general") for name in "ab"]) == {}
 
 
 def test_a_pipe_is_not_read(tmp_path: Path) -> None:
@@ -291,31 +286,32 @@ def test_a_fingerprint_changes_with_its_folder(tmp_path: Path) -> None:
     assert fingerprint(files_of(tmp_path)) != before
 
 
-def twins_of(**paths: Path) -> dict[str, str]:
+def copies_of(**paths: Path) -> dict[str, str]:
+    """Return the ids of the earlier sources that may be the same as each, as one text."""
     rows = [ListedSource(source=name, path=str(path), content="general") for name, path in paths.items()]
-    return {source: twin.source for source, twin in find_possible_copies(rows).items()}
+    return {source: "".join(other.source for other in earlier) for source, earlier in find_possible_copies(rows).items()}
 
 
-def test_the_twin_of_a_file_is_the_first_source_that_may_be_the_same(tmp_path: Path) -> None:
+def test_all_earlier_sources_that_may_be_the_same_file_are_possible_copies(tmp_path: Path) -> None:
     for name, text in {"a": "same", "b": "else", "c": "same", "d": "longer", "e": "same"}.items():
         (tmp_path / name).write_text(text)
-    assert twins_of(**{name: tmp_path / name for name in "abcde"}) == {"c": "a", "e": "a"}
+    assert copies_of(**{name: tmp_path / name for name in "abcde"}) == {"c": "a", "e": "ac"}
 
 
 @pytest.mark.parametrize("place", [0, 50_000, 99_999])
-def test_a_large_file_that_differs_in_a_sampled_block_is_not_a_twin(tmp_path: Path, place: int) -> None:
+def test_a_large_file_that_differs_in_a_sampled_block_is_no_possible_copy(tmp_path: Path, place: int) -> None:
     content = bytearray(100_000)
     for name in "ab":
         (tmp_path / name).write_bytes(content)
     content[place] = 1
     (tmp_path / "c").write_bytes(content)
-    assert twins_of(**{name: tmp_path / name for name in "abc"}) == {"b": "a"}
+    assert copies_of(**{name: tmp_path / name for name in "abc"}) == {"b": "a"}
 
 
-def test_folders_are_twins_if_their_content_is_equal(tmp_path: Path) -> None:
+def test_folders_are_possible_copies_if_their_content_is_equal(tmp_path: Path) -> None:
     for folder, images in {"a": {"1.png": "x"}, "b": {"1.png": "x"}, "c": {"2.png": "x"}, "d": {"1.png": "y"}}.items():
         (tmp_path / folder).mkdir()
         for name, text in images.items():
             (tmp_path / folder / name).write_text(text)
-    assert twins_of(**{name: tmp_path / name for name in "abcd"}) == {"b": "a"}
-    assert twins_of(file=tmp_path / "a" / "1.png", folder=tmp_path / "a") == {}
+    assert copies_of(**{name: tmp_path / name for name in "abcd"}) == {"b": "a"}
+    assert copies_of(file=tmp_path / "a" / "1.png", folder=tmp_path / "a") == {}

@@ -12,7 +12,7 @@ import pytest
 from labelme_program import save_in_labelme
 from source_files import write_source_files
 
-from tessera.core.ledger import read_ledger
+from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.provenance import write_checksums
 from tessera.imaging.encode import write_video
 from tessera.records.annotation.model import Annotation, ImageAnnotations
@@ -60,7 +60,7 @@ def proposed(tmp_path: Path) -> Path:
 
 def write_sources(folder: Path) -> None:
     write_video(folder / "film.mp4", [np.full((HEIGHT, WIDTH, 3), 20 * index, np.uint8) for index in range(8)], 24)
-    known = {"source": "film", "shard": "film", "path": str(folder / "film.mp4"), "kind": "video", "status": "admitted"}
+    known = {"source": "film", "shard": "film", "path": str(folder / "film.mp4"), "kind": "video"}
     known |= {
         "content": "general",
         "rights": "CC0",
@@ -81,7 +81,10 @@ def import_frames(folder: Path, labels: Path) -> tuple[dict[str, str], list[str]
     write_table(pl.DataFrame(schema=types(Frames)), Frames, folder / "frames")
     outputs = {name: folder / name for name in ("images", "annotations", "unsampled", "ledger")}
     shutil.rmtree(outputs["unsampled"], ignore_errors=True)
-    tables = (folder / "frames", folder / "sources", write_source_files(folder / "stills"), folder / "pictures")
+    with Ledger(folder / "admission") as entries:
+        entries.row("film", "ok")
+    stills = write_source_files(folder / "stills")
+    tables = (folder / "frames", folder / "sources", folder / "admission", stills, folder / "pictures")
     import_frame_labels(*tables, labels, ["nsfw"], 16, {}, {}, Path("unsampled"), **outputs)
     return {row["key"]: row["reason"] for row in read_ledger(outputs["ledger"])}, sorted(
         read_table(outputs["images"], Images)["key"]

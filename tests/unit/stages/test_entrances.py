@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ from tessera.records.image_checks import check_content
 from tessera.records.label_sets import LabelledSet
 from tessera.records.manifest import Source
 from tessera.records.tables.annotation import Images
-from tessera.records.tables.footage import Frames, SourceFiles, Sources
+from tessera.records.tables.footage import Frames, SourceFiles
 from tessera.records.tables.image_labels import ImageLabels
 from tessera.records.tables.table import read_table
 from tessera.stages.footage.admission import SourceSettings, admit_sources
@@ -61,7 +62,7 @@ def sampled(files: dict[str, bytes], folder: Path, blocklist: Path, *, one_by_on
     paths = {name: folder / "in" / name for name in files} if one_by_one else {"all": folder / "in"}
     given = {"content": "general", "rights": "CC0"}
     rows = [
-        {**Source(source=name, path=str(path), **given).model_dump(mode="json"), "twin": None} for name, path in paths.items()
+        {**Source(source=name, path=str(path), **given).model_dump(mode="json"), "earlier": []} for name, path in paths.items()
     ]
     made = {name: folder / f"{name}.parquet" for name in ("table", "files", "report", "ledger")}
     admit_sources(rows, "shard", blocklist, SourceSettings(), **made)
@@ -70,7 +71,7 @@ def sampled(files: dict[str, bytes], folder: Path, blocklist: Path, *, one_by_on
     sample_frames(*tables, folder / "kept", FrameSettings(format="png"), code="", threads=1, **outputs)
     stored = {row["key"]: folder / "images" / row["file"] for row in read_table(outputs["table"], Frames).to_dicts()}
     found = {}
-    for row in read_table(made["table"], Sources).to_dicts():
+    for row in json.loads(made["report"].read_text()):
         if row["status"] == "refused" or row["kind"] == "video":
             names = list(files) if row["source"] == "all" else [row["source"]]
             found |= {name: Outcome(row["reason"] or row["kind"]) for name in names}

@@ -46,7 +46,7 @@ def identify_crops(
     `ledger` gets one row per crop of the step. Neither the order of the tables nor their division into shards matters. Raises
     `TesseraError` if vectors differ in length.
     """
-    stated = read_table(sources, Sources).filter(status="admitted")
+    stated = read_table(sources, Sources)
     contents = dict(stated.select("source", "content").iter_rows())
     series = dict(stated.select("source", "series").iter_rows())
     listed = read_tables(list(crops), Crops).filter(step=settings.step).sort("key")

@@ -48,7 +48,7 @@ def find_near_duplicates(
     from tessera.records.tables.footage import Sources
     from tessera.records.tables.table import read_table, read_tables, types, write_table
 
-    admitted = set(read_table(sources, Sources).filter(status="admitted")["source"])
+    admitted = set(read_table(sources, Sources)["source"])
     known = set(read_tables(list(labelled), Images)["key"])
     pictures, vectors = _read(tables, admitted, known)
     part = pictures["place"].to_numpy()

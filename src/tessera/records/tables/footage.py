@@ -9,13 +9,11 @@ from tessera.records.tables.table import Table
 
 
 class Sources(Table):
-    """The properties of each source, and whether it was admitted."""
+    """The properties of each source that was admitted."""
 
     source: pl.String = pa.Field(unique=True, description="id from the manifest")
     shard: pl.String = pa.Field(description="name of its shard")
     path: pl.String = pa.Field(description="path from the manifest")
-    status: pl.String = pa.Field(isin=["admitted", "refused"], description="admitted or refused")
-    reason: pl.String = pa.Field(description="why it was refused; empty if admitted")
     content: pl.String = pa.Field(isin=["general", "adult"], description="general or adult")
     rights: pl.String = pa.Field(description="licence or contract reference")
     consent: pl.String = pa.Field(description="reference to the release")

@@ -138,7 +138,7 @@ def cut_clips(
     from tessera.records.tables.scenes import SceneFrames, Scenes
     from tessera.records.tables.table import read_table, types, write_table
 
-    admitted = {row["source"]: row for row in read_table(sources, Sources).filter(status="admitted").to_dicts()}
+    admitted = {row["source"]: row for row in read_table(sources, Sources).to_dicts()}
     frames_of = read_table(scene_frames, SceneFrames).sort("key", "index").partition_by("key", as_dict=True, include_key=False)
     found = read_table(scenes, Scenes)
     plans: dict[str, _Plan] = {}

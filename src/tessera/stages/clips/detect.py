@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from tessera.core.errors import Failed
-from tessera.core.ledger import Ledger
+from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.provenance import digest, sha256_file
 from tessera.core.store import Store
 from tessera.imaging.spans import Span, inside, parse_spans
@@ -30,6 +30,7 @@ class VideoDetectionSettings(TrainedDetectionSettings):
 
 def detect_videos(
     sources: Path,
+    admission: Path,
     weights: Path,
     expected: Path | str,
     datasets: Sequence[str] | None,
@@ -46,12 +47,12 @@ def detect_videos(
 ) -> None:
     """Run the detector `weights` on the admitted videos of a shard that may feed one of `datasets`, on all if it is None.
 
-    `sources`: `tables.Sources`. `expected`: see `Detector`. `frames` gets all frames of the videos as `tables.VideoFrames`, and
-    `detections` gets `tables.VideoDetections`; see `detect_video`. `ledger` gets one row per source; `wanted`: the ids of the
-    sources that count, or None for all. `spans`: the time spans of sources outside of which the detector does not run; see
-    `parse_spans`. A video is ok if the detector reached its end, with the reason `frames that cannot be decoded` if there are
-    such frames. A source is dropped if it was refused, is not a video, or is not for the dataset. A video that cannot be read
-    is failed, and not in the tables.
+    `sources`: `tables.Sources`. `admission`: the ledger of `admit_sources`. `expected`: see `Detector`. `frames` gets all
+    frames of the videos as `tables.VideoFrames`, and `detections` gets `tables.VideoDetections`; see `detect_video`. `ledger`
+    gets one row per source; `wanted`: the ids of the sources that count, or None for all. `spans`: the time spans of sources
+    outside of which the detector does not run; see `parse_spans`. A video is ok if the detector reached its end, with the
+    reason `frames that cannot be decoded` if there are such frames. A source is dropped if it was refused, is not a video, or
+    is not for the dataset. A video that cannot be read is failed, and not in the tables.
 
     The results of a video are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on,
     including `code`. The detector is loaded only if some are missing there.
@@ -73,14 +74,16 @@ def detect_videos(
 
     sha256 = cache(sha256_file)
     store = Store(kept, "videos")
+    admitted = {row["source"]: row for row in read_table(sources, Sources).iter_rows(named=True)}
     whole: set[str] = set()
     tables = pl.DataFrame(schema=types(VideoFrames)), pl.DataFrame(schema=types(VideoDetections))
     with Ledger(ledger) as book:
-        for row in read_table(sources, Sources).iter_rows(named=True):
-            source = row["source"]
+        for decided in read_ledger(admission):
+            source = decided["key"]
             if wanted is not None and source not in wanted:
                 continue
-            reason, detail = refusal(row, datasets)
+            row = admitted.get(source, {})
+            reason, detail = refusal(row, datasets) if row else ("source refused", decided["reason"])
             if reason:
                 book.row(source, "dropped", reason, detail)
             elif row["kind"] != "video":

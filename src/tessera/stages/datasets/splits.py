@@ -137,8 +137,6 @@ def divide_sources(
                 f"source {source!r} is fixed to the splits {fixed[source]!r} and {split!r}; fix it to one split only"
             )
     keys = pl.concat([images.select("key", "source"), read_tables(list(frames), Frames).select("key", "source")])
-    # Frames were sampled of copies too, which are refused only where all sources are gathered.
-    keys = keys.filter(pl.col("source").is_in(list(fixed)))
     links = []
     for table in duplicates:
         replaced = read_columns(table, Replaced).select("key", picture="duplicate_of")
@@ -160,7 +158,7 @@ def splits_with_stated(stated: Mapping[str, str], sources: Path, settings: Split
     return split_sources(sorted(stated), stated, [], settings) | split_of_sources(sources)
 
 
-def split_samples(
+def assign_samples(
     samples: Path, sources: Path, splits: Path, *, required: Sequence[str] = ("train", "val"), settings: SplitSettings
 ) -> None:
     """Write the split of each of `samples` to the table `splits` (`tables.Splits`), sorted by key.

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from tessera.core.errors import Failed
-from tessera.core.ledger import Ledger
+from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.progress import progress
 from tessera.imaging.footage import Still, read_footage
 from tessera.learning.detection.detector import Detector
@@ -27,6 +27,7 @@ class PreviewDetectionSettings(InferenceSettings):
 
 def predict_previews(
     sources: Path,
+    admission: Path,
     stills: Path,
     weights: Path,
     expected: Path | str,
@@ -38,10 +39,10 @@ def predict_previews(
 ) -> None:
     """Run the detector `weights` over the sources `wanted` of a shard.
 
-    `sources`: `tables.Sources`. `stills`: `tables.SourceFiles`. `expected`: see `Detector`. Every `settings.stride`-th frame of
-    a source is predicted. If these are more than `settings.max_frames`, the stride is increased. `frames` gets the predicted
-    frames (`tables.PredictedFrames`), and `predictions` the detections (`tables.Annotations`). `ledger` gets one row per frame,
-    and one for each source that was refused or cannot be read.
+    `sources`: `tables.Sources`. `admission`: the ledger of `admit_sources`. `stills`: `tables.SourceFiles`. `expected`: see
+    `Detector`. Every `settings.stride`-th frame of a source is predicted. If these are more than `settings.max_frames`, the
+    stride is increased. `frames` gets the predicted frames (`tables.PredictedFrames`), and `predictions` the detections
+    (`tables.Annotations`). `ledger` gets one row per frame, and one for each source that was refused or cannot be read.
     """
     import polars as pl
 
@@ -49,15 +50,15 @@ def predict_previews(
     from tessera.records.tables.footage import Sources
     from tessera.records.tables.table import read_table, types, write_table
 
-    asked = read_table(sources, Sources).filter(pl.col("source").is_in(list(wanted)))
-    admitted = asked.filter(pl.col("status") == "admitted").to_dicts()
+    admitted = read_table(sources, Sources).filter(pl.col("source").is_in(list(wanted))).to_dicts()
     held = read_stills(stills)
     detector = Detector(weights, expected, settings) if admitted else None
     processed: list[dict[str, Any]] = []
     detections: list[dict[str, Any]] = []
     with Ledger(ledger) as writer:
-        for source, reason in asked.filter(pl.col("status") == "refused").select("source", "reason").iter_rows():
-            writer.row(source, "dropped", "source refused", reason)
+        for row in read_ledger(admission):
+            if row["status"] != "ok" and row["key"] in wanted:
+                writer.row(row["key"], "dropped", "source refused", row["reason"])
         for source in admitted:
             assert detector is not None
             of_source = stills_of(Path(source["path"]), held.get(source["source"], []))

@@ -41,7 +41,7 @@ class Flicker(NamedTuple):
     interruptions: int  # runs of such frames
 
 
-def watch_videos(
+def evaluate_on_videos(
     sources: Path,
     splits: Path,
     weights: Path,

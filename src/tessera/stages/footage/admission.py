@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -89,12 +89,14 @@ def _pictures_below(listing: Listing) -> list[str]:
     return [name for name in listing.below if Path(name).suffix.lower() in IMAGE_SUFFIXES]
 
 
-def examine(source: Source, twin: Source | None, blocklist: Blocklist, settings: SourceSettings) -> Iterator[dict[str, Any]]:
+def examine(
+    source: Source, earlier: Sequence[tuple[str, str]], blocklist: Blocklist, settings: SourceSettings
+) -> Iterator[dict[str, Any]]:
     """Examine `source` step by step, and yield the result of each step: columns of `tables.Sources` and of the report.
 
-    `twin`: an earlier source that may be the same file. If it is, `source` is refused, even if the earlier one was refused as
-    well: the manifest then contradicts itself about the same footage. A source without rights is never read. `files`: the rows
-    of `tables.SourceFiles` of an image or a folder, without the column `source`.
+    `earlier`: the ids and paths of all earlier sources that may be the same file. If one is, `source` is refused, even if the
+    earlier one was refused as well: the manifest then contradicts itself about the same footage. A source without rights is
+    never read. `files`: the rows of `tables.SourceFiles` of an image or a folder, without the column `source`.
 
     Raises `Dropped` if `source` must not be used, and `Failed` if it cannot be used.
     """
@@ -104,8 +106,9 @@ def examine(source: Source, twin: Source | None, blocklist: Blocklist, settings:
     yield {"sha256": digests.sha256, "size": digests.size}
     for name, sha256 in digests.files.items():
         blocklist.check_file(sha256, quoted(path / name))
-    if twin and _holds(twin, digests.sha256, settings):
-        raise _copy_of(twin.source, twin.path)
+    for other, other_path in earlier:
+        if _holds(Path(other_path), digests.sha256, settings):
+            raise Dropped(COPY, f"source {other!r} holds the same, at {other_path!r}; remove one row")
     compared = 0
 
     def look(image: np.ndarray, place: str) -> None:
@@ -140,13 +143,9 @@ def _file(
     return {"path": path, "index": index, "status": status, "reason": reason, "detail": detail, "sha256": sha256}
 
 
-def _copy_of(source: str, path: str) -> Dropped:
-    return Dropped(COPY, f"source {source!r} holds the same, at {path!r}; remove one row")
-
-
-def _holds(twin: Source, sha256: str, settings: SourceSettings) -> bool:
+def _holds(path: Path, sha256: str, settings: SourceSettings) -> bool:
     try:
-        return read_digests(Path(twin.path), subfolders=settings.subfolders).sha256 == sha256
+        return read_digests(path, subfolders=settings.subfolders).sha256 == sha256
     except Failed:
         return False
 
@@ -210,12 +209,15 @@ def admit_sources(
     report: Path,
     ledger: Path,
 ) -> None:
-    """Examine the sources of a shard, and write the `table` (`tables.Sources`), a `report` as JSON, and the `ledger`.
+    """Examine the sources of a shard, and decide which are admitted. Nothing later refuses a source.
 
-    `files` gets a row for each file of images and folders (`tables.SourceFiles`). Only those that are `ok` there become frames.
-    A picture on the blocklist refuses its source. Sidecars of pictures, hidden files and files in subfolders that are left out
-    have no rows: they are counted in the report and in the log. `rows`: the columns of the manifest and `twin`, the row of an
-    earlier source that may be the same file, or None.
+    `table` (`tables.Sources`) gets the sources that are admitted. `ledger` gets one row per source, with the reason if it is
+    refused, and `report` everything that is known of each, as JSON. `files` gets a row for each file of images and folders
+    (`tables.SourceFiles`). Only those that are `ok` there become frames. A picture on the blocklist refuses its source.
+    Sidecars of pictures, hidden files and files in subfolders that are left out have no rows: they are counted in the report
+    and in the log.
+
+    `rows`: the columns of the manifest and `earlier`, the ids and paths of all earlier sources that may be the same file.
     """
     import polars as pl
 
@@ -228,12 +230,11 @@ def admit_sources(
     with Ledger(ledger) as entries:
         for row in progress(rows, unit="sources"):
             source = Source.model_validate({name: row[name] for name in Source.model_fields})
-            twin = Source.model_validate(row["twin"]) if row["twin"] else None
             known: dict[str, Any] = {**dict.fromkeys(columns), **source.model_dump(), "shard": shard}
             known.update(kind="", sha256="", size=0, compared=0, files=[], sidecars=0, hidden=0, below=0)
             reports.append(known)
             with entries.item(source.source) as note:
-                for found in examine(source, twin, listed, settings):
+                for found in examine(source, row["earlier"], listed, settings):
                     note.update(found.pop("note", {}))
                     known.update(found)
     held: list[dict[str, Any]] = []
@@ -245,45 +246,17 @@ def admit_sources(
         held += [{"source": known["source"], **file} for file in own]
         known["unusable"] = {file["path"]: f"{file['reason']}: {file['detail']}" for file in own if file["status"] != "ok"}
     write_table(pl.DataFrame(held, schema=types(SourceFiles)), SourceFiles, files)
-    write_table(pl.DataFrame([{name: known[name] for name in columns} for known in reports], schema=columns), Sources, table)
+    admitted = [{name: known[name] for name in columns} for known in reports if known["status"] == "admitted"]
+    write_table(pl.DataFrame(admitted, schema=columns), Sources, table)
     report.write_text(json.dumps(reports, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def gather_sources(
-    tables: list[Path], ledgers: list[Path], order: list[str], *, table: Path, ledger: Path, refused: Path
-) -> None:
-    """Write the sources of all shards to `table`, their rows to `ledger` and the refused ones to the TSV file `refused`.
+def gather_sources(ledgers: list[Path], order: list[str], *, ledger: Path, refused: Path) -> None:
+    """Write the rows of the `ledgers` of all shards to `ledger`, and the refused sources to the TSV file `refused`.
 
-    `tables`, `ledgers`: those of `admit_sources`. `order`: the ids of all sources, in the order of the manifest.
-
-    Two admitted sources can still be the same file. `admit_sources` compares each source only with the first one that has the
-    same size and the same sampled blocks (`find_possible_copies`), which may be another file. Here, all copies but one are
-    refused. The first by id stays, because `drop_duplicates` keeps the frames of the first by id.
+    `order`: the ids of all sources, in the order of the manifest.
     """
-    import polars as pl
-
-    from tessera.records.tables.footage import Sources
-    from tessera.records.tables.table import read_tables, write_table
-
-    place = {source: number for number, source in enumerate(order)}
-    sources = read_tables(tables, Sources)
-    sources = sources[np.argsort([place[source] for source in sources["source"]])]
     rows = {row["key"]: row for path in ledgers for row in read_ledger(path)}
-    first: dict[str, tuple[str, str]] = {}
-    copies: list[str] = []
-    admitted = sources.filter(status="admitted").sort("source")
-    for source, path, sha256 in admitted.select("source", "path", "sha256").iter_rows():
-        original = first.setdefault(sha256, (source, path))
-        if original[0] != source:
-            fault = _copy_of(*original)
-            rows[source] |= {"status": "dropped", "reason": fault.reason, "detail": fault.detail}
-            copies.append(source)
-    is_copy = pl.col("source").is_in(copies)
-    sources = sources.with_columns(
-        status=pl.when(is_copy).then(pl.lit("refused")).otherwise("status"),
-        reason=pl.when(is_copy).then(pl.lit(COPY)).otherwise("reason"),
-    )
-    write_table(sources, Sources, table)
     with Ledger(ledger) as entries:
         for source in order:
             entries.row(**rows[source])
@@ -299,21 +272,29 @@ def gather_sources(
     )
 
 
-def gate_sources(table: Path, ledger: Path, max_failed: float, *, admitted: Path, summary: Path) -> None:
-    """Write the admitted sources of `table` to `admitted`, and to `summary` how many were refused, by reason.
+def gate_sources(tables: list[Path], ledger: Path, max_failed: float, *, admitted: Path, summary: Path) -> None:
+    """Write the sources in the `tables` of all shards to `admitted`, and to `summary` how many were refused, by reason.
 
-    Raises `TesseraError` if there are sources and none was admitted, or if the fraction that failed exceeds `max_failed`.
+    `ledger`: that of `gather_sources`, whose order the sources get. Raises `TesseraError` if there are sources and none was
+    admitted, if the fraction that failed exceeds `max_failed`, or if two admitted sources hold the same, which can only be if a
+    file changed or became readable after the run was planned.
     """
     import polars as pl
 
     from tessera.records.tables.footage import Sources
-    from tessera.records.tables.table import read_table, write_table
+    from tessera.records.tables.table import read_tables, write_table
 
-    sources = read_table(table, Sources).filter(pl.col("status") == "admitted")
     rows = read_ledger(ledger)
+    order = pl.DataFrame({"source": [row["key"] for row in rows]}, schema={"source": pl.String})
+    sources = order.join(read_tables(tables, Sources), on="source", maintain_order="left")
     if rows and sources.is_empty():
         listed = shortened([f"{row['key']!r}: {row['reason']} ({row['detail']})" for row in rows], SHOWN, ", in refused.tsv")
         raise TesseraError("\n  ".join(["no source was admitted; fix the manifest:", *listed]))
+    copies = sources.filter(pl.col("sha256").is_duplicated())["source"].to_list()
+    if copies:
+        raise TesseraError(
+            f"sources that hold the same were admitted: {', '.join(map(repr, copies))}; run again, or keep one row"
+        )
     counts = {"admission": {"unit": "sources", **gate("sources", [ledger], max_failed)}}
     summary.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
     write_table(sources, Sources, admitted)

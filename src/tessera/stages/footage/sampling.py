@@ -79,7 +79,7 @@ def sample_frames(
     rows: list[dict[str, Any]] = []
     images.mkdir()
     held = read_stills(files)
-    admitted = read_table(sources, Sources).filter(status="admitted").select("source", "path", "kind", "sha256")
+    admitted = read_table(sources, Sources).select("source", "path", "kind", "sha256")
     with stored_items(kept, "sources", ledger) as (_, stored), ThreadPoolExecutor(threads) as pool:
         for source, path, kind, sha256 in admitted.rows():
             own_files = held.get(source, [])

@@ -13,7 +13,6 @@ from tessera.core.log import tell
 from tessera.core.messages import counted
 from tessera.learning.trainings import RECORD, read_record
 from tessera.records.frame_keys import source_of
-from tessera.records.tables.footage import Sources
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table
 
@@ -57,8 +56,8 @@ def remove_withdrawn(
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             is_shard = file_name(unquote(entry.name)) == entry.name
             if entry.is_dir(follow_symlinks=False) and is_shard and entry.name not in kept:
-                table = Path(entry.path, "sources.parquet")
-                if table.exists() and all(map(is_kept, read_table(table, Sources)["source"])):
+                table, ledger = Path(entry.path, "sources.parquet"), Path(entry.path, "ledger.jsonl")
+                if table.exists() and ledger.exists() and all(is_kept(row["key"]) for row in read_ledger(ledger)):
                     moved.add(entry.name)
                 shutil.rmtree(entry.path)
                 removed.setdefault(entry.name, []).append(entry.path)

@@ -17,7 +17,7 @@ class AskedFrames:
     """The sources whose frames may be in a set that `snakemake ask` filled. `sources`: `tables.Sources`."""
 
     def __init__(self, sources: Path) -> None:
-        rows = read_table(sources, Sources).filter(status="admitted").select("source", "kind", "rights")
+        rows = read_table(sources, Sources).select("source", "kind", "rights")
         self._sources = {file_name(source): (source, kind, rights) for source, kind, rights in rows.iter_rows()}
 
     def origin(self, label_set: PictureSet, source: str, picture: Picture, split: SplitOf) -> Origin:

@@ -34,6 +34,7 @@ FIX = "rename the shapes, or add the label to annotations.classes"
 def import_frame_labels(
     frames: Path,
     sources: Path,
+    admission: Path,
     stills: Path,
     pictures: Path,
     folder: Path | None,
@@ -49,11 +50,12 @@ def import_frame_labels(
 ) -> None:
     """Write the labelled frames of a shard to the annotation tables `images` and `annotations`.
 
-    `frames`: `tables.Frames`. `sources`: `tables.Sources`. `stills`: `tables.SourceFiles`. `pictures`: the folder with the
-    images of the frames. `folder`: the folder with the folders of label files, see `frame_label_files`, and with exports of
-    Label Studio, see `frame_answers`. Each label file is named after the key of its frame, and each task of an export states
-    it. `negatives`: decisions, by the keys of frames, that these frames show no region. A frame with a label keeps it. For
-    renamed pictures and `moved`, see `frame_keys.meant_frames`.
+    `frames`: `tables.Frames`. `sources`: `tables.Sources`. `admission`: the ledger of `admit_sources`; labels of a refused
+    source are dropped. `stills`: `tables.SourceFiles`. `pictures`: the folder with the images of the frames. `folder`: the
+    folder with the folders of label files, see `frame_label_files`, and with exports of Label Studio, see `frame_answers`. Each
+    label file is named after the key of its frame, and each task of an export states it. `negatives`: decisions, by the keys of
+    frames, that these frames show no region. A frame with a label keeps it. For renamed pictures and `moved`, see
+    `frame_keys.meant_frames`.
 
     `ledger` gets one row per label file or task, with the key that it has or states. A row that is `ok` with a reason has a
     remark. A frame of a video that was labelled but not sampled is read from its source at full size and stored in the folder
@@ -68,20 +70,21 @@ def import_frame_labels(
     labelled: list[tuple[ImageAnnotations, Origin]] = []
     unknown: dict[str, list[str]] = {}
     held = read_stills(stills)
+    admitted = {row["source"]: row for row in read_table(sources, Sources).iter_rows(named=True)}
     empty: list[str] = []
     with Ledger(ledger) as rows:
-        for source in read_table(sources, Sources).iter_rows(named=True):
+        for entry in read_ledger(admission):
+            source = admitted.get(entry["key"], {"source": entry["key"]})
             labels = sorted(frame_label_files(folder, source["source"]), key=lambda path: (path.stem, path))
             answers = frame_answers(folder, source["source"])
             decided = {key: decision for key, decision in negatives.items() if source_of(key) == file_name(source["source"])}
             keys = [*(label.stem for label in labels), *answers, *decided]
             held_here = held.get(source["source"], [])
-            frame_of |= {
-                frame["key"]: frame
-                for frame in _read_unsampled(source, held_here, {*keys} - frame_of.keys(), unsampled, final_folder)
-            }
+            if entry["status"] == "ok":
+                more = _read_unsampled(source, held_here, {*keys} - frame_of.keys(), unsampled, final_folder)
+                frame_of |= {frame["key"]: frame for frame in more}
             of_source = {key: frame for key, frame in frame_of.items() if frame["source"] == source["source"]}
-            own_frames = _FramesOfSource(source, of_source, meant_frames(keys, of_source, moved))
+            own_frames = _FramesOfSource(source, entry, of_source, meant_frames(keys, of_source, moved))
             for label in progress(labels, unit="label files"):
                 with rows.item(label.stem) as note:
                     frame = own_frames.find(label.stem, quoted(label))
@@ -131,9 +134,13 @@ def import_frame_labels(
 
 @dataclass
 class _FramesOfSource:
-    """The frames of a source by their keys, to find the one that a label is for. `meant`: what the keys of labels mean."""
+    """The frames of a source by their keys, to find the one that a label is for.
+
+    `decided`: its row in the ledger of `admit_sources`. `meant`: what the keys of labels mean.
+    """
 
     source: dict[str, Any]
+    decided: Mapping[str, Any]
     frames: Mapping[str, dict[str, Any]]
     meant: Meant
     labelled: dict[str, str] = field(default_factory=dict)  # where the label of a frame is, by the key of the frame
@@ -143,8 +150,8 @@ class _FramesOfSource:
 
         `fix`: what to do then; by default, that of a label.
         """
-        if self.source["status"] != "admitted":
-            raise Dropped("source refused", f"{where}: {self.source['reason']}")
+        if self.decided["status"] != "ok":
+            raise Dropped("source refused", f"{where}: {self.decided['reason']}")
         if key in self.meant.now:
             return self.frames[self.meant.now[key]]
         raise Dropped(NO_FRAME, f"{where}: {self.meant.lost[key]}; {fix or _renaming(self.source)}")
@@ -183,7 +190,7 @@ def _read_unsampled(
     """
     matches = (VIDEO_KEY.fullmatch(key) for key in keys)
     indices = sorted(int(match["index"]) for match in matches if match and match["source"] == file_name(source["source"]))
-    if source["status"] != "admitted" or source["kind"] == "folder" or not indices:
+    if source["kind"] == "folder" or not indices:
         return
     path = Path(source["path"])
     try:

@@ -73,8 +73,6 @@ class Pool:
                     "source": source,
                     "shard": "s",
                     "path": "p",
-                    "status": "admitted",
-                    "reason": "",
                     "content": "general",
                     "use": [],
                 }

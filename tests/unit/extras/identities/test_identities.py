@@ -52,15 +52,12 @@ def near(identity: int, seed: int, spread: float = 0.2) -> list[float]:
 def identified(
     folder: Path, crops: Sequence[tuple[str, list[float]]], references: dict[str, list[float]], shards: int = 1
 ) -> Any:
-    """Return the table and the ledger of `crops`, each a source and a vector. `x` is adult, `z` is refused."""
-    blank = dict.fromkeys(types(Sources)) | dict.fromkeys(
-        ["shard", "path", "reason", "rights", "consent", "split", "sha256"], ""
-    )
+    """Return the table and the ledger of `crops`, each a source and a vector. `x` is adult, `z` is not admitted."""
+    blank = dict.fromkeys(types(Sources)) | dict.fromkeys(["shard", "path", "rights", "consent", "split", "sha256"], "")
     blank |= {"use": [], "kind": "video", "size": 1}
     stated = [
         {**blank, "source": name, "content": "adult" if name == "x" else "general", "series": "two" if name == "b" else "one"}
-        | {"status": "refused" if name == "z" else "admitted"}
-        for name in "abxz"
+        for name in "abx"
     ]
     write_table(pl.DataFrame(stated, schema=types(Sources)), Sources, folder / "sources")
     given = {"x0": 0, "y0": 0, "x1": 9, "y1": 9, "confidence": 1.0, "width": 9, "height": 9, "phash": 0, "sharpness": 1.0}

@@ -30,7 +30,7 @@ SOURCES = {
     "adult": {"content": "adult"},
     "reserved": {"use": ["mosaic_detection"]},
     "listed": {"use": ["people"], "series": "two"},
-    "refused": {"status": "refused", "reason": "no rights"},
+    "refused": {},
 }
 
 
@@ -51,8 +51,8 @@ class Footage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        admitted = {"status": "admitted", "content": "general", "size": 1, "use": []}
-        sources = [{**admitted, "source": name, **own} for name, own in SOURCES.items()]
+        admitted = {"content": "general", "size": 1, "use": []}
+        sources = [{**admitted, "source": name, **own} for name, own in SOURCES.items() if name != "refused"]
         self.sources = save(folder / "sources.parquet", Sources, sources)
         self.frames, self.crops = self._frames(), self._crops()
 
@@ -127,7 +127,7 @@ def test_pictures_are_of_sources_that_are_admitted_and_of_use(footage: Footage) 
     chosen = footage.select({"of": ALL})
     assert set(chosen["source"]) == USED
     assert footage.rows.keys() == {row["key"] for row in [*footage.frames, *footage.crops]}
-    assert footage.rows["refused-0"] == ("dropped", "source refused")
+    assert footage.rows["refused-0"] == ("dropped", "source not admitted")
     assert footage.rows["reserved-0-head-0"] == ("dropped", "source not for people")
     assert chosen["key"].to_list() == sorted(chosen["key"])
     assert set(chosen.filter(step="person")["path"]) == {
@@ -148,7 +148,7 @@ def test_pictures_are_of_sources_that_are_admitted_and_of_use(footage: Footage) 
 def test_a_rule_leaves_out_what_does_not_meet_it(footage: Footage, rules: dict[str, Any], reason: str, left: set[str]) -> None:
     chosen = footage.select({"of": ALL, **rules})
     assert set(chosen["step"]) == left
-    reasons = {reason for _, reason in footage.rows.values()} - {"", "source refused", "source not for people"}
+    reasons = {reason for _, reason in footage.rows.values()} - {"", "source not admitted", "source not for people"}
     assert reasons == ({reason} if reason else set())
     if "series" in rules:
         assert set(chosen["source"]) == {"other", "listed"}

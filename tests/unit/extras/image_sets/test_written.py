@@ -145,7 +145,7 @@ def test_a_folder_of_captions_has_one_for_each_source_or_is_for_all(tmp_path: Pa
 def test_a_caption_is_that_of_the_table_then_of_the_file_then_of_the_template(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "album", {"a.txt": "file a", "b.txt": "file b, long", "other.txt": "of none", "d.txt": ""})
     blank = {name: kind.to_python()() if kind in (pl.String, pl.Int64) else None for name, kind in types(Sources).items()}
-    source = blank | {"source": "album", "path": str(folder), "status": "admitted", "content": "general", "kind": "folder"}
+    source = blank | {"source": "album", "path": str(folder), "content": "general", "kind": "folder"}
     write_table(pl.DataFrame([source | {"use": []}], schema=types(Sources)), Sources, tmp_path / "sources")
     frame = {"source": "album", "index": 0, "pts": None, "time": None, "file": "x", "width": 1, "height": 1, "phash": 0}
     rows = [{**frame, "key": f"k{name}", "name": f"{name}.png"} for name in "abcd"]

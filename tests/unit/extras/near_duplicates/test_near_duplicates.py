@@ -27,7 +27,7 @@ def picture(key: str, degrees: float, **values: Any) -> Row:
 
 
 def run(folder: Path, tables: list[list[Row]], labelled: list[str] = [], **settings: Any) -> tuple[list[Row], list[Row]]:  # noqa: B006
-    """Return the near-duplicates among the rows of `tables`, and the ledger. The source z is refused."""
+    """Return the near-duplicates among the rows of `tables`, and the ledger. The source z is not admitted."""
     paths = []
     for number, rows in enumerate(tables):
         paths.append(folder / f"{number}.parquet")
@@ -43,9 +43,9 @@ def run(folder: Path, tables: list[list[Row]], labelled: list[str] = [], **setti
         "rights": "x",
     }
     write_table(pl.DataFrame([{**known, "key": key} for key in labelled], schema=types(Images)), Images, folder / "labelled")
-    source = {**dict.fromkeys(types(Sources)), "shard": "s", "path": "", "reason": "", "content": "general", "rights": "x"}
+    source = {**dict.fromkeys(types(Sources)), "shard": "s", "path": "", "content": "general", "rights": "x"}
     source |= {"consent": "", "use": [], "split": "", "series": "", "kind": "video", "sha256": "", "size": 1}
-    stated = [{**source, "source": name, "status": "refused" if name == "z" else "admitted"} for name in "abcz"]
+    stated = [{**source, "source": name} for name in "abc"]
     write_table(pl.DataFrame(stated, schema=types(Sources)), Sources, folder / "sources")
     outputs = {"table": folder / "found", "ledger": folder / "ledger"}
     limits = NearDuplicateSettings(**{"within": None, "across": None, **settings})

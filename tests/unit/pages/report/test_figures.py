@@ -310,7 +310,7 @@ def _write_origins(folder: Path) -> tuple[Path, Path]:
     rows = [{"key": name, "source": name, "split": "val"} for name in names]
     write_table(pl.DataFrame(rows, schema=types(Splits)), Splits, folder / "splits.parquet")
     row = {name: kind.to_python()() for name, kind in types(Sources).items() if name in ("shard", "path", "reason", "rights")}
-    row |= dict.fromkeys(("consent", "split", "series", "kind", "sha256"), "") | {"use": [], "size": 0, "status": "admitted"}
+    row |= dict.fromkeys(("consent", "split", "series", "kind", "sha256"), "") | {"use": [], "size": 0}
     table = pl.DataFrame([{**row, "source": each, "content": each} for each in names[:2]], schema=types(Sources))
     write_table(table, Sources, folder / "sources.parquet")
     return folder / "splits.parquet", folder / "sources.parquet"

@@ -46,7 +46,7 @@ def show(folder: Path, *, content: str = "general", is_arranged: bool = True, mi
     texts = [(key, variant, f"caption {variant} of <{key}>" * (key != "b-1")) for key, _ in keys for variant in range(2)]
     write_table(pl.DataFrame(texts, schema=types(Captions), orient="row"), Captions, folder / "captions")
     stated = dict.fromkeys(["shard", "path", "reason", "consent", "series", "split", "kind", "sha256"], "")
-    known = {**dict.fromkeys(types(Sources)), **stated, "content": content, "rights": "x", "status": "admitted"}
+    known = {**dict.fromkeys(types(Sources)), **stated, "content": content, "rights": "x"}
     sources = [{**known, "source": source, "use": [], "size": 1} for source in COUNTS]
     write_table(pl.DataFrame(sources, schema=types(Sources)), Sources, folder / "sources")
     arranged = [folder / name for name in ("arrangement", "distribution")] if is_arranged else [None, None]

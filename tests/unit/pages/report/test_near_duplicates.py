@@ -29,7 +29,7 @@ def show(folder: Path, similarities: list[float], content: str = "general", miss
     write_table(pl.DataFrame(rows, schema=types(Embeddings)), Embeddings, folder / "table")
     pairs = [(str(2 * place), str(2 * place + 1), each, "across sources") for place, each in enumerate(similarities)]
     write_table(pl.DataFrame(pairs, schema=types(NearDuplicates), orient="row"), NearDuplicates, folder / "pairs")
-    source = {**dict.fromkeys(types(Sources)), "source": "a", "shard": "s", "path": "", "status": "admitted", "reason": ""}
+    source = {**dict.fromkeys(types(Sources)), "source": "a", "shard": "s", "path": "", "reason": ""}
     source |= {
         "content": content,
         "rights": "x",

@@ -280,7 +280,7 @@ def test_a_scene_that_cannot_be_cut_is_a_row_and_the_others_are_cut(shard: ClipS
     shard.sources[-1]["path"] = str(tmp_path / "gone.mp4")
     shard.source("refused", path)
     refused = shard.scene("refused", 0, masks)
-    shard.sources[-1]["status"] = "refused"
+    del shard.sources[-1]
     rows = shard.cut()
     assert list(rows) == good
     assert shard.ledger() == {

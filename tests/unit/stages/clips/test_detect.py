@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from tessera.core.errors import Failed
-from tessera.core.ledger import read_ledger
+from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.provenance import write_checksums
 from tessera.imaging import video
 from tessera.imaging.images import write_image
@@ -341,8 +341,6 @@ def shard(folder: Path, rows: list[dict[str, Any]]) -> Path:
     empty: dict[str, Any] = dict.fromkeys(types(Sources))
     common = {
         "shard": "s",
-        "status": "admitted",
-        "reason": "",
         "content": "general",
         "rights": "CC0",
         "consent": "",
@@ -351,7 +349,11 @@ def shard(folder: Path, rows: list[dict[str, Any]]) -> Path:
     }
     rest = {"split": "", "sha256": "0", "size": 1, "kind": "video", "frames": COUNT}
     folder.mkdir(exist_ok=True)
-    table = pl.DataFrame([{**empty, **common, **rest, **row, "path": str(row["path"])} for row in rows], schema=types(Sources))
+    with Ledger(folder / "admission.jsonl") as entries:
+        for row in rows:
+            entries.row(row["source"], "dropped" if "refused" in row else "ok", row.get("refused", ""))
+    known = [{**empty, **common, **rest, **row, "path": str(row["path"])} for row in rows if "refused" not in row]
+    table = pl.DataFrame(known, schema=types(Sources))
     write_table(table, Sources, folder / "sources.parquet")
     return folder / "sources.parquet"
 
@@ -362,6 +364,7 @@ def run(
     frames, detections, ledger = (sources.parent / name for name in ("frames.parquet", "seen.parquet", "ledger.jsonl"))
     detect_videos(
         sources,
+        sources.parent / "admission.jsonl",
         weights,
         weights.parent / "SHA256SUMS",
         ["mosaic_restoration"],
@@ -437,7 +440,7 @@ def test_every_source_is_a_row_and_bad_sources_do_not_affect_others(weights: Pat
         {"source": "still", "path": tmp_path / "still.png", "kind": "image", "frames": 1},
         {"source": "folder", "path": tmp_path, "kind": "folder"},
         {"source": "other", "path": good, "use": ["nsfw_detection"]},
-        {"source": "refused", "path": good, "status": "refused", "reason": "no rights", "kind": ""},
+        {"source": "refused", "path": good, "refused": "no rights"},
         {"source": "good", "path": good, "use": ["mosaic_restoration"]},
     ]
     frames, detections, ledger = run(weights, shard(tmp_path / "s", rows), stride=4)

@@ -61,8 +61,6 @@ def source(name: str, rights: str = "contract 7") -> dict[str, Any]:
         "source": name,
         "shard": name,
         "path": "x",
-        "status": "admitted",
-        "reason": "",
         "content": "adult",
         "rights": rights,
     }

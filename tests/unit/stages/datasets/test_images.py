@@ -66,8 +66,7 @@ def admitted(path: Path, uses: dict[str, list[str]], refused: tuple[str, ...] = 
         "series": "",
         "size": 1,
     }
-    rows = [{**common, "source": name, "status": "admitted", "reason": "", "use": use} for name, use in uses.items()]
-    rows += [{**common, "source": name, "status": "refused", "reason": "no rights", "use": []} for name in refused]
+    rows = [{**common, "source": name, "use": use} for name, use in uses.items()]
     rows = [{**row, "kind": "video", "sha256": ""} for row in rows]
     write_table(pl.DataFrame(rows, schema=types(Sources)), Sources, path)
     return path
@@ -155,10 +154,10 @@ def test_images_that_must_not_feed_the_dataset_are_dropped_with_the_reason(tmp_p
         ],
     )
     uses = {"open": [], "chosen": ["mosaic_detection", "nsfw_detection"], "elsewhere": ["mosaic_detection"]}
-    selection = Selection(tmp_path, [table], {}, admitted(tmp_path / "sources", uses, ("refused",)))
+    selection = Selection(tmp_path, [table], {}, admitted(tmp_path / "sources", uses))
     assert selection.keys == ["c", "d", "f"], "an image without a region is kept"
     assert selection.left_out == {
-        "a": ("source refused", ""),
+        "a": ("source not admitted", ""),
         "b": ("source not for nsfw_detection", ""),
         "e": ("source not admitted", ""),
     }
@@ -168,12 +167,12 @@ def test_images_that_must_not_feed_the_dataset_are_dropped_with_the_reason(tmp_p
 
 def test_a_decision_overrides_the_duplicate_check_but_not_the_rights(tmp_path: Path) -> None:
     rows = [(key, source, (REGION,)) for key, source in (("a", "open"), ("b", "open"), ("c", "open"), ("d", "refused"))]
-    sources = admitted(tmp_path / "sources", {"open": []}, ("refused",))
+    sources = admitted(tmp_path / "sources", {"open": []})
     links = {"b": "a", "c": "a"}
     words: dict[str, Literal["keep", "drop"]] = {"b": "keep", "d": "keep", "gone": "drop"}
     selection = Selection(tmp_path, [write_tables(tmp_path / "all", rows)], links, sources, words)
     assert selection.keys == ["a", "b"]
-    assert selection.left_out == {"c": ("near-duplicate of a sample", "a"), "d": ("source refused", "")}
+    assert selection.left_out == {"c": ("near-duplicate of a sample", "a"), "d": ("source not admitted", "")}
     (row,) = [row for row in read_ledger(selection.ledger) if row["key"] == "b"]
     assert (row["status"], row["reason"], row["detail"]) == ("ok", "kept by decision", "Ada, 2026-01-31: seen")
     selection = Selection(tmp_path, [write_tables(tmp_path / "all", rows)], links, sources, {"a": "drop"})

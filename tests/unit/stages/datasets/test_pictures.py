@@ -18,7 +18,7 @@ from tessera.records.tables.splits import SourceSplits, Splits
 from tessera.records.tables.table import read_table, types, write_table
 from tessera.stages.datasets.pictures import select_pictures, write_picture_dataset
 from tessera.stages.datasets.settings import OfDataset
-from tessera.stages.datasets.splits import SplitSettings, split_samples
+from tessera.stages.datasets.splits import SplitSettings, assign_samples
 
 SHARED = {"width": 8, "height": 6, "phash": 0, "split": "", "rights": "CC0"}
 
@@ -35,13 +35,13 @@ def labels(folder: Path, rows: list[tuple[str, str, str | None, float | None]]) 
     return folder / "labels.parquet"
 
 
-def sources(folder: Path, **statuses: tuple[str, list[str]]) -> Path:
-    """Write the table of sources: the status and the use of each."""
+def sources(folder: Path, **uses: list[str]) -> Path:
+    """Write the table of admitted sources: the use of each."""
     rows = []
-    for name, (status, use) in statuses.items():
+    for name, use in uses.items():
         values = {column: "" for column, kind in types(Sources).items() if kind == pl.String}
-        own = {"source": name, "status": status, "use": use, "content": "general", "kind": "video", "size": 1}
-        rows.append({**values, **own, "reason": "" if status == "admitted" else "no rights"})
+        own = {"source": name, "use": use, "content": "general", "kind": "video", "size": 1}
+        rows.append({**values, **own})
     write_table(pl.DataFrame(rows, schema=types(Sources)), Sources, folder / "sources.parquet")
     return folder / "sources.parquet"
 
@@ -85,7 +85,7 @@ def test_every_picture_is_a_row_and_only_those_with_a_known_class_of_usable_sour
         *[("e", "gone", "sharp", None), ("f", "refused", "sharp", None), ("g", "other", "sharp", None)],
         *[("h", "image_labels:set/h", "soft", None), ("i", "film", "sharp", None)],
     ]
-    known = sources(tmp_path, film=("admitted", []), refused=("refused", []), other=("admitted", ["mosaic_detection"]))
+    known = sources(tmp_path, film=[], other=["mosaic_detection"])
     drop = Decision(key="i", decision="drop", reason="wrong", who="me", when="")
     reasons = select(tmp_path, labels(tmp_path, rows), known, ["sharp", "soft"], frame_decisions={"i": drop})
     kept = read_table(tmp_path / "selected.parquet", SelectedPictures)
@@ -94,7 +94,7 @@ def test_every_picture_is_a_row_and_only_those_with_a_known_class_of_usable_sour
         "c": "unknown class",
         "d": "no class",
         "e": "source not admitted",
-        "f": "source refused",
+        "f": "source not admitted",
         "g": "source not for blur",
         "i": "dropped by decision",
     }
@@ -106,7 +106,7 @@ def test_a_decision_gives_a_picture_another_label_or_leaves_it_out_and_one_on_no
         Decision(key=key, decision=decision, who="Ada", when="2026-01-31", classifier="blur", label=label)
         for key, decision, label in [("a", "relabel", "soft"), ("b", "relabel", "sharp"), ("c", "drop", ""), ("x", "drop", "")]
     ]
-    known, decisions = sources(tmp_path, film=("admitted", [])), {each.key: each for each in said}
+    known, decisions = sources(tmp_path, film=[]), {each.key: each for each in said}
     reasons = select(tmp_path, labels(tmp_path, rows), known, ["sharp", "soft"], decisions=decisions)
     kept = read_table(tmp_path / "selected.parquet", SelectedPictures)
     assert dict(kept.select("key", "label").iter_rows()) == {"a": "soft", "b": "sharp", "d": "soft"}
@@ -129,7 +129,7 @@ def test_a_decision_gives_a_picture_another_label_or_leaves_it_out_and_one_on_no
 
 def test_a_score_needs_no_class(tmp_path: Path) -> None:
     table = labels(tmp_path, [("a", "film", None, 0.25), ("b", "film", "soft", None)])
-    reasons = select(tmp_path, table, sources(tmp_path, film=("admitted", [])), None)
+    reasons = select(tmp_path, table, sources(tmp_path, film=[]), None)
     assert read_table(tmp_path / "selected.parquet", SelectedPictures)["score"].to_list() == [0.25]
     assert reasons["b"] == ("no score", "soft")
 
@@ -142,13 +142,13 @@ def test_images_of_a_dataset_of_regions_have_the_class_of_what_they_show(tmp_pat
     write_table(regions, Annotations, tmp_path / "regions")
     of = (tmp_path / "images", tmp_path / "regions", OfDataset(dataset="d", present="marked", absent="clean"))
     table = labels(tmp_path, [])
-    select(tmp_path, table, sources(tmp_path, film=("admitted", [])), ["clean", "marked"], regions=of)
+    select(tmp_path, table, sources(tmp_path, film=[]), ["clean", "marked"], regions=of)
     kept = read_table(tmp_path / "selected.parquet", SelectedPictures)
     assert dict(kept.select("key", "label").iter_rows()) == {"x": "clean", "y": "marked"}
 
 
 def test_no_picture_and_two_of_one_key_are_errors(tmp_path: Path) -> None:
-    known = sources(tmp_path, film=("admitted", []))
+    known = sources(tmp_path, film=[])
     with pytest.raises(TesseraError, match=r"'blur' has no pictures \(.*unknown class.*\)\. Name more\."):
         select(tmp_path, labels(tmp_path, [("a", "film", "odd", None)]), known, ["sharp", "soft"])
     with pytest.raises(TesseraError, match=r"two pictures have the key 'a'"):
@@ -176,10 +176,10 @@ def test_labelled_pictures_are_divided_evenly_and_none_looks_like_a_frame_of_ano
     looks = [*hashes.values(), *(phash for _, phash in frames)]
     write_table(table.with_columns(phash=pl.Series(looks, dtype=pl.UInt64)), ImageLabels, tmp_path / "labels.parquet")
     splits = divided(tmp_path, ("film", "val", "film"), ("other", "train", "other"))
-    known = sources(tmp_path, film=("admitted", []), other=("admitted", []))
+    known = sources(tmp_path, film=[], other=[])
     reasons = select(tmp_path, tmp_path / "labels.parquet", known, ["a", "b"], divided=splits)
     assert reasons["b2"] == ("looks like a picture of another split", "'other' shows the same and is in train")
-    split_samples(tmp_path / "selected.parquet", splits, tmp_path / "splits", settings=SplitSettings(val=0.25))
+    assign_samples(tmp_path / "selected.parquet", splits, tmp_path / "splits", settings=SplitSettings(val=0.25))
     split_of = dict(read_table(tmp_path / "splits", Splits).select("key", "split").iter_rows())
     assert (split_of["b0"], split_of["b1"]) == ("val", "train") and "b2" not in split_of
     assert sorted(split_of[f"a{number}"] for number in range(4)) == ["train", "train", "train", "val"]
@@ -189,7 +189,7 @@ def test_labelled_pictures_are_divided_evenly_and_none_looks_like_a_frame_of_ano
 
 def test_each_picture_lies_in_its_split_with_its_group(tmp_path: Path) -> None:
     table = labels(tmp_path, [("a", "film", "sharp", None), ("asked+b", "copy", "soft", None)])
-    known = sources(tmp_path, film=("admitted", []), copy=("admitted", []))
+    known = sources(tmp_path, film=[], copy=[])
     of_sources = divided(tmp_path, ("copy", "val", "film"), ("film", "train", "film"))
     select(tmp_path, table, known, ["sharp", "soft"], divided=of_sources)
     rows = [("a", "film", "train"), ("asked+b", "copy", "val")]

@@ -15,7 +15,7 @@ from tessera.records.tables.embeddings import NearDuplicates
 from tessera.records.tables.footage import Duplicates, Frames, Sources
 from tessera.records.tables.splits import SourceSplits, Splits, split_of_sources
 from tessera.records.tables.table import read_table, types, write_table
-from tessera.stages.datasets.splits import SplitSettings, divide_sources, split_samples, split_sources
+from tessera.stages.datasets.splits import SplitSettings, assign_samples, divide_sources, split_sources
 
 HALF = SplitSettings(val=0.25, test=0.25)
 NAMES = st.lists(st.text(max_size=3), unique=True, max_size=12)
@@ -159,15 +159,6 @@ def test_near_duplicates_of_any_measure_link_sources(tmp_path: Path) -> None:
         assert split_of_sources(tmp_path / "splits") == {film: "train", copy: expected}
 
 
-def test_frames_of_a_source_that_is_not_admitted_link_no_others(tmp_path: Path) -> None:
-    settings = SplitSettings(val=0.5)
-    one, other = of_split("train", settings), of_split("val", settings)
-    labelled = [(f"{source}-label", source, "") for source in (one, other)]
-    frames = [("copy-0", "copy"), ("copy-1", "copy")]
-    links = [(f"{one}-label", "copy-0"), (f"{other}-label", "copy-1")]
-    assert divide(tmp_path / "a", ["copy", one, other], settings, labelled, frames, links) == {one: "train", other: "val"}
-
-
 def test_many_near_duplicates_within_a_source_are_one_picture(tmp_path: Path) -> None:
     settings = SplitSettings(val=0.5, shared=0.5)
     one, other = of_split("train", settings), of_split("val", settings)
@@ -210,7 +201,7 @@ def samples(folder: Path, sources: dict[str, str]) -> tuple[Path, Path]:
 
 
 def test_a_sample_is_in_the_split_of_its_source(tmp_path: Path) -> None:
-    split_samples(*samples(tmp_path, {"b": "val", "a": "train", "c": "test"}), tmp_path / "splits", settings=HALF)
+    assign_samples(*samples(tmp_path, {"b": "val", "a": "train", "c": "test"}), tmp_path / "splits", settings=HALF)
     assert read_table(tmp_path / "splits", Splits).rows() == [
         ("a-k", "a", "train"),
         ("b-k", "b", "val"),
@@ -224,7 +215,7 @@ def test_a_source_of_an_independent_set_has_its_stated_split_or_that_of_a_hash(t
     write_table(pl.DataFrame(full, schema=types(Images), orient="row"), Images, tmp_path / "samples")
     known = pl.DataFrame([("film", "train", "film")], schema=types(SourceSplits), orient="row")
     write_table(known, SourceSplits, tmp_path / "sources")
-    split_samples(tmp_path / "samples", tmp_path / "sources", tmp_path / "splits", settings=HALF)
+    assign_samples(tmp_path / "samples", tmp_path / "sources", tmp_path / "splits", settings=HALF)
     drawn = split_sources(["watermarks:own/1"], {}, [], HALF)["watermarks:own/1"]
     assert read_table(tmp_path / "splits", Splits)["split"].to_list() == ["val", drawn, "train"]
 
@@ -233,7 +224,7 @@ def test_a_source_of_an_independent_set_has_its_stated_split_or_that_of_a_hash(t
 def test_an_empty_train_or_val_split_is_an_error_with_the_fix(tmp_path: Path, missing: str) -> None:
     there = "val" if missing == "train" else "train"
     with pytest.raises(TesseraError, match=rf"no sample is in the split '{missing}'(?s:.*)`split: {missing}`"):
-        split_samples(*samples(tmp_path, {"one": there, "two": there}), tmp_path / "splits", settings=HALF)
+        assign_samples(*samples(tmp_path, {"one": there, "two": there}), tmp_path / "splits", settings=HALF)
     assert not (tmp_path / "splits").exists()
 
 
@@ -241,7 +232,7 @@ def test_the_error_for_a_single_source_names_what_divides_a_set_of_images(tmp_pa
     with pytest.raises(
         TesseraError, match=r"1 source went to train\. A single source cannot be divided: set `split_by: image`"
     ):
-        split_samples(*samples(tmp_path, {"one": "train"}), tmp_path / "splits", settings=HALF)
+        assign_samples(*samples(tmp_path, {"one": "train"}), tmp_path / "splits", settings=HALF)
 
 
 def test_the_hash_never_changes() -> None:

@@ -80,17 +80,16 @@ def test_colours_depend_only_on_the_label() -> None:
 
 @pytest.fixture
 def shard(tmp_path: Path) -> list[Path]:
-    """The tables of a shard: a video of 20 frames, every other one with predictions, a folder of images, a refused source."""
+    """The tables of a shard: a video of 20 frames, every other one with predictions, and a folder of images."""
     write_video(tmp_path / "v.mp4", (np.full((HEIGHT, WIDTH, 3), 10 * grey, np.uint8) for grey in range(20)), 10)
     (tmp_path / "stills").mkdir()
     for number, shape in enumerate([(30, 60, 3), (60, 30, 3)]):
         write_image(tmp_path / "stills" / f"{number}.png", np.full(shape, 90, np.uint8))
     empty: dict[str, Any] = dict.fromkeys(types(Sources))
-    texts = dict.fromkeys(["shard", "reason", "rights", "consent", "split", "series", "sha256", "kind"], "")
+    texts = dict.fromkeys(["shard", "rights", "consent", "split", "series", "sha256", "kind"], "")
     rows = [
-        {"source": "a video", "path": str(tmp_path / "v.mp4"), "kind": "video", "status": "admitted"},
-        {"source": "stills", "path": str(tmp_path / "stills"), "kind": "folder", "status": "admitted"},
-        {"source": "refused", "path": "nowhere", "status": "refused"},
+        {"source": "a video", "path": str(tmp_path / "v.mp4"), "kind": "video"},
+        {"source": "stills", "path": str(tmp_path / "stills"), "kind": "folder"},
     ]
     table = pl.DataFrame(
         [{**empty, **texts, "content": "general", "use": [], "size": 1, **row} for row in rows], types(Sources)

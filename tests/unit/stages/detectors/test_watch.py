@@ -22,7 +22,7 @@ from tessera.records.tables.evaluation import WatchedVideos
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table, types, write_table
-from tessera.stages.detectors.watch import Flicker, VideoMetricSettings, choose_frames, count_interruptions, watch_videos
+from tessera.stages.detectors.watch import Flicker, VideoMetricSettings, choose_frames, count_interruptions, evaluate_on_videos
 
 RATE = 25
 # A second and more without a detection ends a track.
@@ -111,8 +111,6 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     common = {
         "shard": "s",
-        "status": "admitted",
-        "reason": "",
         "content": "general",
         "rights": "CC0",
         "consent": "",
@@ -132,7 +130,7 @@ def watch(
     footage: Path, folder: Path, free: Sequence[str] = (), threads: int = 2, **settings: Any
 ) -> tuple[pl.DataFrame, dict[str, tuple[str, str]]]:
     folder.mkdir(exist_ok=True)
-    watch_videos(
+    evaluate_on_videos(
         footage / "sources.parquet",
         footage / "splits.parquet",
         footage / "corner.onnx",

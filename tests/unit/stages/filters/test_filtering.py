@@ -174,16 +174,15 @@ def test_a_decision_overrides_every_filter(tmp_path: Path) -> None:
     assert ledger["a-100-1"] == ("ok", "kept by decision", "Ada, 2026-01-31: seen; watermark: 1 > 0.25")
 
 
-def test_a_decision_does_not_keep_clips_of_a_refused_or_withdrawn_source(tmp_path: Path) -> None:
-    clips = [clip(f"{name}-0-1") for name in ("good", "refused", "withdrawn", "other")]
+def test_a_decision_does_not_keep_clips_of_a_source_that_is_not_admitted(tmp_path: Path) -> None:
+    clips = [clip(f"{name}-0-1") for name in ("good", "withdrawn", "other")]
     scores = [score(row["key"], apart(number)) for number, row in enumerate(clips)]
-    sources = {"good": {"use": ["mosaic_restoration"]}, "refused": {"status": "refused"}, "other": {"use": ["nsfw_detection"]}}
-    decisions = said(refused_0_1="keep", withdrawn_0_1="keep", other_0_1="keep")
+    sources = {"good": {"use": ["mosaic_restoration"]}, "other": {"use": ["nsfw_detection"]}}
+    decisions = said(withdrawn_0_1="keep", other_0_1="keep")
     kept, ledger = run(tmp_path, clips, scores, decisions=decisions, sources=sources)
     assert kept == ["good-0-1"]
     assert {key: row[:2] for key, row in ledger.items()} == {
         "good-0-1": ("ok", ""),
-        "refused-0-1": ("dropped", "source refused"),
         "withdrawn-0-1": ("dropped", "source not admitted"),
         "other-0-1": ("dropped", "source not for mosaic_restoration"),
     }

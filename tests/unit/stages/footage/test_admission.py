@@ -35,10 +35,10 @@ def picture(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)).resize((80, 60))
 
 
-def row(source: str, path: Path, twin: dict[str, Any] | None = None, **columns: str) -> dict[str, Any]:
+def row(source: str, path: Path, *earlier: dict[str, Any], **columns: str) -> dict[str, Any]:
     given = {"source": source, "path": str(path), "content": "general", "rights": "CC0", **columns}
-    earlier = twin and {name: twin[name] for name in Source.model_fields}
-    return {**Source.model_validate(given).model_dump(mode="json"), "twin": earlier, "watched": []}
+    copies = [(other["source"], other["path"]) for other in earlier]
+    return {**Source.model_validate(given).model_dump(mode="json"), "earlier": copies, "watched": []}
 
 
 def admit(folder: Path, *rows: dict[str, Any], blocklist: str = "", **settings: Any) -> dict[str, dict[str, Any]]:
@@ -51,7 +51,8 @@ def admit(folder: Path, *rows: dict[str, Any], blocklist: str = "", **settings: 
     admit_sources(list(rows), "shard", out / "blocklist.tsv", SourceSettings(**settings), **made)
     reports = json.loads(made["report"].read_text(encoding="utf-8"))
     table = read_table(made["table"], Sources)
-    assert table.to_dicts() == [{name: report[name] for name in table.columns} for report in reports]
+    admitted = [report for report in reports if report["status"] == "admitted"]
+    assert table.to_dicts() == [{name: report[name] for name in table.columns} for report in admitted]
     refusals = [entry["reason"] if entry["status"] != "ok" else "" for entry in read_ledger(made["ledger"])]
     assert refusals == [report["reason"] for report in reports]
     return {report["source"]: report for report in reports}
@@ -98,8 +99,9 @@ def test_the_same_file_is_admitted_once(tmp_path: Path) -> None:
     assert (found["a"]["status"], found["c"]["status"]) == ("admitted", "admitted")
     assert found["b"]["reason"] == "same file as another source"
     assert "'a'" in found["b"]["detail"]
-    gone = row("gone", tmp_path / "gone.png")
-    assert admit(tmp_path, row("b", tmp_path / "b.png", gone))["b"]["status"] == "admitted"
+    gone, other = row("gone", tmp_path / "gone.png"), row("c", tmp_path / "c.png")
+    assert admit(tmp_path, row("b", tmp_path / "b.png", gone, other))["b"]["status"] == "admitted"
+    assert "'a'" in admit(tmp_path, row("b", tmp_path / "b.png", gone, other, first))["b"]["detail"]
 
 
 def test_the_same_folder_is_admitted_once(tmp_path: Path) -> None:
@@ -309,59 +311,35 @@ def test_sources_are_gathered_in_the_order_of_the_manifest(tmp_path: Path) -> No
     tables, ledgers = map(list, zip(one, two, strict=True))
     order = ["b", "d\te\n'\"", "a", "c"]
     ledger = tmp_path / "ledger.jsonl"
-    gather_sources(tables, ledgers, order, table=tmp_path / "all.parquet", ledger=ledger, refused=tmp_path / "refused.tsv")
-    assert read_table(tmp_path / "all.parquet", Sources)["source"].to_list() == order
+    gather_sources(ledgers, order, ledger=ledger, refused=tmp_path / "refused.tsv")
+    assert [entry["key"] for entry in read_ledger(ledger)] == order
     with (tmp_path / "refused.tsv").open(encoding="utf-8", newline="") as file:
         refused = list(csv.DictReader(file, delimiter="\t"))
     assert [(entry["source"], entry["reason"]) for entry in refused] == [("d\te\n'\"", "no rights"), ("c", "missing")]
-    gate_sources(tmp_path / "all.parquet", ledger, 0.25, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
+    gate_sources(tables, ledger, 0.25, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
     assert read_table(tmp_path / "admitted.parquet", Sources)["source"].to_list() == ["b", "a"]
     with pytest.raises(TesseraError, match=r"1 of 4 items failed.*\n  c: missing"):
-        gate_sources(
-            tmp_path / "all.parquet", ledger, 0.24, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json"
-        )
+        gate_sources(tables, ledger, 0.24, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
 
 
-def test_a_copy_that_was_admitted_is_refused_once_all_sources_are_gathered(tmp_path: Path) -> None:
-    for seed, name in enumerate("ab"):
-        picture(seed).save(tmp_path / f"{name}.png")
-    shards = [shard(tmp_path, name, row(name, tmp_path / "a.png")) for name in ("two", "one", "three")]
-    tables, ledgers = zip(*shards, shard(tmp_path, "other", row("other", tmp_path / "b.png")), strict=True)
-    sources, ledger, refused = tmp_path / "sources.parquet", tmp_path / "ledger.jsonl", tmp_path / "refused.tsv"
-    order = ["two", "other", "one", "three"]
-    gather_sources(list(tables), list(ledgers), order, table=sources, ledger=ledger, refused=refused)
-    reason = "same file as another source"
-    rows = read_ledger(ledger)
-    assert [(entry["key"], entry["status"], entry["reason"]) for entry in rows] == [
-        ("two", "dropped", reason),
-        ("other", "ok", ""),
-        ("one", "ok", ""),
-        ("three", "dropped", reason),
-    ]
-    detail = f"source 'one' holds the same, at {str(tmp_path / 'a.png')!r}; remove one row"
-    assert rows[0]["detail"] == detail
-    assert refused.read_text().splitlines()[1:] == [f"{name}\t{reason}\t{detail}" for name in ("two", "three")]
-    table = read_table(sources, Sources)
-    assert table.select("status", "reason").rows() == [
-        ("refused", reason),
-        ("admitted", ""),
-        ("admitted", ""),
-        ("refused", reason),
-    ]
-    gate_sources(sources, ledger, 0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
-    assert read_table(tmp_path / "admitted.parquet", Sources)["source"].to_list() == ["other", "one"]
-    counts = json.loads((tmp_path / "gate.json").read_text())["admission"]
-    assert (counts["in"], counts["ok"], counts["dropped"]) == (4, 2, {reason: 2})
+def test_two_admitted_sources_that_hold_the_same_stop_the_run(tmp_path: Path) -> None:
+    picture(0).save(tmp_path / "a.png")
+    tables, ledgers = map(list, zip(*(shard(tmp_path, name, row(name, tmp_path / "a.png")) for name in "ab"), strict=True))
+    outputs = {"admitted": tmp_path / "admitted.parquet", "summary": tmp_path / "gate.json"}
+    gather_sources(ledgers, ["a", "b"], ledger=tmp_path / "ledger.jsonl", refused=tmp_path / "refused.tsv")
+    with pytest.raises(TesseraError, match="hold the same were admitted: 'a', 'b'; run again, or keep one row"):
+        gate_sources(tables, tmp_path / "ledger.jsonl", 0, **outputs)
+    assert not outputs["admitted"].exists()
 
 
 def test_the_run_stops_if_no_source_was_admitted(tmp_path: Path) -> None:
     table, ledger = shard(tmp_path, "one", row("a", tmp_path / "gone.png"), row("b", tmp_path / "b.png", rights=""))
     with pytest.raises(TesseraError, match=r"no source was admitted.*\n  'a': missing .*\n  'b': no rights"):
-        gate_sources(table, ledger, 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
+        gate_sources([table], ledger, 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
     ledger = tmp_path / "ledger.jsonl"
-    gather_sources([], [], [], table=tmp_path / "none.parquet", ledger=ledger, refused=tmp_path / "refused.tsv")
+    gather_sources([], [], ledger=ledger, refused=tmp_path / "refused.tsv")
     # Images that the settings name need no source. Planning refuses an empty manifest if there are none.
-    gate_sources(tmp_path / "none.parquet", ledger, 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
+    gate_sources([], ledger, 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
     assert read_table(tmp_path / "admitted.parquet", Sources).is_empty()
 
 
@@ -391,9 +369,10 @@ def test_a_shard_whose_sources_are_in_other_shards_now_is_not_called_withdrawn(
     shards = tmp_path / "sources" / "shards"
     for name, sources in {"shard-0": "ab", "shard-1": "cd", "c": "c"}.items():
         (tmp_path / "frames" / name).mkdir(parents=True)
-        table, _ = shard(tmp_path, name, *(row(source, tmp_path / f"{source}.png") for source in sources))
+        made = shard(tmp_path, name, *(row(source, tmp_path / f"{source}.png") for source in sources))
         (shards / name).mkdir(parents=True)
-        table.rename(shards / name / "sources.parquet")
+        for path in made:
+            path.rename(shards / name / path.name)
     monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     withdrawn = tmp_path / "withdrawn.tsv"
     remove_withdrawn([tmp_path / "frames", shards], ["a", "b", "c"], tmp_path, ["a", "b", "c"], {}, {}, {}, withdrawn=withdrawn)

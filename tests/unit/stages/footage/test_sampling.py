@@ -192,14 +192,13 @@ def test_decimate_keeps_the_same_frames_of_a_part_as_ffmpeg() -> None:
     assert kept == [20 + number for number in plain_mpdecimate(path, "trim=start_frame=20:end_frame=50")]
 
 
-def row(source: str, path: Path, kind: str, status: str = "admitted") -> dict[str, Any]:
+def row(source: str, path: Path, kind: str) -> dict[str, Any]:
     texts = {name: "" for name, kind in types(Sources).items() if kind == pl.String}
     return {
         **texts,
         "source": source,
         "path": str(path),
         "kind": kind,
-        "status": status,
         "content": "general",
         "size": 1,
         "use": [],
@@ -330,13 +329,6 @@ def test_a_source_without_frames_has_a_row(footage: Path, tmp_path: Path) -> Non
         ("short", "dropped", "shorter than what is skipped"),
         ("gone", "failed", "missing"),
     ]
-
-
-def test_only_admitted_sources_are_sampled(footage: Path, tmp_path: Path) -> None:
-    found = Sampled(tmp_path / "out", [row("a", footage / "a.mp4", "video", status="refused")])
-    assert found.table.is_empty()
-    assert found.ledger == []
-    assert found.bytes == {}
 
 
 def test_frames_that_cannot_be_decoded_fail_and_the_others_are_kept(footage: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from source_files import write_source_files
 
 from tessera.core import log
 from tessera.core.errors import TesseraError
-from tessera.core.ledger import read_ledger
+from tessera.core.ledger import Ledger, read_ledger
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import read_image
 from tessera.records.annotation.label_files import frame_exports, frame_label_folders, labelled_frames
@@ -47,9 +47,8 @@ def import_labels(
     write_video(folder / "square.mp4", [np.full((HEIGHT, WIDTH, 3), 20 * index, np.uint8) for index in range(8)], 24)
     shape = f"h264_metadata=sample_aspect_ratio={aspect}"
     ffmpeg("-i", folder / "square.mp4", "-c", "copy", "-bsf:v", shape, folder / "film.mp4")
-    known = {"source": source, "shard": "film", "path": str(folder / "film.mp4"), "kind": "video", "reason": reason}
+    known = {"source": source, "shard": "film", "path": str(folder / "film.mp4"), "kind": "video"}
     known |= {
-        "status": "refused" if reason else "admitted",
         "content": "general",
         "rights": "CC0",
         "consent": "",
@@ -57,13 +56,16 @@ def import_labels(
         "use": [],
     }
     known |= {"split": "", "sha256": "", "size": 1}
-    rows = [{**dict.fromkeys(types(Sources)), **known}]
+    rows = [] if reason else [{**dict.fromkeys(types(Sources)), **known}]
+    with Ledger(folder / "admission") as entries:
+        entries.row(source, "dropped" if reason else "ok", reason)
     write_table(pl.DataFrame(rows, schema=types(Sources)), Sources, folder / "sources")
     write_table(pl.DataFrame(schema=types(Frames)), Frames, folder / "frames")
     outputs = {name: folder / name for name in ("images", "annotations", "unsampled", "ledger")}
     import_frame_labels(
         folder / "frames",
         folder / "sources",
+        folder / "admission",
         write_source_files(folder / "stills"),
         folder / "pictures",
         folder / "labels",

@@ -288,7 +288,7 @@ def test_a_shard_becomes_a_folder_per_source_and_a_report(tmp_path: Path) -> Non
     empty: dict[str, Any] = dict.fromkeys(types(Sources))
     texts = dict.fromkeys(["shard", "reason", "rights", "consent", "split", "series", "sha256"], "")
     source = {"source": name, "path": str(tmp_path / "v.mp4"), "kind": "video", "frames": 10, "size": 1}
-    row = {**empty, **texts, "status": "admitted", "content": "general", "use": [], **source}
+    row = {**empty, **texts, "content": "general", "use": [], **source}
     write_table(pl.DataFrame([row], schema=types(Sources)), Sources, tmp_path / "sources.parquet")
     frames = frames_table([i / 10 for i in range(0, 10)]).with_columns(source=pl.lit(name))
     write_table(frames, PredictedFrames, tmp_path / "frames.parquet")

@@ -376,7 +376,7 @@ def test_frames_without_regions_are_no_error(tmp_path: Path) -> None:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    known = {"source": "film", "shard": "film", "path": "film.mp4", "status": "admitted", "kind": "video", "content": "general"}
+    known = {"source": "film", "shard": "film", "path": "film.mp4", "kind": "video", "content": "general"}
     known |= {"reason": "", "rights": "CC0", "consent": "", "use": [], "split": "val", "series": "", "sha256": "", "size": 1}
     rows = [{**dict.fromkeys(types(Sources)), **known}]
     write_table(pl.DataFrame(rows, schema=types(Sources)), Sources, tmp_path / "sources")

@@ -6,13 +6,13 @@ from tessera.core.job import job
 from tessera.learning.detection.settings import InferenceSettings
 from tessera.learning.detection.tracking import TrackSettings
 from tessera.records.confidence import with_confidences
-from tessera.stages.detectors.watch import VideoMetricSettings, watch_videos
+from tessera.stages.detectors.watch import VideoMetricSettings, evaluate_on_videos
 
 with job(snakemake) as (inputs, outputs, params):
     preview = with_confidences(settings=params.preview, part="preview", targets=params.targets, measured=inputs.measured)
     # The size of the training, rounded up as ultralytics does.
     size = -(-params.image_size // 32) * 32
-    watch_videos(
+    evaluate_on_videos(
         sources=inputs.sources,
         splits=inputs.splits,
         weights=inputs.weights,

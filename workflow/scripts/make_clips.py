@@ -23,6 +23,7 @@ with job(snakemake) as (inputs, outputs, params):
     scores = with_confidences(settings=params.scores, part="scores", targets=params.targets, measured=inputs.measured)
     detect_videos(
         sources=inputs.sources,
+        admission=inputs.admission,
         weights=inputs.weights,
         expected=expected_digest(found_by["detect"]["weights"], inputs.checksums),
         datasets=params.datasets,
