@@ -153,9 +153,9 @@ def limits() -> dict[str, tuple[float, float]]:
     text = (_ultralytics() / "cfg/__init__.py").read_text(encoding="utf-8")
 
     def constant(name: str) -> Any:
-        match = re.search(rf"^{name} = [^{{]*({{.*?}})", text, re.MULTILINE | re.DOTALL)
-        assert match is not None, name
-        return ast.literal_eval(match[1])
+        found = re.search(rf"^{name} = [^{{]*({{.*?}})", text, re.MULTILINE | re.DOTALL)
+        assert found is not None, name
+        return ast.literal_eval(found[1])
 
     return {
         **dict.fromkeys(constant("CFG_FRACTION_KEYS"), (0, 1)),
