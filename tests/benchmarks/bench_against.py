@@ -92,7 +92,7 @@ def clips(folder: Path, out: Path) -> None:
     from tessera.stages.clips.settings import ClipSettings
     from tessera.stages.clips.tracks import SceneSettings
 
-    shard = ClipShard(out / "clips")  # by the library that reads it
+    shard = ClipShard(out / "shard")  # by the library that reads it
     shard.folder.mkdir()
     shard.source("film", folder / "film.mp4", average_rate=float(RATE), frames=RATE * SECONDS)
     shard.write()

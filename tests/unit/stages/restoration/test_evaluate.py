@@ -130,15 +130,15 @@ def test_a_perfect_model_has_the_highest_scores_and_its_pictures_are_clean(datas
     assert means["region"]["restored"] == means["frame"]["restored"] == {"psnr": 60.0, "ssim": 1.0}
     assert means["region"]["mosaicked"]["psnr"] < 40
     pictures = tmp_path / "out" / "pictures"
-    told = json.loads((pictures / "pictures.json").read_text(encoding="utf-8"))
-    assert [(row["sheet"], row["key"]) for row in told] == [
-        (sheet, row["key"]) for sheet in ("val", "worst") for row in told if row["sheet"] == sheet
+    listed = json.loads((pictures / "pictures.json").read_text(encoding="utf-8"))
+    assert [(row["sheet"], row["key"]) for row in listed] == [
+        (sheet, row["key"]) for sheet in ("val", "worst") for row in listed if row["sheet"] == sheet
     ]
-    assert {sheet: {row["key"] for row in told if row["sheet"] == sheet} for sheet in ("val", "worst")} == {
+    assert {sheet: {row["key"] for row in listed if row["sheet"] == sheet} for sheet in ("val", "worst")} == {
         "val": {"b", LONG},
         "worst": {"b", LONG},
     }
-    for row in told:
+    for row in listed:
         assert row["psnr"]["restored"] == 60 and row["split"] == "val"
         assert row["sheet"] == "worst" or f"{row['block']:05.1f}px" in row["name"]
         mosaicked, restored, original = panels(read_image(pictures / f"{row['name']}.png"))
@@ -203,10 +203,10 @@ def test_only_the_samples_that_gain_least_are_kept_as_the_worst(
         (key, method): mean for key, method, mean in table.group_by("key", "method").agg(pl.mean("region_psnr")).iter_rows()
     }
     gains = sorted((psnr[key, "restored"] - psnr[key, "mosaicked"], key) for key in sources)
-    told = [row for row in json.loads((pictures / "pictures.json").read_text(encoding="utf-8")) if row["sheet"] == "worst"]
-    assert [row["key"] for row in told] == [key for _, key in gains[:2]]
+    listed = [row for row in json.loads((pictures / "pictures.json").read_text(encoding="utf-8")) if row["sheet"] == "worst"]
+    assert [row["key"] for row in listed] == [key for _, key in gains[:2]]
     files = {path.name for path in (pictures / "worst").iterdir()}
-    assert files == {f"{row['name']}{suffix}".removeprefix("worst/") for row in told for suffix in module.SUFFIXES}
+    assert files == {f"{row['name']}{suffix}".removeprefix("worst/") for row in listed for suffix in module.SUFFIXES}
 
 
 def test_equal_models_give_equal_files_on_any_number_of_threads(dataset: Path, tmp_path: Path) -> None:

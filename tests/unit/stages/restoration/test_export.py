@@ -140,7 +140,7 @@ def none(state: State) -> State:
 
 
 @pytest.mark.parametrize(
-    ("name", "harm", "told"),
+    ("name", "harm", "message"),
     [
         (NAMES[0], redder, r"on 1 sample: outputs differ by 0\.001 in model\.safetensors \(allowed: 0\.0001\)"),
         (NAMES[1], redder, r"on 1 sample: outputs differ by 0\.001 in model\.pth"),
@@ -149,14 +149,14 @@ def none(state: State) -> State:
     ],
 )
 def test_an_export_that_differs_is_an_error_with_the_differences(
-    name: str, harm: Callable[[State], State], told: str, exported: Path, dataset: Path, tmp_path: Path
+    name: str, harm: Callable[[State], State], message: str, exported: Path, dataset: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(exported, tmp_path / "exported")
     if name == NAMES[0]:
         save_file(harm(load_file(folder / name)), folder / name)
     else:
         torch.save(harm(torch.load(folder / name, weights_only=True)), folder / name)
-    with pytest.raises(TesseraError, match=told):
+    with pytest.raises(TesseraError, match=message):
         verify(folder, dataset)
     assert not (folder / "report.json").exists()
 

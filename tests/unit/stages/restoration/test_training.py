@@ -354,8 +354,8 @@ def test_a_loss_that_is_nan_stops_the_training_names_the_samples_and_keeps_the_l
     dataset: Path, tmp_path: Path
 ) -> None:
     broken = stage(9, learning_rates=LearningRateSettings(generator=1e30))
-    told = r"^after iteration 1: the loss pixel is not finite, on samples of train-\d, train-\d; .*; the saved state is in "
-    with pytest.raises(TesseraError, match=told):
+    message = r"^after iteration 1: the loss pixel is not finite, on samples of train-\d, train-\d; .*; the saved state is in "
+    with pytest.raises(TesseraError, match=message):
         train(dataset, tmp_path, broken, training=TrainingSettings(save_every=1))
     state = load(state_file(run_of(tmp_path)))
     assert state["progress"]["iteration"] == 1 and not (tmp_path / "best.pth").exists()
@@ -381,9 +381,9 @@ def test_without_validation_clips_the_last_weights_are_the_best(dataset: Path, t
 
 def test_clips_that_are_too_short_are_reported_and_left_out(dataset: Path, tmp_path: Path, terminal: io.StringIO) -> None:
     train(dataset, tmp_path, stage(frames=4))
-    told = terminal.getvalue()
-    assert "2 of 4 clips of train left out: fewer than 4 frames" in told
-    assert "2 of 3 clips of val left out: fewer than 4 frames" in told
+    message = terminal.getvalue()
+    assert "2 of 4 clips of train left out: fewer than 4 frames" in message
+    assert "2 of 3 clips of val left out: fewer than 4 frames" in message
     with pytest.raises(TesseraError, match=r"train: no clip has 6 frames; lower `frames` of the stage"):
         train(dataset, tmp_path, stage(frames=6))
 
@@ -400,7 +400,7 @@ def test_a_broken_clip_is_reported_and_replaced(dataset: Path, tmp_path: Path, t
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         (
             {"stage": stage(batch=3), "training": TrainingSettings(accumulate=2)},
@@ -425,10 +425,10 @@ def test_a_broken_clip_is_reported_and_replaced(dataset: Path, tmp_path: Path, t
     ],
 )
 def test_settings_that_cannot_be_trained_are_refused(
-    values: dict[str, Any], told: str, dataset: Path, trained: Path, tmp_path: Path
+    values: dict[str, Any], message: str, dataset: Path, trained: Path, tmp_path: Path
 ) -> None:
     given = {name: trained / value if isinstance(value, str) else value for name, value in values.items()}
-    with pytest.raises(TesseraError, match=told):
+    with pytest.raises(TesseraError, match=message):
         train(dataset, tmp_path, **{"stage": stage(), **given})
 
 

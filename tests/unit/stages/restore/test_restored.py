@@ -44,9 +44,9 @@ def restore_room(
     """Restore the sources in `folder` into `out` in it, and return the ledger. `found`: the ledger of the detection."""
     outputs = folder / out
     outputs.mkdir()
-    with Ledger(folder / "found.jsonl") as book:
+    with Ledger(folder / "found.jsonl") as ledger:
         for row in found:
-            book.row(*row)
+            ledger.row(*row)
     restore_previews(
         folder / "sources.parquet",
         folder / "scenes.parquet",
