@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.pages.report.settings import ReportSettings
 from tessera.pages.report.tiles import Picture, draw_tiles, read_tile
 from tessera.records.blurring import clear_keys
@@ -48,6 +48,6 @@ def show_near_duplicates(
                 tile(row["key"], f"left out, {row['found']}\nsimilarity {row['similarity']:.4f}"),
             ]
         heading = (
-            f"The {order} {shown.height:,} of {counted(found.height, 'near-duplicates')}, each after the picture that is kept"
+            f"The {order} {shown.height:,} of {pluralize(found.height, 'near-duplicates')}, each after the picture that is kept"
         )
         draw_tiles(tiles, {}, heading, folder / f"{order}.html", nothing="")
