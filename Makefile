@@ -24,7 +24,7 @@ setup: .venv/workflow ## what the workflow needs, in .venv
 
 slurm: .venv/slurm ## the same, with what a Slurm cluster needs
 
-demo: .venv/workflow ## the whole journey on generated footage
+demo: .venv/workflow ## the whole pipeline on generated footage
 	$(SNAKEMAKE) --configfile config/demo.yaml -- demo_footage
 	@# Its jobs are too small to share among threads: many at a time, of one thread each.
 	$(SNAKEMAKE) --configfile config/demo.yaml --max-threads 1 --resources gpu=$(CORES)
