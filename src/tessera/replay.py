@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import pluralize, truncate
 
 HELP = """\
 Run the script of one rule with the inputs, params and config that Snakemake would give it:
@@ -96,7 +96,7 @@ def plan(arguments: list[str]) -> tuple[Path, Any, Path]:
                 _check_planned(workflow._workflow, rule, wildcards)
                 asked = [argument for argument in arguments if argument not in {*options.targets, "--"}]
                 command = shlex.join(["snakemake", "--cores", str(os.cpu_count()), *asked, "--", *missing])
-                raise TesseraError(f"{rule.name} lacks {counted(len(missing), 'inputs')}; make them first:\n  {command}")
+                raise TesseraError(f"{rule.name} lacks {pluralize(len(missing), 'inputs')}; make them first:\n  {command}")
             return _script(rule), _snakemake(job), Path.cwd()
         except WorkflowError as error:
             raise TesseraError(str(error)) from error
@@ -161,7 +161,7 @@ def _no_job(workflow: Any, rule: Any, wildcards: dict[str, str]) -> str:
 def _values(workflow: Any, rule: Any) -> str:
     """Return a list of the wildcards for which the workflow plans `rule`, at most `FEW`, for the end of a message."""
     jobs = [" ".join(f"{name}={value}" for name, value in planned.items()) for planned in _planned(workflow, rule)]
-    return f"; it is planned for: {', '.join(shortened(sorted(jobs), FEW))}" if jobs else ""
+    return f"; it is planned for: {', '.join(truncate(sorted(jobs), FEW))}" if jobs else ""
 
 
 def _planned(workflow: Any, rule: Any) -> list[dict[str, str]]:

@@ -107,8 +107,8 @@ def write_metadata(folder: Path) -> list[Path]:
     paths = []
     for key, people in read_table(folder / "pictures", SetPictures).select("key", "identities").iter_rows():
         paths.append(folder / f"{key}.json")
-        found = tags[(key,)].to_dicts() if (key,) in tags else []
-        paths[-1].write_text(json.dumps({"path": f"{key}.webp", "characters": people, "tags": found}), encoding="utf-8")
+        rows = tags[(key,)].to_dicts() if (key,) in tags else []
+        paths[-1].write_text(json.dumps({"path": f"{key}.webp", "characters": people, "tags": rows}), encoding="utf-8")
     return paths
 
 

@@ -30,9 +30,9 @@ def test_clips_cover_exactly_the_subjects() -> None:
     frames = read_tables(sorted(RESULTS.glob("scenes/*/scene_frames.parquet")), SceneFrames)
     known = {row["source"]: row for row in read_table(TRUTH / "clips.parquet", DemoClips).iter_rows(named=True)}
     regions = read_table(TRUTH / "regions.parquet", DemoRegions)
-    looked = read_tables(sorted(RESULTS.glob("scenes/*/video_frames.parquet")), VideoFrames)["source"].unique().to_list()
+    processed = read_tables(sorted(RESULTS.glob("scenes/*/video_frames.parquet")), VideoFrames)["source"].unique().to_list()
     pixelated = set(regions.filter(kind="mosaic")["source"])
-    truth = regions.filter((pl.col("kind") == "subject") & pl.col("source").is_in([s for s in looked if s not in pixelated]))
+    truth = regions.filter((pl.col("kind") == "subject") & pl.col("source").is_in([s for s in processed if s not in pixelated]))
     masks: dict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
     for source, index, number, rle in truth.select("source", "index", "number", "rle").iter_rows():
         masks[source, index].append((number, rle))

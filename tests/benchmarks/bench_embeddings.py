@@ -199,11 +199,11 @@ def tiles() -> list[np.ndarray]:
         for top in range(0, photo.shape[0] - 127, 128):
             for left in range(0, photo.shape[1] - 127, 128):
                 tile = np.ascontiguousarray(photo[top : top + 128, left : left + 128])
-                own = perceptual_hash(tile)
+                tile_hash = perceptual_hash(tile)
                 contrast = cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY).std()
-                if contrast > 12 and all((own ^ other).bit_count() > 10 for other in hashes):
+                if contrast > 12 and all((tile_hash ^ other).bit_count() > 10 for other in hashes):
                     found.append(tile)
-                    hashes.append(own)
+                    hashes.append(tile_hash)
     return found
 
 

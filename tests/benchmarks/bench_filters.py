@@ -90,9 +90,9 @@ def like_those_of_footage(count: int) -> np.ndarray:
 def compare_all(signatures: np.ndarray, distance: float) -> list[int]:
     """Return the kept clip that represents each clip, by comparing each clip with all kept ones."""
     stay = np.empty(0, np.int64)
-    for place, one in enumerate(signatures):
+    for index, one in enumerate(signatures):
         if not len(stay) or np.bitwise_count(one ^ signatures[stay]).sum(axis=1).min() > distance * PLACES:
-            stay = np.append(stay, place)
+            stay = np.append(stay, index)
     return [int(stay[np.bitwise_count(one ^ signatures[stay]).sum(axis=1).argmin()]) for one in signatures]
 
 

@@ -139,23 +139,23 @@ def compare_all(hashes: list[int], distance: int) -> list[int]:
     stays = list(range(len(hashes)))
     nearest = [distance + 1] * len(hashes)
     kept = [True] * len(hashes)
-    for place, one in enumerate(hashes):
-        near = [other for other in range(place) if (one ^ hashes[other]).bit_count() <= distance]
-        kept[place] = not any(kept[other] for other in near)
-    for place, one in enumerate(hashes):
+    for index, one in enumerate(hashes):
+        near = [other for other in range(index) if (one ^ hashes[other]).bit_count() <= distance]
+        kept[index] = not any(kept[other] for other in near)
+    for index, one in enumerate(hashes):
         for other in itertools.compress(range(len(hashes)), kept):
             bits = (one ^ hashes[other]).bit_count()
-            if bits < nearest[place]:
-                nearest[place], stays[place] = bits, other
+            if bits < nearest[index]:
+                nearest[index], stays[index] = bits, other
     return stays
 
 
 def compare_all_at_once(hashes: np.ndarray, distance: int) -> list[int]:
     """Return the same as `compare_all`, but compare each hash with all kept ones at once, which is faster."""
     kept = np.empty(0, np.int64)
-    for place, one in enumerate(hashes):
+    for index, one in enumerate(hashes):
         if not len(kept) or np.bitwise_count(one ^ hashes[kept]).min() > distance:
-            kept = np.append(kept, place)
+            kept = np.append(kept, index)
     staying = hashes[kept]
     return [int(kept[np.bitwise_count(one ^ staying).argmin()]) for one in hashes]
 

@@ -42,18 +42,18 @@ def test_pictures_are_encoded_at_85_percent_of_the_speed_of_a_bare_loop(tmp_path
     numbers = count()
 
     def ours() -> None:
-        place = tmp_path / f"ours{next(numbers)}"
-        place.mkdir()
-        made = {"images": place / "images", "table": place / "resized.parquet"}
-        resize_set(selected, place / "kept", PictureSettings(), code="", threads=THREADS, **made)
+        folder = tmp_path / f"ours{next(numbers)}"
+        folder.mkdir()
+        made = {"images": folder / "images", "table": folder / "resized.parquet"}
+        resize_set(selected, folder / "kept", PictureSettings(), code="", threads=THREADS, **made)
 
     def bare() -> None:
-        place = tmp_path / f"bare{next(numbers)}"
-        place.mkdir()
+        folder = tmp_path / f"bare{next(numbers)}"
+        folder.mkdir()
 
         def work(row: dict[str, object]) -> None:
             picture = Image.open(str(row["path"])).resize((1365, 768), Image.Resampling.LANCZOS)
-            picture.save(place / f"{row['key']}.webp", quality=95)
+            picture.save(folder / f"{row['key']}.webp", quality=95)
 
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(work, rows))

@@ -60,10 +60,10 @@ def test_flipped_labels_of_digits_are_found(tmp_path: Path, monkeypatch: pytest.
         join_predictions(dataset, tables, dataset / "all")
         outputs = {name: dataset / name for name in ("errors", "suggestions", "ledger")}
         find_label_errors(dataset / "all", None, [], [], HEAD.labels, CHECK, classifier="digits", **outputs)
-        found = dict(read_table(dataset / "errors", LabelErrors).select("key", "suggested").iter_rows())
-        hits = found.keys() & wrong.keys()
-        right = sum(found[key] == wrong[key] for key in hits) / len(hits)
-        reached.append((len(hits) / len(wrong), len(hits) / len(found)))
+        suggested = dict(read_table(dataset / "errors", LabelErrors).select("key", "suggested").iter_rows())
+        hits = suggested.keys() & wrong.keys()
+        right = sum(suggested[key] == wrong[key] for key in hits) / len(hits)
+        reached.append((len(hits) / len(wrong), len(hits) / len(suggested)))
         print(
             f"\nseed {seed}: recall {reached[-1][0]:.3f}, precision {reached[-1][1]:.3f}, right suggestions {right:.3f}", end=""
         )

@@ -86,8 +86,8 @@ def region(width: int, number: int) -> Patch:
     ring = centre + np.stack([sides[0] * radius * np.cos(angles), sides[1] * radius * np.sin(angles)], axis=1)
     grid = np.zeros((90, 160), np.uint8)
     cv2.fillPoly(grid, [np.round(ring / 12 * 16).astype(np.int32)], 255, shift=4)
-    whole = cv2.resize(grid, (1920, 1080), interpolation=cv2.INTER_LINEAR) > 127
-    return trim(Patch(whole * np.uint8(255), 0, 0))
+    mask = cv2.resize(grid, (1920, 1080), interpolation=cv2.INTER_LINEAR) > 127
+    return trim(Patch(mask * np.uint8(255), 0, 0))
 
 
 def write_case(folder: Path) -> None:
@@ -100,8 +100,8 @@ def write_case(folder: Path) -> None:
         if number % SHOT < SHOWN and (number % SHOT < 3 or random.random() > 1 / 16):
             patch = region(WIDTHS[number // SHOT], number)
             rows.append(("a", number, 0, "nsfw", 0.8, encode_patch(patch, 1080, 1920), *patch.box))
-    seen = pl.DataFrame(rows, schema=types(VideoDetections), orient="row", strict=False)
-    write_table(seen, VideoDetections, folder / "detections.parquet")
+    detections = pl.DataFrame(rows, schema=types(VideoDetections), orient="row", strict=False)
+    write_table(detections, VideoDetections, folder / "detections.parquet")
     table = {"source": ["a"] * len(index), "index": index, "pts": packets.pts, "time": packets.time}
     table |= {"width": [1920] * len(index), "height": [1080] * len(index), "looked": [True] * len(index)}
     table |= {"change": np.where((index % SHOT == 0) & (index > 0), 60.0, 1.0)}
@@ -117,8 +117,8 @@ def make(tree: Path, folder: Path, out: str) -> dict[str, float]:
     environment = {**os.environ, "PYTHONPATH": str(tree)}
     command = [sys.executable, "-c", MAKE, folder, folder / out]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    found: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+    return measured
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak memory is measured in kilobytes, as Linux does")

@@ -38,7 +38,7 @@ print(largest_memory())
 def test_an_hour_needs_little_more_memory_than_six_minutes(tmp_path: Path) -> None:
     minute = film(tmp_path / "minute.mp4", pictures(60 * RATE, HEIGHT, WIDTH), crf="30", g=str(2 * RATE))
     peaks: dict[str, list[float]] = {step: [] for step in STEPS}
-    places = os.pathsep.join(str(folder) for folder in (Path(__file__).parent, Path(__file__).parents[1]))
+    python_path = os.pathsep.join(str(folder) for folder in (Path(__file__).parent, Path(__file__).parents[1]))
     for minutes in MINUTES:
         folder, frames = tmp_path / str(minutes), minutes * 60 * RATE
         folder.mkdir()
@@ -52,7 +52,9 @@ def test_an_hour_needs_little_more_memory_than_six_minutes(tmp_path: Path) -> No
         shard.write()
         for name, step in STEPS.items():
             command = [sys.executable, "-c", RUN.format(step=step), folder, str(frames)]
-            ran = subprocess.run(command, env=os.environ | {"PYTHONPATH": places}, capture_output=True, text=True, check=True)
+            ran = subprocess.run(
+                command, env=os.environ | {"PYTHONPATH": python_path}, capture_output=True, text=True, check=True
+            )
             peaks[name].append(int(ran.stdout.split()[-1]) / 2**20)
     print()
     for name, (short, long) in peaks.items():

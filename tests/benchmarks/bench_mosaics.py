@@ -45,12 +45,12 @@ def block_loop(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> tuple[np.
             if middles[y + down, x + across]:
                 top, bottom = min(top, y), max(bottom, y)
                 left, right = min(left, x), max(right, x)
-                place = slice(y, y + mosaic.height), slice(x, x + mosaic.width), slice(None)
+                window = slice(y, y + mosaic.height), slice(x, x + mosaic.width), slice(None)
                 if mosaic.type == "squa_mid":
-                    result[place] = extended[y + down, x + across, :]
+                    result[window] = extended[y + down, x + across, :]
                 else:
-                    result[place] = extended[place].mean(axis=(0, 1))
-                shown[place] = 255
+                    result[window] = extended[window].mean(axis=(0, 1))
+                shown[window] = 255
     if mosaic.feather and bottom - top >= 4 * mosaic.height and right - left >= 4 * mosaic.width:
         share = cv2.blur(mask, (mosaic.feather, mosaic.feather)) / 255
         for channel in range(3):
@@ -75,10 +75,10 @@ def test_images_many_times_faster_than_a_loop_over_blocks(kind: Any, side: int) 
     for name, mask in {"a region": region(side), "all": np.full((side, side), 255, np.uint8)}.items():
         for block, feather in itertools.product((8, 12), (0, 12)):
             mosaic = Mosaic(kind, block * 3 // 2 if kind == "rect_avg" else block, block, feather)
-            whole = slice(side - side % mosaic.height), slice(side - side % mosaic.width)
+            complete_blocks = slice(side - side % mosaic.height), slice(side - side % mosaic.width)
             plain, _ = block_loop(images[0], mask[..., None], mosaic)
             # Lada truncates means and the blend.
-            assert np.abs(pixelate(images[0], mask, mosaic)[whole].astype(int) - plain[whole]).max() <= 2
+            assert np.abs(pixelate(images[0], mask, mosaic)[complete_blocks].astype(int) - plain[complete_blocks]).max() <= 2
             # No result is kept, as in the pipeline: the memory of many results at a time costs more than the work.
             ours, loop = seconds(
                 partial(lambda *how: deque((pixelate(image, *how) for image in images), maxlen=0), mask, mosaic),
@@ -100,12 +100,12 @@ def test_images_many_times_faster_than_a_loop_over_blocks(kind: Any, side: int) 
 
 def test_a_clip_in_5_milliseconds() -> None:
     clip = np.random.default_rng(0).integers(0, 256, (16, 256, 256, 3), np.uint8)
-    whole = np.full(clip.shape[:3], 255, np.uint8)
+    masks = np.full(clip.shape[:3], 255, np.uint8)
     region = np.zeros(clip.shape[:3], np.uint8)
     for mask in region:
         cv2.ellipse(mask, (128, 128), (108, 108), 0, 0, 360, 255, -1)
     mosaic = Mosaic("rect_avg", 9, 6, 10)
-    ours, worst = seconds(lambda: pixelate_clip(clip, region, mosaic), lambda: pixelate_clip(clip, whole, mosaic), repeats=50)
+    ours, worst = seconds(lambda: pixelate_clip(clip, region, mosaic), lambda: pixelate_clip(clip, masks, mosaic), repeats=50)
     print(f"\n16 frames of 256 by 256, a region in each: {ours * 1e3:.1f} ms (ceiling: 5); all of each: {worst * 1e3:.1f} ms")
     assert ours <= 5e-3
 

@@ -282,20 +282,20 @@ def faults_of(planted: Planted, layout: str, folder: Path) -> list[str]:
         return []
     if planted.is_refused:
         return ["should be refused"]
-    found = []
+    faults = []
     for image, objects in planted.objects.items():
         key = key_in_set("s", PurePosixPath(image).with_suffix("").as_posix())
         wanted = sorted(label for label in objects if label)
         if key not in read.reasons:
-            found.append(f"no row: {image}")
+            faults.append(f"no row: {image}")
         elif key in read.labels:
             labels = sorted(read.labels[key])
             # An image with objects alone that are not wanted shows nothing of the dataset.
             if not labels and image not in planted.negatives and not (objects and not wanted and None not in objects):
-                found.append(f"undeclared negative: {image}")
+                faults.append(f"undeclared negative: {image}")
             elif labels != wanted or None in objects:
-                found.append(f"wrong class: {image}: {labels}, not {objects}")
-    return found
+                faults.append(f"wrong class: {image}: {labels}, not {objects}")
+    return faults
 
 
 def fuzz_sets(layout: str, count: int, folder: Path) -> Counter[str]:
@@ -303,16 +303,16 @@ def fuzz_sets(layout: str, count: int, folder: Path) -> Counter[str]:
     counts: Counter[str] = Counter()
     for number in range(count):
         planted = PLANTS[layout](np.random.default_rng([number, *layout.encode()]))
-        place = folder / str(number)
-        place.mkdir(parents=True)
-        faults = faults_of(planted, layout, place)
+        case_folder = folder / str(number)
+        case_folder.mkdir(parents=True)
+        faults = faults_of(planted, layout, case_folder)
         counts["sets"] += 1
         counts["images"] += len(planted.objects)
-        counts["imported"] += (place / "out of set" / "counts.parquet").exists()
+        counts["imported"] += (case_folder / "out of set" / "counts.parquet").exists()
         for fault in faults:
             counts[fault.partition(":")[0]] += 1
             print(f"{layout} {number}: {fault}")
-        shutil.rmtree(place)
+        shutil.rmtree(case_folder)
     return counts
 
 

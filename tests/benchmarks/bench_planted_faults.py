@@ -68,7 +68,7 @@ FLOOR = 0.8  # fraction of the faults that must be found
 def test_the_first_fifth_of_the_queue_has_the_planted_faults(tmp_path: Path) -> None:
     """People who decide the first fifth of the queue find at least 80 % of the planted faults.
 
-    The films are scenes of the demo with other paths, of its renderer. They go through the journey with the detectors, the
+    The films are scenes of the demo with other paths, of its renderer. They go through the pipeline with the detectors, the
     classifier and the settings of the demo. The faults are planted before what they affect, and their strengths are drawn:
 
     - a watermark is drawn over a film before anything is detected in it, with its centre on the subject. Its opacity is drawn
@@ -134,11 +134,11 @@ def draw_mark(path: Path, truth: pl.DataFrame, draw: Callable[..., tuple[Mark, n
     random = generator(SEED, "planted faults", path.stem)
     images = [frame.image() for frame in read_frames(path, read_packets(path))]
     middle = truth.row(truth.height // 2, named=True)
-    places = np.argwhere(decode_rle(middle["rle"], HEIGHT, WIDTH))
+    pixels = np.argwhere(decode_rle(middle["rle"], HEIGHT, WIDTH))
     box = None
     while box is None:  # until it is one that can be seen
         _, layer = draw((HEIGHT, WIDTH), False, random)
-        y, x = random.choice(places).tolist()
+        y, x = random.choice(pixels).tolist()
         left, top = x - layer.shape[1] // 2, y - layer.shape[0] // 2
         marked = images[middle["index"]].copy()
         box = blend(marked, np.ones((HEIGHT, WIDTH), bool), layer, left, top)
@@ -156,9 +156,9 @@ def contrast(image: np.ndarray, marked: np.ndarray) -> float:
     return float(change[change > 0].mean())
 
 
-def make_clips(room: Path, settings: Mapping[str, Any], planted: Mapping[str, str]) -> dict[str, range]:
-    """Make the clips of the films below `room`, and score them; return the frames in which the masks of a film leap."""
-    videos = {source: room / "footage" / "videos" / f"{source}.mp4" for source in planted}
+def make_clips(folder: Path, settings: Mapping[str, Any], planted: Mapping[str, str]) -> dict[str, range]:
+    """Make the clips of the films below `folder`, and score them; return the frames in which the masks of a film leap."""
+    videos = {source: folder / "footage" / "videos" / f"{source}.mp4" for source in planted}
     frames = round(SECONDS * CLIPS[0].rate)
     sources = {
         source: {"path": str(path), "sha256": sha256_file(path), "frames": frames, "use": []} for source, path in videos.items()
@@ -177,30 +177,30 @@ def make_clips(room: Path, settings: Mapping[str, Any], planted: Mapping[str, st
         expected=detector.parent / "SHA256SUMS",
         datasets=None,
         settings=VideoDetectionSettings(**found_by["detect"]),
-        kept=room / "kept videos",
+        kept=folder / "kept videos",
         code="",
         threads=2,
-        frames=room / "frames",
-        detections=room / "detections",
-        ledger=room / "detections.jsonl",
+        frames=folder / "frames",
+        detections=folder / "detections",
+        ledger=folder / "detections.jsonl",
     )
-    astray = lead_astray(room / "detections", [source for source, kind in planted.items() if kind == LEAP])
+    astray = lead_astray(folder / "detections", [source for source, kind in planted.items() if kind == LEAP])
     find_scenes(
-        frames=room / "frames",
-        detections=room / "detections",
+        frames=folder / "frames",
+        detections=folder / "detections",
         follow=partial(track, settings=TrackSettings(**found_by["track"])),
         settings=SceneSettings(**found_by["choose"]),
         seed=SEED,
-        scenes=room / "scenes",
-        scene_frames=room / "scene_frames",
-        ledger=room / "scenes.jsonl",
+        scenes=folder / "scenes",
+        scene_frames=folder / "scene_frames",
+        ledger=folder / "scenes.jsonl",
         threads=2,
     )
     cut_clips(
-        scenes=room / "scenes",
-        scene_frames=room / "scene_frames",
-        sources=room / "sources",
-        kept=room / "kept clips",
+        scenes=folder / "scenes",
+        scene_frames=folder / "scene_frames",
+        sources=folder / "sources",
+        kept=folder / "kept clips",
         settings=ClipSettings(**settings["clips"]),
         block_sizes=block_sizes,
         detector=sha256_file(detector),
@@ -208,22 +208,22 @@ def make_clips(room: Path, settings: Mapping[str, Any], planted: Mapping[str, st
         seed=SEED,
         code="",
         threads=2,
-        clips=room / "clips",
-        images=room / "images",
-        masks=room / "masks",
-        ledger=room / "clips.jsonl",
+        clips=folder / "clips",
+        images=folder / "images",
+        masks=folder / "masks",
+        ledger=folder / "clips.jsonl",
     )
     score_clips(
-        clips=room / "clips",
-        scene_frames=room / "scene_frames",
-        images=room / "images",
+        clips=folder / "clips",
+        scene_frames=folder / "scene_frames",
+        images=folder / "images",
         detectors={
             name: partial(Detector, path, path.parent / "SHA256SUMS", TrainedDetectionSettings(**scored_by["detectors"][name]))
             for name, path in (("watermark", marked), ("nsfw", detector))
         },
         quality=None,
-        table=room / "scores",
-        ledger=room / "scores.jsonl",
+        table=folder / "scores",
+        ledger=folder / "scores.jsonl",
         samples=scored_by["samples"],
         nsfw_classes=scored_by["nsfw_classes"],
         threads=2,
@@ -233,8 +233,8 @@ def make_clips(room: Path, settings: Mapping[str, Any], planted: Mapping[str, st
     others = {"clips", "crops", "near_duplicates", "detector"}
     classifier = WEIGHTS / "watermarked" / "watermarked.safetensors"
     classify_clips(
-        clips=room / "clips",
-        images=room / "images",
+        clips=folder / "clips",
+        images=folder / "images",
         samples=scored_by["samples"],
         use=use_of(
             settings={
@@ -251,8 +251,8 @@ def make_clips(room: Path, settings: Mapping[str, Any], planted: Mapping[str, st
         cache=room / "kept classified",
         code="",
         threads=2,
-        scored=room / "watermarked",
-        ledger=room / "watermarked.jsonl",
+        scored=folder / "watermarked",
+        ledger=folder / "watermarked.jsonl",
     )
     return astray
 
@@ -289,22 +289,22 @@ def leap(row: Mapping[str, Any], way: np.ndarray) -> dict[str, Any]:
 
 
 def find_faults(
-    room: Path,
+    folder: Path,
     planted: Mapping[str, str],
     marks: Mapping[str, Box],
     astray: Mapping[str, range],
     truth: pl.DataFrame,
 ) -> dict[str, str]:
     """Return the kind of the fault of each clip that has one, by its key."""
-    places = read_table(room / "scene_frames", SceneFrames)
+    scene_frames = read_table(folder / "scene_frames", SceneFrames)
     faults = {}
-    for clip in read_table(room / "clips", Clips).iter_rows(named=True):
+    for clip in read_table(folder / "clips", Clips).iter_rows(named=True):
         kind = planted[clip["source"]]
         if kind == WATERMARK:
             crop, mark = np.array(clip["crops"][clip["frames"] // 2]), np.array(marks[clip["source"]])
             is_fault = (np.minimum(crop[2:], mark[2:]) - np.maximum(crop[:2], mark[:2])).min() >= LEAST_MARK
         elif kind == LEAP:
-            shown = places.filter((pl.col("key") == clip["key"]) & pl.col("index").is_in(astray[clip["source"]]))
+            shown = scene_frames.filter((pl.col("key") == clip["key"]) & pl.col("index").is_in(astray[clip["source"]]))
             true = truth.filter(source=clip["source"], kind="subject")
             is_fault = any(
                 not matches(row["rle"], true.filter(index=row["index"])["rle"].to_list()) for row in shown.iter_rows(named=True)
@@ -322,33 +322,33 @@ def matches(rle: str, regions: list[str]) -> bool:
     return bool(np.max(coco.iou(sizes[:1], sizes[1:], [0] * len(regions)), initial=0) >= MATCH)
 
 
-def make_queue(room: Path, settings: Mapping[str, Any]) -> pl.DataFrame:
+def make_queue(folder: Path, settings: Mapping[str, Any]) -> pl.DataFrame:
     """Filter the clips, and return the items of their queue, in its order."""
     filters = FilterSettings(**settings["filters"])
-    classified = {"watermarked": [room / "watermarked"]}
+    classified = {"watermarked": [folder / "watermarked"]}
     filter_clips(
-        clips=[room / "clips"],
-        scores=[room / "scores"],
+        clips=[folder / "clips"],
+        scores=[folder / "scores"],
         classified=classified,
         metrics=[],
-        sources=room / "sources",
+        sources=folder / "sources",
         dataset="mosaic_restoration",
         decisions={},
         settings=filters,
-        kept=room / "kept",
-        kept_scores=room / "kept_scores",
-        ledger=room / "filters.jsonl",
-        matched=room / "decisions.jsonl",
+        kept=folder / "kept",
+        kept_scores=folder / "kept_scores",
+        ledger=folder / "filters.jsonl",
+        matched=folder / "decisions.jsonl",
     )
     items = find_clips(
-        [ClipFolder(room / "clips", room / "scores", room / "images", room / "masks")],
+        [ClipFolder(folder / "clips", folder / "scores", folder / "images", folder / "masks")],
         classified,
-        [room / "filters.jsonl"],
+        [folder / "filters.jsonl"],
         filters,
         settings["scenes"]["choose"]["confidence"],
     )
-    gather(items, room / "sources", None, {}, "none", {}, table=room / "items", settings=room / "page.json")
-    return read_table(room / "items", ReviewItems)
+    gather(items, folder / "sources", None, {}, "none", {}, table=folder / "items", settings=folder / "page.json")
+    return read_table(folder / "items", ReviewItems)
 
 
 def report(queue: pl.DataFrame, faults: Mapping[str, str]) -> None:

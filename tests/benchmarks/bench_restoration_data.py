@@ -86,9 +86,9 @@ def plain_sample(clip: Clip, settings: DataSettings, folder: Path, *, seed: int,
     mosaicked = []
     for number, (image, mask) in enumerate(zip(images, masks, strict=True), first):
         top, bottom, left, right = clip.pads[number].tolist()
-        place = slice(top, image.shape[0] - bottom), slice(left, image.shape[1] - right)
+        window = slice(top, image.shape[0] - bottom), slice(left, image.shape[1] - right)
         result = image.copy()
-        result[place] = plain_mosaic(image[place], mask[place], mosaic, *(-clip.corners[number]).tolist())
+        result[window] = plain_mosaic(image[window], mask[window], mosaic, *(-clip.corners[number]).tolist())
         mosaicked.append(result)
     size = (settings.size,) * 2
     clean = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
@@ -122,15 +122,15 @@ def plain_mosaic(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic, x: int, y:
     result, hard = image.copy(), np.zeros_like(mask)
     for top in range(y % mosaic.height - mosaic.height, height, mosaic.height):
         for left in range(x % mosaic.width - mosaic.width, width, mosaic.width):
-            place = slice(max(top, 0), max(top + mosaic.height, 0)), slice(max(left, 0), max(left + mosaic.width, 0))
-            block = image[place]
+            window = slice(max(top, 0), max(top + mosaic.height, 0)), slice(max(left, 0), max(left + mosaic.width, 0))
+            block = image[window]
             middle = (
                 min(max(top + mosaic.height // 2, 0), height - 1),
                 min(max(left + mosaic.width // 2, 0), width - 1),
             )
             if block.size and mask[middle]:
-                result[place] = image[middle] if mosaic.type == "squa_mid" else np.rint(block.mean(axis=(0, 1)))
-                hard[place] = 255
+                result[window] = image[middle] if mosaic.type == "squa_mid" else np.rint(block.mean(axis=(0, 1)))
+                hard[window] = 255
     if mosaic.feather:
         share = cv2.blur(mask, (mosaic.feather, mosaic.feather))[..., None] / 255 * (hard > 0)[..., None]
         result = np.rint(image * (1 - share) + result * share).astype(np.uint8)

@@ -64,23 +64,23 @@ def write_case(folder: Path, width: int, height: int, seconds: int) -> None:
 
 def restore(folder: Path) -> dict[str, float]:
     ran = subprocess.run([sys.executable, "-c", MAKE, folder], capture_output=True, text=True, check=True)
-    found: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+    return measured
 
 
 def test_1080p_at_twice_the_speed_of_the_footage(tmp_path: Path) -> None:
     write_case(tmp_path, 1920, 1080, 20)
-    found = restore(tmp_path)
+    measured = restore(tmp_path)
     print(
-        f"\n20 s of 1080p30 are restored in {found['seconds']:.1f} s (ceiling: 10), with {found['cpu']:.1f} s of processor time"
-        f" and at most {found['memory']:.2f} GiB"
+        f"\n20 s of 1080p30 are restored in {measured['seconds']:.1f} s (ceiling: 10), with"
+        f" {measured['cpu']:.1f} s of processor time and at most {measured['memory']:.2f} GiB"
     )
-    assert found["seconds"] <= 10
+    assert measured["seconds"] <= 10
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak memory is measured in kilobytes, as Linux does")
 def test_4k_in_one_and_a_half_gibibytes(tmp_path: Path) -> None:
     write_case(tmp_path, 3840, 2160, 4)
-    found = restore(tmp_path)
-    print(f"\n4 s of 2160p30 are restored with at most {found['memory']:.2f} GiB (ceiling: 1.5)")
-    assert found["memory"] <= 1.5
+    measured = restore(tmp_path)
+    print(f"\n4 s of 2160p30 are restored with at most {measured['memory']:.2f} GiB (ceiling: 1.5)")
+    assert measured["memory"] <= 1.5

@@ -199,8 +199,8 @@ def post(address: str, path: str, body: dict[str, object]) -> dict[str, Any] | N
     request = urllib.request.Request(f"{address}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
+            content: dict[str, Any] = json.load(answer)
+            return content
     except (OSError, HTTPException):  # the latter, if it is killed while it answers
         return None
 
@@ -238,11 +238,11 @@ def test_no_acknowledged_decision_is_lost_when_the_server_is_killed(tmp_path: Pa
             acknowledged[key] = action
             number += 1
         killer.wait()
-        found = {each.key: each.decision for each in read_decisions(table, {})} if table.exists() else {}
+        saved = {each.key: each.decision for each in read_decisions(table, {})} if table.exists() else {}
         # What was pressed last may be saved although nobody heard of it.
-        lost = {each: said for each, said in acknowledged.items() if found.get(each) != said and each != key}
+        lost = {each: said for each, said in acknowledged.items() if saved.get(each) != said and each != key}
         assert not lost, lost
-        acknowledged = {**acknowledged, **({key: found[key]} if key in found else {})}
+        acknowledged = {**acknowledged, **({key: saved[key]} if key in saved else {})}
         number += 1
     parent.kill()
     print(f"\n{KILLS} kills: all of {len(acknowledged):,} acknowledged decisions are in the table, which was valid each time")
@@ -262,22 +262,22 @@ def test_no_acknowledged_decision_of_a_tab_is_lost_to_another(tmp_path: Path) ->
             tabs: list[list[tuple[list[int], int]]] = [[], []]
 
             for _ in range(ACTS):
-                own = tabs[draws.randrange(2)]
-                if own and draws.random() < 0.35:
-                    chosen, batch = own.pop()
+                tab = tabs[draws.randrange(2)]
+                if tab and draws.random() < 0.35:
+                    chosen, batch = tab.pop()
                     action, answered = "", post(address, "api/undo", {"batch": batch})
                 else:
                     chosen, action = draws.sample(numbers, draws.choice([1, 1, 1, 3])), draws.choice(["keep", "drop"])
                     answered = post(address, "api/decide", {"version": version, "ids": chosen, "action": action})
                     assert answered is not None
                     batch = answered["batch"]
-                    own.append((chosen, batch))
+                    tab.append((chosen, batch))
                 assert answered is not None
                 acknowledged += 1
                 for number in chosen:
                     alive[number] = [each for each in alive[number] if each[0] != batch]
                     alive[number] += [(batch, action)] if action else []
-            expected |= {f"film-{number:07}-1": own[-1][1] for number, own in alive.items() if own}
-    found = {each.key: each.decision for each in read_decisions(tmp_path / "config" / "decisions.tsv", {})}
-    assert found == expected
-    print(f"\n{PAIRS} pairs of tabs: {acknowledged:,} acknowledged requests, {len(found)} decisions stand, 0 lost or changed")
+            expected |= {f"film-{number:07}-1": tab[-1][1] for number, tab in alive.items() if tab}
+    saved = {each.key: each.decision for each in read_decisions(tmp_path / "config" / "decisions.tsv", {})}
+    assert saved == expected
+    print(f"\n{PAIRS} pairs of tabs: {acknowledged:,} acknowledged requests, {len(saved)} decisions stand, 0 lost or changed")

@@ -119,19 +119,25 @@ def looked_at(folder: Path, stride: int) -> Path:
     frames, rows = [], []
     for clip in clips.iter_rows(named=True):
         source, index = clip["source"], np.arange(clip["frames"])
-        looked = (index % stride == 0) | (index == index[-1])
-        table = {"source": [source] * len(index), "index": index, "pts": index, "time": index / clip["rate"], "looked": looked}
+        processed = (index % stride == 0) | (index == index[-1])
+        table = {
+            "source": [source] * len(index),
+            "index": index,
+            "pts": index,
+            "time": index / clip["rate"],
+            "looked": processed,
+        }
         table |= {side: [clip[side]] * len(index) for side in ("width", "height")}
         frames.append(pl.DataFrame(table | {"change": np.where(np.isin(index, clip["cuts"]), 60.0, 1.0)}))
         for region in truth.filter(source=source).sort("index", "number").iter_rows(named=True):
-            if looked[region["index"]]:
+            if processed[region["index"]]:
                 box = decode_patch(region["rle"], clip["height"], clip["width"]).box
                 rows.append((source, region["index"], region["number"], "nsfw", 0.9, region["rle"], *box))
     made = folder / str(stride)
     made.mkdir()
     write_table(pl.concat(frames), VideoFrames, made / "frames.parquet")
-    seen = pl.DataFrame(rows, schema=types(VideoDetections), orient="row", strict=False)
-    write_table(seen, VideoDetections, made / "detections.parquet")
+    detections = pl.DataFrame(rows, schema=types(VideoDetections), orient="row", strict=False)
+    write_table(detections, VideoDetections, made / "detections.parquet")
     outputs = [made / name for name in ("scenes.parquet", "scene_frames.parquet", "ledger.jsonl")]
     follow = partial(track, settings=TrackSettings())
     # The detector skips up to two frames at the ends of a shot.
@@ -192,12 +198,12 @@ def shaped(folder: Path, count: int) -> tuple[float, float, int]:
         patch = patches[index // 2 % 60]
         patch = Patch(patch.mask, 700 + int(80 * np.sin(index / 40)), 300 + int(100 * np.cos(index / 50)))
         rows.append(("a", index, 0, "nsfw", 0.8, encode_patch(patch, 1080, 1920), *patch.box))
-    seen = pl.DataFrame(rows, schema=types(VideoDetections), orient="row", strict=False)
+    detections = pl.DataFrame(rows, schema=types(VideoDetections), orient="row", strict=False)
     index = np.arange(count)
     table = {"source": ["a"] * count, "index": index, "pts": index, "time": index / RATE, "width": [1920] * count}
     table |= {"height": [1080] * count, "change": np.ones(count), "looked": [True] * count}
     write_table(pl.DataFrame(table, schema=types(VideoFrames)), VideoFrames, folder / "frames.parquet")
-    write_table(seen, VideoDetections, folder / "detections.parquet")
+    write_table(detections, VideoDetections, folder / "detections.parquet")
     outputs = [folder / name for name in ("scenes.parquet", "scene_frames.parquet", "ledger.jsonl")]
     follow = partial(track, settings=TrackSettings())
     start = time.monotonic()

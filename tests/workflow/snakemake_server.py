@@ -298,8 +298,8 @@ def forked_scripts(light: Collection[str], serve_with_pytorch: Callable[[socket.
 
     def memory_full_info(process: psutil.Process) -> SimpleNamespace:
         # What a process shares with others is counted page by page, which takes as long as a fork. Tessera does not read it.
-        found = process.memory_info()
-        return SimpleNamespace(rss=found.rss, vms=found.vms, uss=found.rss, pss=found.rss)
+        info = process.memory_info()
+        return SimpleNamespace(rss=info.rss, vms=info.vms, uss=info.rss, pss=info.rss)
 
     PythonScript.execute_script = execute_script
     psutil.Process.memory_full_info = memory_full_info

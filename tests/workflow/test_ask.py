@@ -54,8 +54,8 @@ def shown(key: str) -> str:
 
 
 def label_last_round(project: Project) -> None:
-    place = max((project.folder / "labels" / "asked").glob("round-*"))
-    for path in place.glob("*/*.json"):
+    round_folder = max((project.folder / "labels" / "asked").glob("round-*"))
+    for path in round_folder.glob("*/*.json"):
         document = json.loads(path.read_text())
         document["flags"][shown(path.stem)] = True
         path.write_text(json.dumps({**document, "version": "5.5.0"}))

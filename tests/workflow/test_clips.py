@@ -64,8 +64,8 @@ def files(project: Project, pattern: str) -> set[tuple[str, int, int]]:
 
     An inode alone is not enough, because a new file can get that of a removed one.
     """
-    found = {path: path.stat() for path in project.results.glob(pattern)}
-    return {(path.name, status.st_ino, status.st_mtime_ns) for path, status in found.items()}
+    statuses = {path: path.stat() for path in project.results.glob(pattern)}
+    return {(path.name, status.st_ino, status.st_mtime_ns) for path, status in statuses.items()}
 
 
 def clips(project: Project) -> set[tuple[str, int, int]]:

@@ -52,8 +52,8 @@ def test_crops_are_cut_embedded_and_tagged_each_source_once(project: Project) ->
     assert (embedded["one"].to_list(), embedded["two"].to_list()) == (crops["one"]["key"].to_list(), [])
     assert not (project.results / "embeddings" / "shards").exists()
     # Pictures that are not square get white edges, so that the scores are above the colours.
-    found = pl.read_parquet(project.results / "tags" / "tags.parquet")
-    assert found.filter(key=f"{frame}-person-0")["tag"].to_list() == ["blue", "green"]
+    tags = pl.read_parquet(project.results / "tags" / "tags.parquet")
+    assert tags.filter(key=f"{frame}-person-0")["tag"].to_list() == ["blue", "green"]
 
     project.settings["tagger"]["thresholds"] = {"character": 0.2}
     rows.append(add_source(project, "three", 0))

@@ -101,10 +101,10 @@ def test_jobs_that_the_longest_trainings_wait_for_start_first(project: Project) 
         "        print('job', job.rule.name, *job.wildcards, workflow.dag.priority(job), max(wait, default=0))\n"
     )
     run = project.run("all", snakefile=snakefile)
-    found = re.findall(r"^job (.+) (\d+) (\d+)$", run.output, re.MULTILINE)
-    assert len(found) > 50, run.output
-    assert all(int(priority) > int(waiting) for _, priority, waiting in found)
-    order = [name for name, *_ in sorted(found, key=lambda job: -int(job[1]))]
+    job_lines = re.findall(r"^job (.+) (\d+) (\d+)$", run.output, re.MULTILINE)
+    assert len(job_lines) > 50, run.output
+    assert all(int(priority) > int(waiting) for _, priority, waiting in job_lines)
+    order = [name for name, *_ in sorted(job_lines, key=lambda job: -int(job[1]))]
     for earlier, later in [
         ("import_frame_labels one", "draw_watermarks one"),
         ("write_yolo_dataset nsfw_detection", "draw_watermarks one"),

@@ -130,8 +130,8 @@ def test_braces_in_settings_are_not_expanded(labelled: Project) -> None:
     labelled.settings["annotations"].update(frame_labels="frame {labels}", classes=["nsfw", "{x}"])
     run = labelled.run("results/labels/frames/film%201/images.parquet")
     assert run.returncode == 0, run.output
-    found = pl.read_parquet(labelled.results / "labels" / "frames" / "film%201" / "annotations.parquet")
-    assert found["label"].to_list() == ["{x}"]
+    annotations = pl.read_parquet(labelled.results / "labels" / "frames" / "film%201" / "annotations.parquet")
+    assert annotations["label"].to_list() == ["{x}"]
 
 
 def test_a_bad_label_is_a_row_and_too_many_stop_the_run(labelled: Project) -> None:

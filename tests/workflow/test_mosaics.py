@@ -81,19 +81,19 @@ def test_a_change_makes_and_detects_only_what_it_concerns(project: Project, snak
     samples = read_ledger(project.results / "mosaics" / "dog" / "ledger.jsonl")
     assert len(samples) == summary["ok"]
     assert project.run(*ALL, snakefile=snakefile).jobs == []
-    before, seen = made(project, "dog"), {detector: stored(project, detector) for detector in DETECTORS}
+    before, detected = made(project, "dog"), {detector: stored(project, detector) for detector in DETECTORS}
 
     # None of these changes runs a detector again.
     for section, change in {"mosaics": {"anchor": "region"}, "annotations": {"min_area": 20}}.items():
-        before = dict(project.settings.get(section, {}))
-        project.settings[section] = {**before, **change}
+        stated = dict(project.settings.get(section, {}))
+        project.settings[section] = {**stated, **change}
         jobs = project.run(*DOG, snakefile=snakefile).jobs
         assert [job for job in jobs if "mosaic" in job] == ["make_mosaic_samples dog"]
-        project.settings[section] = before
+        project.settings[section] = stated
     project.settings["regions"]["choose"]["confidence"]["nsfw"] = 0.2
     assert project.run(*DOG, snakefile=snakefile).jobs == ["make_mosaic_samples dog"]
     assert (folder / "dog" / "regions.parquet").stat().st_size
-    assert {detector: stored(project, detector) for detector in DETECTORS} == seen
+    assert {detector: stored(project, detector) for detector in DETECTORS} == detected
     project.settings["regions"]["choose"]["confidence"]["nsfw"] = 0.1
 
     # Another watermark model: the same weights in another file.
@@ -102,14 +102,14 @@ def test_a_change_makes_and_detects_only_what_it_concerns(project: Project, snak
     sha256 = hashlib.sha256(marks.read_bytes()).hexdigest()
     project.settings["regions"]["detectors"]["watermark"]["weights"]["sha256"] = sha256
     assert project.run(*DOG, snakefile=snakefile).jobs == [f"fetch_weights {sha256}.pt", "make_mosaic_samples dog"]
-    assert stored(project, "nsfw") == seen["nsfw"]
-    assert not {name for name, _ in stored(project, "watermark")} & {name for name, _ in seen["watermark"]}
+    assert stored(project, "nsfw") == detected["nsfw"]
+    assert not {name for name, _ in stored(project, "watermark")} & {name for name, _ in detected["watermark"]}
 
     trained = project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
     trained.write_bytes(trained.read_bytes() + b"\0")
     write_checksums([trained], trained.parent, trained.parent / "SHA256SUMS")
     assert project.run(*DOG, snakefile=snakefile, cores=1).jobs == ["make_mosaic_samples dog"]
-    assert not stored(project, "nsfw") & seen["nsfw"]
+    assert not stored(project, "nsfw") & detected["nsfw"]
     assert made(project, "dog") == before
 
 
@@ -121,12 +121,12 @@ def test_only_a_new_source_of_a_shard_is_detected_and_shards_do_not_matter(proje
     project.settings["shards"] = 1
     project.write_manifest(rows[:1])
     assert project.run(target, snakefile=snakefile).returncode == 0
-    seen = {detector: stored(project, detector, "shard-0") for detector in DETECTORS}
+    detected = {detector: stored(project, detector, "shard-0") for detector in DETECTORS}
     project.write_manifest(rows)
     run = project.run(target, snakefile=snakefile, cores=1)
     assert {"admit_sources shard-0", "sample_frames shard-0", "make_mosaic_samples shard-0"} == set(run.jobs), run.output
     for detector in DETECTORS:
-        assert seen[detector] < stored(project, detector, "shard-0")
+        assert detected[detector] < stored(project, detector, "shard-0")
     assert made(project, "shard-0") == before
     assert "reused 1 of 2 sources from results/regions/" in run.output
 

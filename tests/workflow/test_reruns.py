@@ -22,7 +22,7 @@ from baseline import GROUPS, Baseline, Change, Rows, code, digests, remove, rule
 from projects import REPOSITORY, Project
 
 from tessera.catalogue import DATASETS, MODELS
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.provenance import sha256_file
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
@@ -369,4 +369,4 @@ def test_other_block_sizes_do_not_encode_clips_again(baseline: Baseline) -> None
     assert {path: path.stat().st_mtime_ns for path in clips.glob("kept/*/*")} == stored
     assert set(pl.read_parquet(clips / "clips.parquet")["block_v3"]) == {5.0}
     log = (project.results / "logs" / "make_clips" / "amber.log").read_text()
-    assert f"reused {len(sizes)} of {counted(len(sizes), 'clips')} from results/clips/amber/kept" in log
+    assert f"reused {len(sizes)} of {pluralize(len(sizes), 'clips')} from results/clips/amber/kept" in log

@@ -42,39 +42,39 @@ def test_what_can_be_decided_is_gathered_served_and_used(project: Project, weigh
     project.settings["scores"]["detectors"] = {"watermark": {**detector, "image_size": 32, "confidence": 0.9}}
     run = project.run("make_proxies")
     assert run.returncode == 0, run.output
-    found = read_table(project.results / "review" / "items.parquet", ReviewItems)
-    assert set(found["queue"]) == {CLIPS, FRAMES, REGIONS, FALSE_POSITIVES}
-    assert set(found.filter(queue=FALSE_POSITIVES)["source"]) == {"empty"}
-    clips = found.filter(queue=CLIPS)
+    items = read_table(project.results / "review" / "items.parquet", ReviewItems)
+    assert set(items["queue"]) == {CLIPS, FRAMES, REGIONS, FALSE_POSITIVES}
+    assert set(items.filter(queue=FALSE_POSITIVES)["source"]) == {"empty"}
+    clips = items.filter(queue=CLIPS)
     proxies = read_ledger(project.results / "review" / "proxies.jsonl")
     assert [row["key"] for row in proxies if row["status"] == "ok" and not row["reason"]] == clips["key"].to_list()
     assert len(list((project.results / "review" / "proxies").glob("*.mp4"))) == clips.height
-    assert all((project.folder / path).is_file() for path in found["picture"].to_list() + found["clip"].to_list() if path)
+    assert all((project.folder / path).is_file() for path in items["picture"].to_list() + items["clip"].to_list() if path)
 
     process = project.start("review")
     lines = []
     while not (address := re.search(rb"http://\S+", line := process.stdout.readline())):
         lines.append(line)
         assert line, b"".join(lines).decode()
-    place = address[0].decode()
-    version = ask(f"{place}api/state")["version"]
-    numbered = found.with_row_index()
+    url = address[0].decode()
+    version = ask(f"{url}api/state")["version"]
+    numbered = items.with_row_index()
     (index,) = numbered.filter(queue=FALSE_POSITIVES)["index"].head(1)
     (of_region,) = numbered.filter(queue=REGIONS, source="amber", state="kept")["index"].head(1)
-    ask(f"{place}api/decide", {"version": version, "ids": [index], "action": "negative"})
-    ask(f"{place}api/decide", {"version": version, "ids": [of_region], "action": "drop"})
-    planned = {rule for rule, _ in ask(f"{place}api/run")["jobs"]}
+    ask(f"{url}api/decide", {"version": version, "ids": [index], "action": "negative"})
+    ask(f"{url}api/decide", {"version": version, "ids": [of_region], "action": "drop"})
+    planned = {rule for rule, _ in ask(f"{url}api/run")["jobs"]}
     assert {"import_frame_labels", "make_mosaic_samples"} <= planned and "sample_frames" not in planned
     os.killpg(process.pid, signal.SIGINT)
     printed = process.communicate(timeout=60)[0].decode()
     assert "Traceback" not in printed
 
-    key = found.row(index, named=True)["key"]
+    key = items.row(index, named=True)["key"]
     assert key in (project.folder / "config" / "decisions.tsv").read_text()
     run = project.run("results/selections/nsfw_detection/images.parquet", "results/regions/amber/detections.jsonl")
     assert run.returncode == 0, run.output
     ledger = read_ledger(project.results / "regions" / "amber" / "detections.jsonl")
-    frame = found.row(of_region, named=True)["key"].partition("+")[0]
+    frame = items.row(of_region, named=True)["key"].partition("+")[0]
     (row,) = (row for row in ledger if row["reason"] == "dropped by decision")
     assert row["key"].startswith(f"{frame}#nsfw-")
     assert "import_frame_labels empty" in run.jobs and "import_frame_labels amber" not in run.jobs

@@ -13,7 +13,7 @@ from typing import Any, Literal, TextIO
 
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.log import tell
-from tessera.core.messages import counted, shortened, tallied
+from tessera.core.messages import format_counts, pluralize, truncate
 
 log = logging.getLogger(__name__)
 
@@ -102,9 +102,9 @@ def described(step: str, summary: dict[str, Any]) -> str:
 
     It says how many items passed, how many of these with a remark, and how many were dropped and failed, each by reason.
     """
-    passed = f"{step}: {summary['ok']:,} of {counted(summary['in'], summary['unit'])} passed"
+    passed = f"{step}: {summary['ok']:,} of {pluralize(summary['in'], summary['unit'])} passed"
     others = [
-        f"{sum(summary[status].values()):,} {name}: {tallied(summary[status])}"
+        f"{sum(summary[status].values()):,} {name}: {format_counts(summary[status])}"
         for status, name in (("partly", "with a remark"), ("dropped", "dropped"), ("failed", "failed"))
         if summary[status]
     ]
@@ -123,9 +123,9 @@ def gate(stage: str, ledgers: list[Path], max_failed: float) -> dict[str, Any]:
             f"{row['key']}: {row['reason']}" + (f" ({row['detail']})" if row["detail"] else "") + f" [{row['ledger']}]"
             for row in failed
         ]
-        reasons = tallied(Counter(row["reason"] for row in failed))
-        title = f"{stage}: {len(failed):,} of {counted(len(rows), 'items')} failed: {reasons}"
-        listed = "\n  ".join([f"{title}; the allowed fraction is {max_failed:g}:", *shortened(lines, SHOWN)])
+        reasons = format_counts(Counter(row["reason"] for row in failed))
+        title = f"{stage}: {len(failed):,} of {pluralize(len(rows), 'items')} failed: {reasons}"
+        listed = "\n  ".join([f"{title}; the allowed fraction is {max_failed:g}:", *truncate(lines, SHOWN)])
         if len(failed) / len(rows) > max_failed:
             raise TesseraError(
                 f"{listed}\nfix the items or, if the loss is acceptable, raise gates.{stage} in the configuration"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 
 T = TypeVar("T")
 REPORT_EVERY = 5.0  # seconds between progress lines
@@ -27,13 +27,13 @@ def progress(items: Iterable[T], total: int | None = None, unit: str = "items") 
             last = now
             tell(_count(done, total, unit, now - start))
     if last != start:
-        tell(f"{counted(done, unit)} in {_duration(time.monotonic() - start)}")
+        tell(f"{pluralize(done, unit)} in {_duration(time.monotonic() - start)}")
 
 
 def _count(done: int, total: int | None, unit: str, seconds: float) -> str:
     if not total:
-        return f"{counted(done, unit)}, {done / seconds:.1f}/s"
-    return f"{done}/{counted(total, unit)}, {_duration(seconds / done * (total - done))} left"
+        return f"{pluralize(done, unit)}, {done / seconds:.1f}/s"
+    return f"{done}/{pluralize(total, unit)}, {_duration(seconds / done * (total - done))} left"
 
 
 def _duration(seconds: float) -> str:

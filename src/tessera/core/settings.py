@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 
 
 class Settings(BaseModel):
@@ -32,7 +32,7 @@ def load(model: type[S], values: dict[str, Any], origin: str) -> S:
     except ValidationError as error:
         faults = _faults(model, values, error)
         listed = without_passwords("\n".join(f"  {fault}" for fault in faults))
-        raise TesseraError(f"{origin} has {counted(len(faults), 'faults')}:\n{listed}") from None
+        raise TesseraError(f"{origin} has {pluralize(len(faults), 'faults')}:\n{listed}") from None
 
 
 def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationError) -> list[str]:

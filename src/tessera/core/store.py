@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.provenance import sha256_file
 
 CHECKSUMS = "sha256.json"  # of an item: the sha256 of each of its files, written last
@@ -69,7 +69,7 @@ class Store:
                 _remove(entry)
         if reused := len(self._reused.intersection(names)):
             tell(
-                f"reused {reused:,} of {counted(len(names), self._unit)} from {self.folder};"
+                f"reused {reused:,} of {pluralize(len(names), self._unit)} from {self.folder};"
                 " delete this folder to make all again"
             )
 

@@ -13,7 +13,7 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 from pydantic import AfterValidator, BaseModel, ValidationError
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import Message, counted, shortened
+from tessera.core.messages import Message, pluralize, truncate
 from tessera.core.settings import complaint, without_passwords
 
 M = TypeVar("M", bound=BaseModel)
@@ -82,7 +82,7 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str, columns: Sequenc
         for fields in reader:
             if any(fields):
                 if any(fields[len(header) :]):
-                    faults.append((line, f"{counted(len(fields), 'fields')}, the header has {len(header)}"))
+                    faults.append((line, f"{pluralize(len(fields), 'fields')}, the header has {len(header)}"))
                 rows.append((line, dict(zip(header, fields, strict=False))))
             line = skipped + reader.line_num + 1
     except csv.Error as error:
@@ -144,4 +144,4 @@ def refuse(path: Path, faults: Sequence[Fault]) -> None:
     """Raise `TesseraError` with the `faults` of the file `path`, sorted by line, if there are any."""
     if faults:
         listed = [f"line {line}: {fault}" for line, fault in sorted(faults, key=lambda fault: fault[0])]
-        raise TesseraError("\n  ".join([f"{path} has {counted(len(faults), 'faults')}:", *shortened(listed, SHOWN)]))
+        raise TesseraError("\n  ".join([f"{path} has {pluralize(len(faults), 'faults')}:", *truncate(listed, SHOWN)]))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tessera.core.errors import TesseraError
 from tessera.core.log import tell
-from tessera.core.messages import Message, counted, shortened
+from tessera.core.messages import Message, pluralize, truncate
 from tessera.core.progress import progress
 from tessera.core.provenance import sha256_file
 
@@ -25,13 +25,13 @@ def verify_outputs(records: Path) -> None:
     faults_by_output = {output: _faults(output, names) for output, names in progress(list(present.items()), unit="outputs")}
     faulty = {output: faults for output, faults in faults_by_output.items() if faults}
     if faulty:
-        lines = "\n".join(f"  {output}: {', '.join(shortened(faults, SHOWN))}" for output, faults in faulty.items())
+        lines = "\n".join(f"  {output}: {', '.join(truncate(faults, SHOWN))}" for output, faults in faulty.items())
         raise TesseraError(
-            f"{len(faulty)} of {counted(len(present), 'outputs')} differ from what the jobs wrote:\n{lines}\n"
+            f"{len(faulty)} of {pluralize(len(present), 'outputs')} differ from what the jobs wrote:\n{lines}\n"
             f"make them again: add `--forcerun {' '.join(map(str, faulty))}` to your next run"
         )
     count = sum(map(len, present.values()))
-    tell(f"verified {counted(len(present), 'outputs')} with {counted(count, 'files')}: all as the jobs wrote them")
+    tell(f"verified {pluralize(len(present), 'outputs')} with {pluralize(count, 'files')}: all as the jobs wrote them")
 
 
 def _read(file: Path) -> dict[str, dict[str, str]]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from tessera.core.ledger import SYSTEMIC
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.imaging.containers import video_track
 from tessera.imaging.spans import Span
 from tessera.imaging.timeline import AHEAD, FAR_AHEAD, WRONG, Stamps, close_jumps, interpolated
@@ -232,7 +232,7 @@ class TrackCopy:
 
     def remarks(self) -> list[str]:
         """Return in words which packets could not be written."""
-        return [f"{name}: {counted(count, 'packets')} cannot be written" for name, count in self._refused.items()]
+        return [f"{name}: {pluralize(count, 'packets')} cannot be written" for name, count in self._refused.items()]
 
     def packets(self) -> Iterator[tuple[float, "Packet[Any]"]]:
         """Yield the packets of the copy with their time in seconds, about in the order of their time."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import shortened
+from tessera.core.messages import truncate
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,7 @@ def load_all(network: "torch.nn.Module", state: "Mapping[str, torch.Tensor]", pa
     )
     if different := sorted({name for name, _ in loaded.items() ^ expected.items()}):
         listed = ", ".join(
-            shortened([f"{name} {loaded.get(name, 'none')}, not {expected.get(name, 'none')}" for name in different], SHOWN)
+            truncate([f"{name} {loaded.get(name, 'none')}, not {expected.get(name, 'none')}" for name in different], SHOWN)
         )
         raise TesseraError(
             f"{path} has weights of another architecture: {len(different)} tensors differ ({listed}); declare weights of the"

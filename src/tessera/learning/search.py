@@ -33,7 +33,7 @@ from typing_extensions import TypedDict  # of the standard library, pydantic tak
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import SYSTEMIC
 from tessera.core.log import tell
-from tessera.core.messages import Message, counted, shortened
+from tessera.core.messages import Message, pluralize, truncate
 from tessera.core.seeds import generator
 from tessera.core.settings import Settings, load
 from tessera.learning.trainings import RECORD, Trainings, listening
@@ -339,7 +339,7 @@ def run_search(
     seconds: dict[str, float] = {}  # by what was drawn, which may be drawn twice
     for number in range(settings.trials):
         if settings.minutes and sum(seconds.values()) >= 60 * settings.minutes:
-            tell(f"{settings.minutes:g} minutes are over after {counted(number, 'trials')}")
+            tell(f"{settings.minutes:g} minutes are over after {pluralize(number, 'trials')}")
             break
         # A sampler keeps no state, so that a search that goes on draws what it would have drawn.
         study.sampler = optuna.samplers.TPESampler(seed=_seed(seed, str(number)))
@@ -353,16 +353,16 @@ def run_search(
             study.tell(trial, state=TrialState.PRUNED if state == "pruned" else TrialState.FAIL)
         rows.append(Trial(number, state, drawn, outcome.values, outcome.seconds, outcome.reason))
         seconds[str(drawn)] = outcome.seconds
-        result = outcome.reason or f"{metric} {outcome.values[-1]:.4g} after {counted(len(outcome.values), 'epochs')}"
+        result = outcome.reason or f"{metric} {outcome.values[-1]:.4g} after {pluralize(len(outcome.values), 'epochs')}"
         tell(f"trial {number} is {state}: {result}")
     reasons = Counter(row.reason for row in rows if row.state == "failed")
     is_in_vain = reasons.total() == len(rows)
     _clean(folder, failed=is_in_vain)
     if is_in_vain:
         named = [f"{reason} ({count})" for reason, count in reasons.most_common()]
-        listed = shortened(named, REASONS_SHOWN)
+        listed = truncate(named, REASONS_SHOWN)
         raise TesseraError(
-            f"all {counted(len(rows), 'trials')} failed; correct the `space` of the search:\n  " + "\n  ".join(listed)
+            f"all {pluralize(len(rows), 'trials')} failed; correct the `space` of the search:\n  " + "\n  ".join(listed)
         )
     return Search(metric, searched.metrics[metric], rows, _importances(study, seed))
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from tessera.core.errors import TesseraError
 from tessera.core.log import tell
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import pluralize, truncate
 from tessera.core.provenance import digest, verify_checksums
 from tessera.core.settings import Settings
 
@@ -130,7 +130,7 @@ class Trainings:
             differences = _differences(record.identity, dict(identity))
             tell(
                 f"another training than the last, which stays in {latest}: it differs in"
-                f" {', '.join(shortened(differences, SHOWN))}"
+                f" {', '.join(truncate(differences, SHOWN))}"
             )
 
     def _remove_surplus(self) -> None:
@@ -140,7 +140,8 @@ class Trainings:
         for run, record in self._known().items():
             if finished >= self.keep:
                 tell(
-                    f"removes {run}: {counted(self.keep, 'finished trainings')} used since, and `trainings.keep` is {self.keep}"
+                    f"removes {run}: {pluralize(self.keep, 'finished trainings')} used since,"
+                    f" and `trainings.keep` is {self.keep}"
                 )
                 self._removed.mkdir(exist_ok=True)
                 run.rename(self._removed / run.name)
@@ -218,7 +219,7 @@ def _check(checksums: Path) -> None:
     faults = verify_checksums(checksums)
     if faults:
         raise TesseraError(
-            "\n  ".join([f"the dataset {checksums.parent} is not what was written:", *shortened(faults, SHOWN)]) + "\n"
+            "\n  ".join([f"the dataset {checksums.parent} is not what was written:", *truncate(faults, SHOWN)]) + "\n"
             f"delete the folder {checksums.parent} and run again: the dataset is made again"
         )
 

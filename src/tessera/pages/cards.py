@@ -8,7 +8,7 @@ from typing import Any
 
 import tessera
 from tessera.core.markdown import FOR_ADULTS, front_matter, plain, table
-from tessera.core.messages import worded
+from tessera.core.messages import format_value
 from tessera.core.provenance import sha256_file
 from tessera.learning.trainings import Record, read_record
 from tessera.records.limits import no_better_than_chance
@@ -377,7 +377,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", worded(value)
+            yield f"{prefix}{name}", format_value(value)
 
 
 def _page(card: Mapping[str, Any], maker: str, metrics: Sequence[str], exported: Sequence[str], training: Sequence[str]) -> str:

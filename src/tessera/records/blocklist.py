@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tessera.core.errors import Dropped, TesseraError
-from tessera.core.messages import Message, counted
+from tessera.core.messages import Message, pluralize
 from tessera.imaging.hashing import has_structure, hashes_of
 
 
@@ -75,7 +75,7 @@ def read_blocklist(path: Path) -> Blocklist:
             continue
         sha256, phash, reason, *more = [*cells, "", ""][: max(3, len(cells))]
         if more:
-            faults.append(f"line {number}: {counted(len(cells), 'fields')}, there are 3 columns")
+            faults.append(f"line {number}: {pluralize(len(cells), 'fields')}, there are 3 columns")
         if sha256 and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
             faults.append(f"line {number}: sha256 has 64 hexadecimal digits; given: {sha256!r}")
         elif sha256:
@@ -96,5 +96,5 @@ def read_blocklist(path: Path) -> Blocklist:
         faults.append("the header is missing: sha256, phash and reason, separated by tabs")
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults)
-        raise TesseraError(f"{path} has {counted(len(faults), 'faults')}:\n{listed}")
+        raise TesseraError(f"{path} has {pluralize(len(faults), 'faults')}:\n{listed}")
     return Blocklist(files, np.array(list(hashes), np.uint64), tuple(hashes.values()))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tessera.core.errors import Failed
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.imaging.crops import without_padding
 from tessera.imaging.video import Packets, read_frames, read_packets
 
@@ -36,7 +36,7 @@ def packets_of(path: Path, clip: Mapping[str, Any]) -> Packets:
     """
     packets = read_packets(path)
     if len(packets) != clip["frames"]:
-        raise Failed(FAULT, f"{path}: {counted(len(packets), 'frames')} instead of {clip['frames']}")
+        raise Failed(FAULT, f"{path}: {pluralize(len(packets), 'frames')} instead of {clip['frames']}")
     return packets
 
 

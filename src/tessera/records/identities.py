@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, SPECIAL, files_below, quoted
-from tessera.core.messages import Message, shortened
+from tessera.core.messages import Message, truncate
 from tessera.core.names import folded
 from tessera.core.tsv import Day, Fault, read_shipped_sheet, refuse
 from tessera.imaging.boxes import Box
@@ -118,7 +118,7 @@ def read_references(folder: Path) -> list[Reference]:
     if not keys and not faults:
         faults["there is no picture; add a folder of pictures for each identity"] = None
     if faults:
-        raise TesseraError(f"the references in {quoted(folder)}: {'; '.join(shortened(list(faults), SHOWN))}")
+        raise TesseraError(f"the references in {quoted(folder)}: {'; '.join(truncate(list(faults), SHOWN))}")
     return [reference_of(key, folder) for key in sorted(keys)]
 
 

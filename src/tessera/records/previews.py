@@ -8,7 +8,7 @@ from pathlib import Path
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger, summarise
 from tessera.core.log import tell
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import pluralize, truncate
 from tessera.records.manifest import Source
 
 KNOWN_SHOWN = 10  # most ids that a message lists, the most similar first
@@ -42,7 +42,7 @@ def summarise_previews(ledgers: Sequence[Path], previewed: Sequence[str], asked:
     rows = [row for path in ledgers for row in read_ledger(path)]
     plain = [row["key"] for row in rows if row["reason"] == NO_MOSAIC]
     if plain:
-        tell(f"{NO_MOSAIC} in {', '.join(shortened(plain, KNOWN_SHOWN))}")
+        tell(f"{NO_MOSAIC} in {', '.join(truncate(plain, KNOWN_SHOWN))}")
     missing = [
         row
         for row in rows
@@ -52,7 +52,7 @@ def summarise_previews(ledgers: Sequence[Path], previewed: Sequence[str], asked:
     if missing:
         listed = "\n".join(f"  {row['key']}: {row['reason']}: {row['detail']}" for row in missing)
         raise TesseraError(
-            f"{len(missing):,} of {counted(len(previewed), 'sources')} cannot be previewed:\n{listed}\nthe others are in"
+            f"{len(missing):,} of {pluralize(len(previewed), 'sources')} cannot be previewed:\n{listed}\nthe others are in"
             f" {summary.parent}/SHARD; fix these, or list only the others in preview.sources"
         )
     summary.write_text(json.dumps(summarise(rows), indent=2) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import yaml
 
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.learning.search import Search, SearchSettings, Trial, Value, changed
 from tessera.records.tables.search import Trials
 from tessera.records.tables.table import types, write_table
@@ -72,7 +72,7 @@ def _yaml(search: Search, model: str, section: str) -> str:
     """Return the settings of the best trial, with comments that say how good it is."""
     best, first = search.best, search.trials[0]
     lines = [
-        f"Trial {best.number}, the best of {counted(len(search.trials), 'trials')}: {search.metric} {best.values[-1]:.4g} on"
+        f"Trial {best.number}, the best of {pluralize(len(search.trials), 'trials')}: {search.metric} {best.values[-1]:.4g} on"
         f" the validation split, {'more' if search.is_more_better else 'less'} is better.",
     ]
     if first is not best and first.state == "complete":

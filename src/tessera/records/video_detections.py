@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from tessera.core.errors import Failed
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.progress import progress
 from tessera.core.store import Store
 from tessera.imaging.frame import VideoFrame
@@ -78,7 +78,7 @@ def detect_video(
     packets = read_packets(path)
     count = len(packets)
     if count < frames:
-        raise Failed("video breaks off", f"{count:,} of {counted(frames, 'frames')} found; copy it again")
+        raise Failed("video breaks off", f"{count:,} of {pluralize(frames, 'frames')} found; copy it again")
     table = {
         "source": np.full(count, source, object),
         "index": np.arange(count),

@@ -9,7 +9,7 @@ from typing import Any
 
 from tessera.catalogue import made_datasets
 from tessera.core.files import or_folder
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import pluralize, truncate
 from tessera.records.manifest import missing_footage
 from tessera.stages.labels.settings import unclaimed_labels
 from tessera.workflow.active_learning import asked_rounds
@@ -34,7 +34,7 @@ def shared_shards(project: Project) -> str:
     shared = [len(group) for group in project.shards.values() if len(group) > 1]
     if project.config["shards"] != "auto" or not shared:
         return ""
-    return f"{counted(sum(shared), 'small sources')} share {counted(len(shared), 'shards')}; `shards` can change that"
+    return f"{pluralize(sum(shared), 'small sources')} share {pluralize(len(shared), 'shards')}; `shards` can change that"
 
 
 def warnings(project: Project) -> Iterator[str]:
@@ -50,8 +50,8 @@ def warnings(project: Project) -> Iterator[str]:
         )
     if missing := missing_footage(project.sources):
         yield (
-            f"{config['manifest']}: the footage of {len(missing):,} of {counted(len(project.sources), 'sources')} is missing,"
-            f" so that nothing is made of it: {'; '.join(shortened(missing, 5))}; correct the column `path`, or restore the"
+            f"{config['manifest']}: the footage of {len(missing):,} of {pluralize(len(project.sources), 'sources')} is missing,"
+            f" so that nothing is made of it: {'; '.join(truncate(missing, 5))}; correct the column `path`, or restore the"
             f" files{or_folder(Path())}"
         )
     if unknown := {each.classifier for each in project.decisions.samples} - {"", *config["classifiers"]}:
@@ -83,8 +83,8 @@ def _unclaimed_labels(project: Project) -> Iterator[str]:
     for folder, files in unclaimed.items():
         named = [str(file.relative_to(folder.parent)) for file in files]
         yield (
-            f"annotations.frame_labels: {counted(len(files), 'label files')} in {str(folder)!r} cannot be used, because they"
-            f" belong to no source in the manifest: {', '.join(shortened(named, 5))}; restore the source, whose id a label file"
+            f"annotations.frame_labels: {pluralize(len(files), 'label files')} in {str(folder)!r} cannot be used, because they"
+            f" belong to no source in the manifest: {', '.join(truncate(named, 5))}; restore the source, whose id a label file"
             " has before its last hyphen, or remove the files"
         )
 

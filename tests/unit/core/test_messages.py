@@ -2,7 +2,7 @@
 
 import pytest
 
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import pluralize, truncate
 
 
 @pytest.mark.parametrize(
@@ -18,10 +18,10 @@ from tessera.core.messages import counted, shortened
     ],
 )
 def test_a_count_agrees_with_its_noun(count: int, things: str, text: str) -> None:
-    assert counted(count, things) == text
+    assert pluralize(count, things) == text
 
 
 def test_a_list_ends_with_the_number_of_items_that_it_leaves_out() -> None:
-    assert shortened(["a", "b", "c"], 3) == ["a", "b", "c"]
-    assert shortened(["a", "b", "c"], 1) == ["a", "and 2 more"]
-    assert shortened(["a", "b", "c"], 2, ", in a file") == ["a", "b", "and 1 more, in a file"]
+    assert truncate(["a", "b", "c"], 3) == ["a", "b", "c"]
+    assert truncate(["a", "b", "c"], 1) == ["a", "and 2 more"]
+    assert truncate(["a", "b", "c"], 2, ", in a file") == ["a", "b", "and 1 more, in a file"]

@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field, ValidationError, field_validator
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.settings import Settings, load
 
 
@@ -40,7 +40,7 @@ def faults(values: dict[str, object]) -> list[str]:
     with pytest.raises(TesseraError) as error:
         load(Outer, values, "the test")
     title, *lines = str(error.value).splitlines()
-    assert title == f"the test has {counted(len(lines), 'faults')}:"
+    assert title == f"the test has {pluralize(len(lines), 'faults')}:"
     return lines
 
 

@@ -14,7 +14,7 @@ import polars as pl
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted, tallied
+from tessera.core.messages import format_counts, pluralize
 from tessera.core.progress import progress
 from tessera.extras.active_learning.choose import at_random, choose, margins
 from tessera.extras.active_learning.pool import read_pool, reasons_against, vectors_of
@@ -94,15 +94,15 @@ def ask_round(
     asked = choose_round(open_pool, settings, classes, free, max(0, missing), seed, bool(scores), bool(vectors))
     _write_ledger(ledger, keys, against, asked)
     if not asked:
-        reasons = tallied(Counter(against)) or "there are none"
-        raise TesseraError(f"no picture is left to ask for: {counted(pool.height, 'frames')}: {reasons}; add sources")
+        reasons = format_counts(Counter(against)) or "there are none"
+        raise TesseraError(f"no picture is left to ask for: {pluralize(pool.height, 'frames')}: {reasons}; add sources")
     state = reached(metrics, dataset) if metrics and dataset else None
     folder = answers.folder / round_name(len(earlier) + 1)
     files = {path.stem: path for images in pictures for path in images.iterdir()}
     sizes = {key: (width, height) for key, width, height in pool.select("key", "width", "height").iter_rows()}
     _write_round(folder, Round(model=settings.model, reached=state, asked=tuple(asked)), files, sizes, answers, classes)
-    said = tallied(Counter(picture.why for picture in asked))
-    tell(f"{folder}: {counted(len(asked), 'pictures')} to label: {said}; label them, then run `snakemake ask` again")
+    said = format_counts(Counter(picture.why for picture in asked))
+    tell(f"{folder}: {pluralize(len(asked), 'pictures')} to label: {said}; label them, then run `snakemake ask` again")
 
 
 def choose_round(

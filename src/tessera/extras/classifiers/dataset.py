@@ -14,7 +14,7 @@ import polars as pl
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.log import tell
-from tessera.core.messages import Message, counted, shortened
+from tessera.core.messages import Message, pluralize, truncate
 from tessera.core.progress import progress
 from tessera.core.provenance import digest, verify_checksums
 from tessera.imaging.images import read_image
@@ -63,7 +63,7 @@ def read_samples(dataset: Path, labels: Labels, vectors: Path | None = None) -> 
     if vectors:
         embedded, known, lost = read_vectors(vectors, pictures["key"].to_list())
         if not known.all():
-            share = f"{int((~known).sum()):,} of {counted(known.size, 'pictures')}"
+            share = f"{int((~known).sum()):,} of {pluralize(known.size, 'pictures')}"
             tell(f"left out, because they could not be embedded: {share}; the ledger beside {vectors} says why")
         pictures = pictures.filter(pl.Series(known))
     else:
@@ -73,7 +73,7 @@ def read_samples(dataset: Path, labels: Labels, vectors: Path | None = None) -> 
         lost = [f"{key!r} has no picture in images/{split}" for split, key in splits_and_keys if (split, key) not in stored]
     faults += lost
     if faults:
-        raise TesseraError("\n  ".join([f"{table} has {counted(len(faults), 'faults')}:", *shortened(faults, FAULTS_SHOWN)]))
+        raise TesseraError("\n  ".join([f"{table} has {pluralize(len(faults), 'faults')}:", *truncate(faults, FAULTS_SHOWN)]))
     return Samples(pictures, _targets(pictures, labels), files, embedded)
 
 
@@ -155,13 +155,13 @@ def check_pictures(dataset: Path, labels: Labels, report: Path, *, vectors: Path
         faults += filter(None, pool.map(_picture_fault, progress(samples.files, unit="pictures")))
     trained = samples.targets[samples.indices("train")]
     if len(np.unique(trained)) < 2:
-        there = counted(len(trained), "pictures")
+        there = pluralize(len(trained), "pictures")
         faults.append(
             f"the training split has {there}, and all of one label: nothing can be told apart; label more pictures, from more"
             " sources"
         )
     if faults:
-        listed = [f"the dataset {dataset} has {counted(len(faults), 'faults')}:", *shortened(faults, FAULTS_SHOWN)]
+        listed = [f"the dataset {dataset} has {pluralize(len(faults), 'faults')}:", *truncate(faults, FAULTS_SHOWN)]
         raise TesseraError("\n  ".join(listed) + "\nfix them and run again")
     for remark in remarks(samples, labels):
         tell(remark)
@@ -202,7 +202,7 @@ def remarks(samples: Samples, labels: Labels) -> list[str]:
             )
         elif missing:
             warnings.append(
-                f"the class {name!r} has {counted(len(rows), 'pictures')} from {counted(groups, 'groups')}, and none in"
+                f"the class {name!r} has {pluralize(len(rows), 'pictures')} from {pluralize(groups, 'groups')}, and none in"
                 f" {' and '.join(missing)}: there it is not measured; label pictures of more sources, or set"
                 " `split_by: image` for its set"
             )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.extras.classifiers.dataset import Samples, read_samples
 from tessera.extras.classifiers.settings import ClassifierSettings, ClassifierToleranceSettings
 from tessera.imaging.images import read_image
@@ -169,7 +169,7 @@ def verify_classifier_export(
     tolerance = settings.tolerance.result
     if beyond := [f"{value:.3g} in {name}" for name, value in differences.items() if not value <= tolerance]:
         raise TesseraError(
-            f"the exports differ from {classifier} on {counted(len(inputs), 'pictures')}: results differ by"
+            f"the exports differ from {classifier} on {pluralize(len(inputs), 'pictures')}: results differ by"
             f" {', '.join(beyond)} (allowed: {tolerance:g}); try another `export.opset`, or widen the `tolerance`"
         )
     sizes = {"features": trained.description.features, "hidden": trained.description.hidden}

@@ -14,7 +14,7 @@ from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, file_name, files_below, quoted
 from tessera.core.ledger import read_ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted, tallied
+from tessera.core.messages import format_counts, pluralize
 from tessera.core.progress import progress
 from tessera.extras.classifiers.predict import Use, score_pictures
 from tessera.extras.classifiers.settings import ScoreSettings
@@ -65,8 +65,10 @@ def score_folder(
     score_pictures(files, use, scored, ledger, threads=threads, read=read)
     rows = read_ledger(ledger)
     reasons = Counter(row["reason"] for row in rows if row["status"] != "ok")
-    summary = f"{sum(row['status'] == 'ok' for row in rows):,} of {counted(len(rows), 'files')} in {str(folder)!r} were scored"
-    tell(f"{summary}; not scored: {tallied(reasons)}" if reasons else summary)
+    summary = (
+        f"{sum(row['status'] == 'ok' for row in rows):,} of {pluralize(len(rows), 'files')} in {str(folder)!r} were scored"
+    )
+    tell(f"{summary}; not scored: {format_counts(reasons)}" if reasons else summary)
 
 
 def _check_name(name: str) -> None:
@@ -163,7 +165,8 @@ def _place(folder: Path, values: Values, edges: Sequence[float], brackets: Path,
             shutil.copyfile(folder / name, file)
     if outside:
         tell(
-            f"outside of all brackets from {edges[0]:g} to {edges[-1]:g}: {counted(outside, 'pictures')}; see `score.brackets`"
+            f"outside of all brackets from {edges[0]:g} to {edges[-1]:g}: {pluralize(outside, 'pictures')};"
+            " see `score.brackets`"
         )
 
 
@@ -183,5 +186,5 @@ def _write_sheet(heading: str, folder: Path, order: Sequence[str], captions: dic
             yield shrink(read_image(folder / name), TILE), f"{captions[name]}  {short}"
 
     if order:
-        title = f"{folder.name}: {min(shown, len(order)):,} of {counted(len(order), 'pictures')}"
+        title = f"{folder.name}: {min(shown, len(order)):,} of {pluralize(len(order), 'pictures')}"
         write_image(path, contact_sheet(title, {heading: list(tiles())}, TILE, COLUMNS))

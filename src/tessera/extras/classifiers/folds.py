@@ -10,7 +10,7 @@ import polars as pl
 
 from tessera.core.errors import TesseraError
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.seeds import generator
 from tessera.extras.classifiers.dataset import TABLE, Samples, read_vectors
 from tessera.learning.classification.settings import Labels, ScoreRange
@@ -43,11 +43,11 @@ def assign_folds(pictures: pl.DataFrame, labels: Labels, count: int, seed: int) 
     groups = pictures["group"].n_unique()
     if groups < 2:
         raise TesseraError(
-            f"the {counted(len(pictures), 'pictures')} are of one group, which is never divided: no fold can be predicted by a"
-            " classifier of the others; label pictures of more sources"
+            f"the {pluralize(len(pictures), 'pictures')} are of one group, which is never divided: no fold can be predicted by"
+            " a classifier of the others; label pictures of more sources"
         )
     used = min(count, groups)
-    remarks = [f"{counted(groups, 'groups')}: {used} folds in place of {count}"] if used < count else []
+    remarks = [f"{pluralize(groups, 'groups')}: {used} folds in place of {count}"] if used < count else []
     strata = _strata(pictures, labels)
     chosen = int(generator(seed, "classifier folds", "").integers(2**31))
     splitter = StratifiedGroupKFold(n_splits=used, shuffle=True, random_state=chosen)
@@ -93,12 +93,12 @@ def _class_remarks(pictures: pl.DataFrame, labels: Labels, folds: int) -> list[s
         groups = rows["group"].n_unique()
         if groups == 1:
             remarks.append(
-                f"the class {name!r} has {counted(len(rows), 'pictures')} from one group: the classifier that predicts them has"
-                " not learned this class; label pictures of more sources"
+                f"the class {name!r} has {pluralize(len(rows), 'pictures')} from one group: the classifier that predicts them"
+                " has not learned this class; label pictures of more sources"
             )
         elif 1 < groups < folds:
             remarks.append(
-                f"the class {name!r} has {counted(groups, 'groups')}, so that it is missing from some of {folds} folds"
+                f"the class {name!r} has {pluralize(groups, 'groups')}, so that it is missing from some of {folds} folds"
             )
     return remarks
 
@@ -135,7 +135,7 @@ def join_predictions(dataset: Path, vectors: Path | None, tables: Sequence[Path]
         expected = [key for key, is_known in zip(expected, read_vectors(vectors, expected)[1], strict=True) if is_known]
     if sorted(rows["key"]) != expected:
         raise TesseraError(
-            f"the folds predict {counted(len(rows), 'pictures')}, and the dataset has {len(expected):,}; delete the folder of"
+            f"the folds predict {pluralize(len(rows), 'pictures')}, and the dataset has {len(expected):,}; delete the folder of"
             " the folds and run again"
         )
     write_table(rows.sort("key"), Predictions, path)

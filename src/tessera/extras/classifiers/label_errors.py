@@ -12,7 +12,7 @@ import polars as pl
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted, shortened, tallied
+from tessera.core.messages import format_counts, pluralize, truncate
 from tessera.core.progress import progress
 from tessera.extras.classifiers.dataset import FAULTS_SHOWN, read_vectors
 from tessera.extras.classifiers.folds import held_out
@@ -99,10 +99,10 @@ def find_label_errors(
             tell(f"decision on {key!r}: {classifier} has no such picture; correct its key, or remove the decision")
             entries.row(key, "dropped", "decision on no picture", str(decided[key]))
     for reason, count in sorted(Counter(reason for reason, _ in remarks.values() if reason in NOT_JUDGED).items()):
-        tell(f"{counted(count, 'pictures')}: {reason}; {ledger} names them")
+        tell(f"{pluralize(count, 'pictures')}: {reason}; {ledger} names them")
     counts = Counter(table["kind"])
     doubtful = table["key"].n_unique()
-    tell(f"the labels of {doubtful:,} of {counted(len(rows), 'pictures')} may be wrong: {tallied(counts) or 'none'}")
+    tell(f"the labels of {doubtful:,} of {pluralize(len(rows), 'pictures')} may be wrong: {format_counts(counts) or 'none'}")
 
 
 def wrong_labels(rows: pl.DataFrame, labels: Labels, residual: float) -> list[dict[str, Any]]:
@@ -299,5 +299,5 @@ def _read_vectors(path: Path, rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarra
     """Return the vectors of those of `rows` that have one, float32 (K, D), and which these are, bool (N,)."""
     vectors, known, faults = read_vectors(path, rows["key"].to_list())
     if faults:
-        raise TesseraError("\n  ".join([f"{path} has {counted(len(faults), 'faults')}:", *shortened(faults, FAULTS_SHOWN)]))
+        raise TesseraError("\n  ".join([f"{path} has {pluralize(len(faults), 'faults')}:", *truncate(faults, FAULTS_SHOWN)]))
     return vectors, known

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.extras.harvest.addresses import CONTROL, Address, write_rows
 from tessera.extras.harvest.client import Client
 from tessera.extras.harvest.settings import ClientSettings, EuropeanaQuery
@@ -62,7 +62,7 @@ def search_europeana(queries: Sequence[EuropeanaQuery], settings: ClientSettings
         except (Failed, ValidationError) as error:
             reason = "not as documented" if isinstance(error, ValidationError) else error
             raise TesseraError(f"Europeana's answer to {query.query!r}: {reason}; check the query and {KEY}") from None
-        tell(f"{query.query!r}: {counted(len(items), 'pictures')}")
+        tell(f"{query.query!r}: {pluralize(len(items), 'pictures')}")
         addresses += items
     # A picture can be in several records, such as those of both sides of a sheet: the first page is its credit. Records that
     # say different things about it stay several rows, which is a fault of the address.

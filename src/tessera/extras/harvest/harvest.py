@@ -15,7 +15,7 @@ from tessera.core.errors import Dropped, Failed
 from tessera.core.files import PICTURE_SUFFIXES, file_name, link_or_copy
 from tessera.core.ledger import SYSTEMIC, Ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import pluralize, truncate
 from tessera.core.progress import progress
 from tessera.core.store import Store
 from tessera.extras.harvest.addresses import Address, read_addresses, write_rows
@@ -140,9 +140,9 @@ def _placeholders(outcomes: Mapping[str, Picture | Exception], least: int) -> di
         if isinstance(picture, Picture):
             same[host_of(url), picture.sha256].append(url)
     groups = {key: sorted(urls) for key, urls in sorted(same.items()) if len(urls) >= least}
-    lines = [f"{host} gives one file for {counted(len(urls), 'addresses')}" for (host, _), urls in groups.items()]
+    lines = [f"{host} gives one file for {pluralize(len(urls), 'addresses')}" for (host, _), urls in groups.items()]
     details = [f"{line}, such as {urls[0]}" for line, urls in zip(lines, groups.values(), strict=True)]
-    for line in shortened(details, SHOWN):
+    for line in truncate(details, SHOWN):
         tell(f"placeholder picture? {line}")
     fix = "correct the address; if the picture is meant, raise `harvest.placeholder_addresses`"
     return {url: f"{line}; {fix}" for line, urls in zip(lines, groups.values(), strict=True) for url in urls}

@@ -8,7 +8,7 @@ import polars as pl
 from tessera.core.errors import Dropped
 from tessera.core.ledger import Ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import pluralize, truncate
 from tessera.imaging.boxes import Box
 from tessera.records.frame_keys import for_frames
 from tessera.records.identities import IdentityDecision, cluster_name, final_names, find_crops
@@ -80,8 +80,8 @@ def decide_identities(
                 if each.target in lost:
                     raise Dropped("matches nothing", f"{each.action}: {lost[each.target]}; correct it or remove it")
     if lost:
-        listed = "; ".join(shortened([f"{target}: {why}" for target, why in lost.items()], SHOWN))
-        tell(f"warning: {counted(len(lost), 'decisions')} about identities match nothing: {listed}")
+        listed = "; ".join(truncate([f"{target}: {why}" for target, why in lost.items()], SHOWN))
+        tell(f"warning: {pluralize(len(lost), 'decisions')} about identities match nothing: {listed}")
     write_table(pl.DataFrame(list(rows.values()), schema=read_table(identities, Identities).schema), Identities, table)
 
 

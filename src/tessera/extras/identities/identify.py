@@ -11,7 +11,7 @@ import polars as pl
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.ledger import Ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.extras.identities.admit import admit
 from tessera.extras.identities.classify import Found, Group, classify
 from tessera.extras.identities.clusters import find_clusters
@@ -81,7 +81,7 @@ def identify_crops(
                 entries.row(key, "ok")
     write_table(pl.DataFrame(rows, schema=types(Identities)), Identities, table)
     names = {row["identity"] for row in rows} - {""}
-    tell(f"{counted(len(names), 'names')} of {counted(len(rows), 'crops')}")
+    tell(f"{pluralize(len(names), 'names')} of {pluralize(len(rows), 'crops')}")
 
 
 def read_vectors(tables: Sequence[Path], keys: Sequence[str] | None) -> dict[str, np.ndarray]:

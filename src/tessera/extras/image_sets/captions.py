@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted, tallied
+from tessera.core.messages import format_counts, pluralize
 from tessera.core.names import Names
 from tessera.core.seeds import generator
 from tessera.core.tsv import read_sheet, refuse
@@ -82,7 +82,7 @@ def caption_set(
         remarks |= dict.fromkeys(texts.keys() & written.texts.keys(), ("caption of the table used", "there is a file, too"))
         remarks |= {key: written.remarks[key] for key in from_files.keys() & written.remarks.keys()}
         cut = {key: text for key, text in from_files.items() if len(text) > settings.maximum}
-        remarks |= {key: ("caption cut", counted(len(text), "characters")) for key, text in cut.items()}
+        remarks |= {key: ("caption cut", pluralize(len(text), "characters")) for key, text in cut.items()}
         texts |= {key: [text] for key, text in from_files.items()}
         remarks |= {key: ("no caption file", "it has the caption of the template") for key in keys if key not in texts}
     elif settings.table:
@@ -107,10 +107,10 @@ def caption_set(
         for key, reason, detail in sorted(faults):
             entries.row(key, "dropped" if reason == OF_NONE else "failed", reason, detail)
     if settings.files:
-        lost = tallied(Counter(reason for _, reason, _ in faults))
-        tell(f"{counted(len(texts), 'pictures')} of {len(keys):,} have a caption of their own; unused: {lost or 'none'}")
+        lost = format_counts(Counter(reason for _, reason, _ in faults))
+        tell(f"{pluralize(len(texts), 'pictures')} of {len(keys):,} have a caption of their own; unused: {lost or 'none'}")
     if empty:
-        tell(f"{counted(len(empty), 'pictures')} have an empty caption; see {ledger.name}")
+        tell(f"{pluralize(len(empty), 'pictures')} have an empty caption; see {ledger.name}")
     write_table(rows, Captions, captions)
     write_table(core_rows, CoreTags, core)
     wildcards.write_text("".join(f"{line}\n" for line in _wildcards(core_rows, settings)), encoding="utf-8", newline="\n")
@@ -286,7 +286,7 @@ def _given(path: Path, keys: list[str], maximum: int) -> tuple[dict[str, list[st
         if clean != row.caption:
             remarks[key] = ("caption cleaned", f"{path}, line {line}: NUL, a byte order mark or a line break")
         if len(clean) > maximum:
-            remarks[key] = ("caption cut", f"{path}, line {line}: {counted(len(clean), 'characters')}")
+            remarks[key] = ("caption cut", f"{path}, line {line}: {pluralize(len(clean), 'characters')}")
         texts.setdefault(key, []).append(clean)
     if not texts:
         raise TesseraError(f"{path}: none of its keys is a picture of the set; use the names of the files without extensions")

@@ -13,7 +13,7 @@ import polars as pl
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.ledger import Ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted, tallied
+from tessera.core.messages import format_counts, pluralize
 from tessera.core.pool import ahead
 from tessera.core.progress import progress
 from tessera.core.seeds import fraction
@@ -129,13 +129,15 @@ def select_set(
         verdicts |= {key: ("near-duplicate", other) for key, other in alike.items() if not verdicts[key][0]}
         wanted, others = ([key for key in keys if key not in alike] for keys in (wanted, others))
     if not wanted:
-        reasons = tallied(Counter(reason for reason, _ in verdicts.values())) or f"there are none of {', '.join(settings.of)}"
+        reasons = (
+            format_counts(Counter(reason for reason, _ in verdicts.values())) or f"there are none of {', '.join(settings.of)}"
+        )
         raise TesseraError(
             f"the image set {uses!r} has no pictures ({reasons}); change `image_sets.{uses}.select`, or let sources feed it"
             " (column `use` of the manifest)"
         )
     if len(others) < settings.others:
-        tell(f"`others` is {settings.others:,}, and there are {counted(len(others), 'pictures')} to draw from: all are used")
+        tell(f"`others` is {settings.others:,}, and there are {pluralize(len(others), 'pictures')} to draw from: all are used")
     regular = set(others[: settings.others])
     with Ledger(ledger) as entries:
         for key, (reason, detail) in sorted(verdicts.items()):

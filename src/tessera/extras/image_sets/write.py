@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.extras.image_sets.layouts import everydream2, imagefolder, kohya, onetrainer, plain, webdataset
 from tessera.extras.image_sets.layouts.picture import TRAIN, Picture, times
 from tessera.extras.image_sets.settings import LayoutSettings
@@ -52,7 +52,7 @@ def write_set(
     written.mkdir()
     WRITERS[layout](pictures, written, getattr(settings, layout), seed)
     if arranged and (unused := sum(times(picture, seed) == 0 for picture in pictures)):
-        tell(f"{counted(unused, 'pictures')} have repeats below 1, and were not drawn for layouts that repeat whole pictures")
+        tell(f"{pluralize(unused, 'pictures')} have repeats below 1, and were not drawn for layouts that repeat whole pictures")
 
 
 def _picture(row: Mapping[str, Any], images: Path, captions: list[str], arranged: Mapping[str, Mapping[str, Any]]) -> Picture:

@@ -16,7 +16,7 @@ from tessera.core.errors import Dropped, Failed
 from tessera.core.files import quoted
 from tessera.core.ledger import Ledger
 from tessera.core.log import tell
-from tessera.core.messages import shortened
+from tessera.core.messages import truncate
 from tessera.core.pool import ahead
 from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
@@ -178,7 +178,7 @@ def embed_references(folder: Path, blocklist: Path, blocklist_distance: int, **h
 def _tell_of_few(counts: Mapping[str, int]) -> None:
     few = sorted(name for name, count in counts.items() if count == 1)
     if few:
-        tell(f"one reference picture alone decides who is {', '.join(shortened(few, 10))}; add some that differ")
+        tell(f"one reference picture alone decides who is {', '.join(truncate(few, 10))}; add some that differ")
 
 
 def embed_clips(clips: Path, images: Path, samples: int, **how: Unpack[EmbeddingJob]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.extras.near_duplicates.settings import NearDuplicateSettings
 from tessera.learning.embedding.representatives import find_representatives, l2_normalise
 from tessera.records.label_sets import SETS
@@ -75,7 +75,7 @@ def find_near_duplicates(
             )
             rows.append((key, keys[representative], similarity, scope))
     write_table(pl.DataFrame(rows, schema=types(NearDuplicates), orient="row"), NearDuplicates, table)
-    tell(f"{len(rows):,} of {counted(len(keys), 'pictures')} are near-duplicates of others")
+    tell(f"{len(rows):,} of {pluralize(len(keys), 'pictures')} are near-duplicates of others")
 
 
 def _read(tables: Sequence[Path], admitted: Collection[str], labelled: Collection[str]) -> "tuple[pl.DataFrame, np.ndarray]":

@@ -12,7 +12,7 @@ import numpy as np
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, files_below, open_file
 from tessera.core.log import tell
-from tessera.core.messages import Message, counted
+from tessera.core.messages import Message, pluralize
 from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.fonts import font_folder
 from tessera.imaging.images import decode_image, read_file
@@ -91,7 +91,7 @@ def load_materials(settings: DrawSettings) -> Materials:
                 faults.append(f"logos: {str(file)!r} {error}; fix or remove it")
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults)
-        raise TesseraError(f"watermarks.draw has {counted(len(faults), 'faults')}:\n{listed}")
+        raise TesseraError(f"watermarks.draw has {pluralize(len(faults), 'faults')}:\n{listed}")
     return Materials(tuple(fonts), tuple(logos))
 
 

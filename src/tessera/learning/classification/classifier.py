@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.learning.architectures import load_all
 from tessera.learning.classification.network import as_input, build_network, probabilities
 from tessera.learning.classification.pictures import combine, cut_tiles, tile_side
@@ -110,7 +110,9 @@ def _of_city(path: Path, state: "Mapping[str, torch.Tensor]", labels: Labels) ->
     hidden, features = first.shape
     description = Description(labels=labels, architecture=HEAD, embedding="CLIP", features=features, hidden=hidden)
     if len(last) != description.outputs:
-        raise TesseraError(f"{path} has {counted(len(last), 'outputs')}, and `labels` states {description.outputs}; correct it")
+        raise TesseraError(
+            f"{path} has {pluralize(len(last), 'outputs')}, and `labels` states {description.outputs}; correct it"
+        )
     return description
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.imaging.images import read_image, resize
 from tessera.learning.classification.classifier import Classifier
 from tessera.learning.classification.explain import heat_map, overlay
@@ -44,10 +44,10 @@ def tabulate_results(metrics: Path, exported: Path, path: Path) -> None:
     `metrics`: the JSON of `evaluate_classifier`. `exported`: how much the exported files differ.
     """
     content = json.loads(metrics.read_text(encoding="utf-8"))
-    made = f"{counted(content['epochs'], 'epochs')} of training, {content['temperature']:.3g} as temperature of calibration."
+    made = f"{pluralize(content['epochs'], 'epochs')} of training, {content['temperature']:.3g} as temperature of calibration."
     parts = [f"<p>{made if content['task'] == 'classes' else made.partition(',')[0] + '.'}</p>"]
     for split, measured in content["splits"].items():
-        shown = f"{counted(measured['pictures'], 'pictures')} of {counted(measured['sources'], 'sources')}"
+        shown = f"{pluralize(measured['pictures'], 'pictures')} of {pluralize(measured['sources'], 'sources')}"
         parts.append(f"<h2>{TITLES[split]}</h2>\n<p>{shown}.</p>")
         ends = measured["intervals"]
         if isinstance(ends, str):
@@ -78,7 +78,7 @@ def tabulate_results(metrics: Path, exported: Path, path: Path) -> None:
     compared = json.loads(exported.read_text(encoding="utf-8"))
     parts += [
         "<h2>Exported files</h2>",
-        f"<p>Compared with the trained model on {counted(compared['pictures'], 'pictures')}. A result may differ by"
+        f"<p>Compared with the trained model on {pluralize(compared['pictures'], 'pictures')}. A result may differ by"
         f" {compared['tolerance']['result']:g}.</p>",
         table(["file", "largest difference"], [[name, f"{value:.1e}"] for name, value in compared["differences"].items()]),
     ]
@@ -137,7 +137,7 @@ def draw_examples(
         if heat is not None:
             speaks = f"heat map: what speaks for\n{row['predicted'] if classes else 'a high score'}"
             tiles.append(Picture("", overlay(tile.image, resize(heat, *tile.image.shape[:2])), [], speaks))
-    heading = f"{TITLES[split]}: {chosen.height:,} of {counted(rows.height, 'pictures')}"
+    heading = f"{TITLES[split]}: {chosen.height:,} of {pluralize(rows.height, 'pictures')}"
     if len(tiles) > chosen.height:
         heading += "; in heat maps, red speaks for it, blue does not"
     draw_tiles(tiles, {}, heading, path, columns=2 * PAIRS, nothing="")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.pages.report.pages import table, write_page
 
 METRICS = {"map50": "mAP50", "precision": "precision", "recall": "recall"}
@@ -20,7 +20,7 @@ def tabulate_comparison(comparison: Path, speed: Path, path: Path) -> None:
     trained = next(iter(compared["models"]))
     parts = []
     for split, measured in compared["splits"].items():
-        shown = f"{counted(measured['images'], 'images')} of {counted(measured['sources'], 'sources')}"
+        shown = f"{pluralize(measured['images'], 'images')} of {pluralize(measured['sources'], 'sources')}"
         parts.append(f"<h2>{SPLITS[split]}</h2>\n<p>{shown}.</p>")
         if "intervals" in measured:
             parts.append(f"<p>There are {html.escape(measured['intervals'])}.</p>")

@@ -12,7 +12,7 @@ import polars as pl
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.ledger import read_ledger
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.imaging.figures import BLUE, GREEN, ORANGE, PURPLE, QUIET, RED, SKY, new_figure
 from tessera.imaging.images import read_image
 from tessera.imaging.polygons import Part, rasterize, rectangle
@@ -109,7 +109,7 @@ def tabulate_failures(cases: Cases, confidence: float, videos: str, path: Path) 
         )
     for split in cases.images["split"].unique().sort(descending=True):
         images = cases.images.filter(pl.col("split") == split)
-        shown = f"{counted(len(images), 'images')} of {counted(images['source'].n_unique(), 'sources')}"
+        shown = f"{pluralize(len(images), 'images')} of {pluralize(images['source'].n_unique(), 'sources')}"
         parts.append(f"<h2>{TITLES[split]}</h2>\n<p>{shown}.</p>")
         parts += ["<h3>Recall: the fraction of the objects that is found</h3>", _recall_table(cases, split, confidence)]
         parts += [
@@ -208,7 +208,7 @@ def _background_table(cases: Cases, split: str, confidence: float) -> str:
         for of_model in [false.filter(model=model)]
     ]
     header = ["model", "false detections per 1,000 images", "false detections", "images with one", "fraction of the images"]
-    return f"<p>Without an object: {counted(len(backgrounds), 'images')}.</p>" + table(header, rows)
+    return f"<p>Without an object: {pluralize(len(backgrounds), 'images')}.</p>" + table(header, rows)
 
 
 def count_false_positives(cases: Cases, videos: Path, confidence: float, path: Path) -> None:
@@ -249,7 +249,7 @@ def draw_thresholds(cases: Cases, settings: Mapping[str, tuple[float | Mapping[s
     highest = detected.join(backgrounds, on="key", how="semi").group_by("key").agg(pl.col("score").max())["score"].to_numpy()
     with new_figure(path, 9.5, 4.6 + 0.25 * len(settings)) as figure:
         axes = figure.subplots()
-        shown = f"{counted(len(objects), 'objects')}, {counted(len(backgrounds), 'images')} that show nothing"
+        shown = f"{pluralize(len(objects), 'objects')}, {pluralize(len(backgrounds), 'images')} that show nothing"
         axes.set_title(f"{model}, validation split: {shown}")
         grid = np.linspace(0, 1, 501)
         axes.plot(grid, [at(scores, right, level) for level in grid], color=BLUE, label="precision")
@@ -260,9 +260,7 @@ def draw_thresholds(cases: Cases, settings: Mapping[str, tuple[float | Mapping[s
         for (name, level), colour in zip(reached.items(), (RED, GREEN, PURPLE, SKY) * len(settings), strict=False):
             found_objects, precision = (objects >= level).sum(), at(scores, right, level)
             stated = "no detection" if math.isnan(precision) else f"precision {precision:.3f}"
-            text = (
-                f"{name} {level:.3g}: {stated}, {counted(found_objects, 'objects')} kept, {len(objects) - found_objects:,} lost"
-            )
+            text = f"{name} {level:.3g}: {stated}, {pluralize(found_objects, 'objects')} kept, {len(objects) - found_objects:,} lost"
             axes.axvline(level, color=colour, linestyle="--", linewidth=1.4, label=text)
         axes.set(xlabel="confidence", xlim=(0, 1), ylim=(0, 1.02))
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=1, fontsize=9)

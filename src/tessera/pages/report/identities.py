@@ -8,7 +8,7 @@ import polars as pl
 
 from tessera.core.files import file_name
 from tessera.core.ledger import described, read_ledger, summarise
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.pages.report.pages import table, write_page
 from tessera.pages.report.settings import ReportSettings
 from tessera.pages.report.tiles import draw_tiles, read_tile
@@ -48,7 +48,7 @@ def show_identities(
             for row in of_identity.sort("certainty", "key").head(shown).iter_rows(named=True)
         ]
         title = str(name) or "noise"
-        heading = f"{title}: the least certain {len(tiles):,} of {counted(of_identity.height, 'crops')}"
+        heading = f"{title}: the least certain {len(tiles):,} of {pluralize(of_identity.height, 'crops')}"
         draw_tiles(tiles, {}, heading, folder / f"{file_name(str(name) or ' noise')}.html", nothing="")
         # The mean of nothing is null, and an identity has at least one crop.
         rows.append(

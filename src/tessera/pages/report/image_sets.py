@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.pages.report.pages import table, write_page
 from tessera.pages.report.settings import ReportSettings
 from tessera.pages.report.tiles import choose_shown, read_tile, tile_figure
@@ -79,7 +79,7 @@ def _balance(trained: pl.DataFrame, distribution: pl.DataFrame) -> str:
     """Return the part of the page about balance. `trained`: the rows of `tables.Arrangement` in the split train."""
     repeats = trained["repeats"].to_numpy()
     text = (
-        f"An epoch has {round(repeats.sum()):,} appearances of {counted(trained.height, 'pictures')}, each"
+        f"An epoch has {round(repeats.sum()):,} appearances of {pluralize(trained.height, 'pictures')}, each"
         f" {repeats.min():g} to {repeats.max():g} times. Shares are fractions of the pictures of the split train: before, with"
         " each picture once; planned, by the weights; after, with the repeats, which their limits may cut."
     )

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.pages.report.pages import table, write_page
 from tessera.pages.report.settings import ReportSettings
 from tessera.pages.report.tiles import read_tile, tile_figure
@@ -80,7 +80,7 @@ def show_label_errors(
         ]
         if of_kind.height > ROWS:
             parts.append(
-                f"<p>These are {ROWS:,} of {counted(of_kind.height, 'findings')}; {html.escape(errors.name)} has all.</p>"
+                f"<p>These are {ROWS:,} of {pluralize(of_kind.height, 'findings')}; {html.escape(errors.name)} has all.</p>"
             )
     write_page(path, f"Labels of {classifier} that may be wrong", "\n".join(parts))
     tell(f"the findings, and the decisions that they suggest, are in {errors.parent}")
@@ -89,7 +89,7 @@ def show_label_errors(
 def _reached(measured: Mapping[str, Any]) -> str:
     name = "accuracy" if "accuracy" in measured else "mae"
     value = f"{'an accuracy' if name == 'accuracy' else 'a mean absolute error'} of {measured[name]:.3g}"
-    shown = f"{counted(measured['pictures'], 'pictures')} of {counted(measured['sources'], 'sources')}"
+    shown = f"{pluralize(measured['pictures'], 'pictures')} of {pluralize(measured['sources'], 'sources')}"
     return (
         f"Classifiers that did not learn from them predict {shown} with {value}. The better they are, the more findings are"
         " right."

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.pages.report.settings import ReportSettings
 from tessera.pages.report.tiles import Picture, draw_tiles, read_tile
 from tessera.records.blurring import clear_keys
@@ -49,6 +49,6 @@ def show_near_duplicates(
                 tile(row["duplicate_of"], "kept"),
                 tile(row["key"], f"left out, {row['found']}\nsimilarity {row['similarity']:.4f}"),
             ]
-        count = counted(duplicates.height, "near-duplicates")
+        count = pluralize(duplicates.height, "near-duplicates")
         heading = f"The {order} {shown.height:,} of {count}, each after the picture that is kept"
         draw_tiles(tiles, {}, heading, folder / f"{order}.html", nothing="")

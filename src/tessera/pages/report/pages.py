@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tessera.core.errors import TesseraError
 from tessera.core.markdown import without_front_matter
-from tessera.core.messages import worded
+from tessera.core.messages import format_value
 from tessera.imaging.figures import DARK, LIGHT
 
 TITLES = {"val": "Validation split", "test": "Test split"}
@@ -247,7 +247,7 @@ def show_pictures(folder: Path, title: str, path: Path) -> None:
 
 def _number(value: Any) -> str:
     # Four digits, also where they are zeros.
-    return f"{value:#.4g}" if isinstance(value, float) else "no value" if value is None else worded(value)
+    return f"{value:#.4g}" if isinstance(value, float) else "no value" if value is None else format_value(value)
 
 
 def _heading_of(names: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tessera.core.messages import tallied
+from tessera.core.messages import format_counts
 from tessera.learning.intervals import LEAST
 from tessera.pages.report.pages import table, tables_of, write_page
 
@@ -79,7 +79,7 @@ def _counts(samples: Mapping[str, Any]) -> str:
     """Return in words what became of the clips of a split. `samples`: a summary of their ledger."""
     text = f"Clips: {samples['in']:,}, of which {samples['ok']:,} were measured."
     left_out = {**samples["dropped"], **samples["failed"]}
-    return f"{text} Left out: {tallied(left_out)}." if left_out else text
+    return f"{text} Left out: {format_counts(left_out)}." if left_out else text
 
 
 def _mean(areas: Mapping[str, Any], area: str, name: str, method: str) -> str:

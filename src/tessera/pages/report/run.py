@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tessera.core.messages import worded
+from tessera.core.messages import format_value
 from tessera.core.settings import without_passwords
 from tessera.pages.report.pages import table
 
@@ -61,7 +61,7 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, Sequence) and any(isinstance(each, Mapping) for each in value):
         inside = {str(number): each for number, each in enumerate(value, 1)}
     if not inside:
-        yield path, worded(value)
+        yield path, format_value(value)
         return
     for name, each in inside.items():
         yield from _flat(each, f"{path}.{name}" if path else str(name))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.imaging.figures import BLUE, INK, ORANGE, QUIET, RED, Bar, draw_bars, legend, new_figure, shorten
 from tessera.pages.report.pages import in_box, table, write_page
 
@@ -75,7 +75,7 @@ def show_search(title: str, trials: Path, summary: Path, best: Path, page: Path)
     results = _Trials(rows, **content)
     counts = ", ".join(f"{sum(row['state'] == state for row in rows):,} {state}" for state in COLOURS)
     parts = [
-        f"<p>{counted(len(rows), 'trials')} of <code>{html.escape(model)}</code>: {counts}. The metric is"
+        f"<p>{pluralize(len(rows), 'trials')} of <code>{html.escape(model)}</code>: {counts}. The metric is"
         f" {html.escape(results.metric)} on the validation split, of which {'more' if results.is_more_better else 'less'} is"
         " better.</p>",
         f"<h2>The best settings</h2>\n<pre>{html.escape(best.read_text(encoding='utf-8'))}</pre>",

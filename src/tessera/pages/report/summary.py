@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.learning.intervals import LEAST, clopper_pearson, poisson_interval
 from tessera.pages.report.pages import TITLES, best_figures, table, write_page
 from tessera.records.limits import no_better_than_chance
@@ -157,7 +157,7 @@ def _of_detector(measured: Read, kind: str) -> Measure:
     def value(values: Mapping[str, Any]) -> Value:
         found = values["intervals"]
         ends = None if isinstance(found, str) else found.get(kind, {}).get("map50")
-        objects, images, sources = (counted(values[name], name) for name in ("objects", "images", "sources"))
+        objects, images, sources = (pluralize(values[name], name) for name in ("objects", "images", "sources"))
         return Value(values[kind]["map50"], ends, note=f"{objects} in {images} of {sources}")
 
     return Measure(f"{kind} mAP50", {split: value(each) for split, each in measured.items() if kind in each})
@@ -171,7 +171,7 @@ def _of_clean(false: Mapping[str, Read]) -> Iterator[Measure]:
     for split, each in videos.items():
         minutes = each["seconds"] / 60
         ends = [end / minutes for end in poisson_interval(each["tracks"])]
-        note = f"{each['tracks']:,} in {each['seconds']:,.1f} s of {counted(each['videos'], 'videos')}"
+        note = f"{each['tracks']:,} in {each['seconds']:,.1f} s of {pluralize(each['videos'], 'videos')}"
         per_minute[split] = Value(each["tracks"] / minutes, ends, ",.1f", note)
     yield Measure(PER_MINUTE, per_minute, no_footage)
     frames = {split: _share(each["with_detection"], each["frames"], "frames") for split, each in videos.items()}
@@ -187,7 +187,7 @@ def _of_clean(false: Mapping[str, Read]) -> Iterator[Measure]:
 
 
 def _share(hits: int, count: int, things: str) -> Value:
-    return Value(hits / count, clopper_pearson(hits, count), ".0%", f"{hits:,} of {counted(count, things)}")
+    return Value(hits / count, clopper_pearson(hits, count), ".0%", f"{hits:,} of {pluralize(count, things)}")
 
 
 def _of_restorer(measured: Read) -> Iterator[Measure]:
@@ -203,7 +203,10 @@ def _of_restorer(measured: Read) -> Iterator[Measure]:
                 if clean := methods.get("clean", {}).get(name):
                     known.append(f"clean {clean['value']:.2f}")
                 if name == "psnr":
-                    clips, sources = counted(each["all"]["samples"], "clips"), counted(each["intervals"]["sources"], "sources")
+                    clips, sources = (
+                        pluralize(each["all"]["samples"], "clips"),
+                        pluralize(each["intervals"]["sources"], "sources"),
+                    )
                     known.append(f"{clips} of {sources}")
                 values[split] = Value(restored["value"], _ends(restored, ""), ".2f", "; ".join(known))
         if values or name == "psnr":
@@ -226,7 +229,7 @@ def _of_classifier(measured: Read) -> Iterator[Measure]:
             ends = None if isinstance(each["intervals"], str) else each["intervals"][name]
             guess = each.get("chance", {}).get("guessed", {}).get(name)
             note = "" if guess is None else f"{guess:.3f} by guessing; "
-            pictures, sources = (counted(each[part], part) for part in ("pictures", "sources"))
+            pictures, sources = (pluralize(each[part], part) for part in ("pictures", "sources"))
             values[split] = Value(each[name], ends, note=f"{note}{pictures} of {sources}")
         if any(name in each for each in measured.values()):
             yield Measure(title, values)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.seeds import generator
 from tessera.imaging.figures import DARK
 from tessera.pages.report.pages import figure, write_page
@@ -67,7 +67,7 @@ def choose_shown(
     shown = choose_samples([key for key in keys if key in labelled], settings.samples, seed, split)
     backgrounds = [key for key in keys if key not in labelled]
     shown += choose_samples(backgrounds, settings.samples - len(shown), seed, split)
-    heading = f"{len(shown):,} of the {counted(len(keys), 'samples')} of {split}"
+    heading = f"{len(shown):,} of the {pluralize(len(keys), 'samples')} of {split}"
     if regions is not None:
         heading += f", those with a region first; backgrounds without a region: {len(backgrounds):,} of the {len(keys):,}"
     return Shown(split, shown, find_clear(splits, sources, sets, settings), captions, heading)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.imaging.figures import BLUE, GREEN, Bar, draw_bars, new_figure
 
 
@@ -24,7 +24,7 @@ def draw_timings(benchmarks: Path, rules: Mapping[str, bool], shards: Sequence[s
         total = sum(record["s"] for record in records)
         # There is no number if the job ended before the first measurement.
         largest = max((record["max_rss"] for record in records if isinstance(record["max_rss"], int | float)), default=0)
-        count = counted(len(records), "jobs")
+        count = pluralize(len(records), "jobs")
         seconds.append(Bar(rule, [(total, BLUE)], f"{duration(total)}, {count}"))
         memory.append(Bar(rule, [(largest, GREEN)], f"{largest:,.0f} MB" if largest else ""))
     with new_figure(path, 9.5, 1.3 + 0.3 * max(len(jobs), 2)) as figure:

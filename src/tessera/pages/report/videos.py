@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from tessera.core.ledger import read_ledger
-from tessera.core.messages import counted, tallied
+from tessera.core.messages import format_counts, pluralize
 from tessera.learning.intervals import clopper_pearson, poisson_interval
 from tessera.pages.report.pages import table
 from tessera.records.tables.evaluation import WatchedVideos
@@ -35,7 +35,9 @@ def describe_videos(
         f" on samples with marks or mosaics. Detections with a confidence of {confidence:g} or more count. Those of one region"
         " are a track. It is interrupted where the detector misses the region between two detections, also if the region"
         " is hidden there.</p>",
-        html.escape(f"Watched: {len(watched):,} of {counted(len(rows), 'sources')}. {tallied(left_out)}").join(["<p>", "</p>"]),
+        html.escape(f"Watched: {len(watched):,} of {pluralize(len(rows), 'sources')}. {format_counts(left_out)}").join(
+            ["<p>", "</p>"]
+        ),
         "<h3>False positives in footage that is known to show nothing</h3>",
         _false_positives(watched.filter("known_free"), finds, free),
     ]
@@ -56,7 +58,7 @@ def _false_positives(watched: pl.DataFrame, finds: str, free: Collection[str]) -
     total = _total(watched)
     minutes = total["seconds"] / 60
     if not minutes:
-        stated = counted(len(free), "sources")
+        stated = pluralize(len(free), "sources")
         return (
             f"<p>The manifest states of {stated} that they are <code>free_of</code> {finds}, and none of them was watched. Give"
             " a video of these the split val or test.</p>"
@@ -64,7 +66,7 @@ def _false_positives(watched: pl.DataFrame, finds: str, free: Collection[str]) -
     hit, frames, count = total["with_detection"], total["frames"], total["tracks"]
     low, high = poisson_interval(count)
     shown = [
-        ["footage", f"{total['seconds']:,.1f} seconds of {counted(len(watched), 'videos')}"],
+        ["footage", f"{total['seconds']:,.1f} seconds of {pluralize(len(watched), 'videos')}"],
         ["false positives, each track counted once", f"{count:,}"],
         ["false positives per minute", f"{count / minutes:.2f} (95 % interval {low / minutes:.2f} to {high / minutes:.2f})"],
         ["false detections per minute", f"{total['detections'] / minutes:.2f}"],

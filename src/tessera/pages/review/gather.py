@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.records.blurring import Blur, clear_keys
 from tessera.records.tables.review import QUEUES, ReviewItems
 from tessera.records.tables.splits import SourceSplits
@@ -53,6 +53,6 @@ def gather(
     settings.write_text(json.dumps(page, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     tell(
         ", ".join(
-            f"{name}: {counted(number, 'items')}" for name, number in gathered["queue"].value_counts(sort=True).iter_rows()
+            f"{name}: {pluralize(number, 'items')}" for name, number in gathered["queue"].value_counts(sort=True).iter_rows()
         )
     )

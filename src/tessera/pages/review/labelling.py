@@ -14,7 +14,7 @@ from PIL import Image
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import file_name, quoted
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.pages.review.media import inside
 from tessera.records.annotation.annotation_tables import annotation_of
 from tessera.records.annotation.formats.label_studio import Prediction, labelling_config, local_address, write_task
@@ -163,7 +163,7 @@ def _regions(item: Mapping[str, Any], picture: Path, numbers: Collection[int] | 
         width, height = image.size
     boxes = [(x0 * width, y0 * height, x1 * width, y1 * height) for x0, y0, x1, y1 in item["boxes"]]
     if any(number >= len(boxes) for number in numbers or ()):
-        raise TesseraError(f"{item['key']} has {counted(len(boxes), 'regions')}")
+        raise TesseraError(f"{item['key']} has {pluralize(len(boxes), 'regions')}")
     regions = [Annotation(text.rpartition(" ")[0], None, None, box) for box, text in zip(boxes, item["box_texts"], strict=True)]
     if item["outlines"]:
         # In the order of the boxes, see `queues.frames`.

@@ -17,7 +17,7 @@ from tessera.core.errors import Failed
 from tessera.core.files import IMAGE_SUFFIXES
 from tessera.core.ledger import Ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.pool import ahead
 from tessera.core.progress import progress
 from tessera.imaging.encode import VideoWriter
@@ -123,8 +123,8 @@ def make_proxies(items: Path, budget: float, threads: int, *, folder: Path, ledg
         if path not in needed:
             path.unlink()
     left = len(clips) - counts["there"]
-    rest = f"; {counted(left, 'clips')} have none, and are played later: raise `review.proxies`" if left else ""
-    there, new = counted(counts["there"], "proxies"), f"{counts['made']:,} of them new"
+    rest = f"; {pluralize(left, 'clips')} have none, and are played later: raise `review.proxies`" if left else ""
+    there, new = pluralize(counts["there"], "proxies"), f"{counts['made']:,} of them new"
     tell(f"{there}, {new}, take {used / GIGABYTE:.3f} of {budget:g} GB{rest}")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.pages.review.actions import LABELLED
 from tessera.records.tables.review import CLIPS, REGIONS
 
@@ -46,7 +46,7 @@ def plan(decided: Iterable[tuple[Mapping[str, Any], Mapping[str, str]]]) -> list
             what = OF_IDENTITIES[action]
         if what:
             changed[what].add(row.get("key") or row["target"])
-    return [f"{what}: {counted(len(keys), unit)}" for (what, unit), keys in sorted(changed.items())]
+    return [f"{what}: {pluralize(len(keys), unit)}" for (what, unit), keys in sorted(changed.items())]
 
 
 JOB = re.compile(r"(\w+(?: \w+)*) +(\d+)", re.ASCII)  # a row of the table of jobs that Snakemake prints

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.pages.review.actions import ACCEPT, LABELLED, Action, actions_of, applies, log_of, row_of
 from tessera.pages.review.history import Change, History, Target
 from tessera.pages.review.items import FILTERS, Items
@@ -371,7 +371,7 @@ class Review:
         """Return what the decisions change in the next run, and those that match nothing, each with the reason."""
         if disputed := sum(len(table.disputed()) for table in self.tables.values()):
             return {
-                "changes": [f"nothing: people disagree about {counted(disputed, 'items')}, see `decided: disputed`"],
+                "changes": [f"nothing: people disagree about {pluralize(disputed, 'items')}, see `decided: disputed`"],
                 "unmatched": self.unmatched,
             }
         decided = ((self.items.item(number), self.decided(number, self.who)) for number in sorted(self._decided))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.settings import complaint
 from tessera.core.tsv import Fault, is_empty, read_sheet, refuse
 from tessera.records.decision_log import UNDO, Entry, Standing, sole_writer, write_rows
@@ -96,7 +96,7 @@ class DecisionTable:
         if rows[: len(self._rows)] == self._rows:
             self.lost = "" if rows else self.lost
             return
-        gone = counted(sum((Counter(map(repr, self._rows)) - Counter(map(repr, rows))).values()), "rows")
+        gone = pluralize(sum((Counter(map(repr, self._rows)) - Counter(map(repr, rows))).values()), "rows")
         if rows:
             self.lost = ""
             what = f"{gone} of {len(self._rows):,} are no longer in it" if gone[0] != "0" else "its rows are in another order"

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import Message, counted, shortened
+from tessera.core.messages import Message, pluralize, truncate
 from tessera.core.settings import complaint
 from tessera.records.lada.metadata import METADATA
 
@@ -42,7 +42,7 @@ class _Metadata(BaseModel):
     def _fits(self) -> Self:
         for name, boxes in (("pad", self.pad), ("crops", self.crops)):
             if boxes is not None and len(boxes) != self.frames_count:
-                raise ValueError(f"`{name}` has {counted(len(boxes), 'items')} for {counted(self.frames_count, 'frames')}")
+                raise ValueError(f"`{name}` has {pluralize(len(boxes), 'items')} for {pluralize(self.frames_count, 'frames')}")
         height, width = self.scene_shape
         for number, (top, bottom, left, right) in enumerate(self.pad):
             rows, columns = height - top - bottom, width - left - right
@@ -92,7 +92,7 @@ def read_clips(folder: Path) -> list[Clip]:
             faults.append(f"{path}: {error}")
     if faults:
         raise TesseraError(
-            "\n  ".join([f"{counted(len(faults), 'clips')} of {folder} cannot be used:", *shortened(faults, SHOWN)]) + "\n"
+            "\n  ".join([f"{pluralize(len(faults), 'clips')} of {folder} cannot be used:", *truncate(faults, SHOWN)]) + "\n"
             "restore the files, or remove these clips; if the dataset was made here, delete the folder and run again"
         )
     return clips

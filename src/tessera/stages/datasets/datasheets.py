@@ -12,7 +12,7 @@ import polars as pl
 from tessera.core.ledger import read_ledger, summarise
 from tessera.core.log import tell
 from tessera.core.markdown import FOR_ADULTS, front_matter, plain, table
-from tessera.core.messages import shortened
+from tessera.core.messages import truncate
 from tessera.core.provenance import digest
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import area
@@ -114,7 +114,7 @@ def missing_from_splits(samples: pl.DataFrame) -> list[str]:
         what = "sample without a region" if label is None else f"sample of {label!r}"
         effect = "nothing is learned from such samples" if split == "train" else "nothing is measured on such samples"
         sources = with_label["source"].unique().sort().to_list()
-        named = ", ".join(shortened(list(map(repr, sources)), SOURCES_SHOWN))
+        named = ", ".join(truncate(list(map(repr, sources)), SOURCES_SHOWN))
         fix = (
             f"set `split: {split}` for some of their sources, in the manifest or in the settings of a set ({named})"
             if len(sources) > 1

@@ -12,7 +12,7 @@ import yaml
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.files import link_or_copy
 from tessera.core.ledger import Ledger
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.progress import progress
 from tessera.core.seeds import fraction
 from tessera.records.annotation.annotation_tables import images_of, read_annotations
@@ -128,8 +128,8 @@ def select_samples(
     shapes = shapes.filter(pl.col("key").is_in(pictures["key"].implode()))
     if pictures.is_empty() or shapes.is_empty():
         raise TesseraError(
-            f"the dataset {dataset!r} has {counted(pictures.height, 'images')} and {counted(shapes.height, 'regions')}; of"
-            f" {counted(len(representative) + len(left_out), 'images')} made or labelled for it, {len(left_out)} may not feed"
+            f"the dataset {dataset!r} has {pluralize(pictures.height, 'images')} and {pluralize(shapes.height, 'regions')}; of"
+            f" {pluralize(len(representative) + len(left_out), 'images')} made or labelled for it, {len(left_out)} may not feed"
             f" it. {remedy}, or let sources feed it (column `use` of the manifest)"
         )
     write_table(pictures, Images, selected)

@@ -11,7 +11,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import link_or_copy
 from tessera.core.ledger import Ledger, Status, read_ledger
 from tessera.core.log import tell
-from tessera.core.messages import tallied
+from tessera.core.messages import format_counts
 from tessera.core.progress import progress
 from tessera.records.decisions import Decision, write_matches
 from tessera.records.eligibility import NOT_ADMITTED, refusals
@@ -106,9 +106,9 @@ def select_pictures(
     write_matches(matched, decisions, {key: key for key in decisions}, lost)
     unknown = Counter(detail for _, reason, detail in verdicts.values() if reason == "unknown class")
     if unknown:
-        tell(f"pictures of unknown classes are left out: {tallied(unknown)}; the classes are {', '.join(classes or [])}")
+        tell(f"pictures of unknown classes are left out: {format_counts(unknown)}; the classes are {', '.join(classes or [])}")
     if chosen.is_empty():
-        reasons = tallied(Counter(reason for _, reason, _ in verdicts.values())) or "there are none"
+        reasons = format_counts(Counter(reason for _, reason, _ in verdicts.values())) or "there are none"
         raise TesseraError(f"the classifier {dataset!r} has no pictures ({reasons}). {remedy}")
     other = "label" if classes is None else "score"
     write_table(chosen.with_columns(**{other: pl.lit(None, types(SelectedPictures)[other])}), SelectedPictures, selected)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, model_validator
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.seeds import fraction
 from tessera.core.settings import Settings
 
@@ -187,7 +187,7 @@ def assign_samples(
                 " manifest, or for a set of images in the settings, or change `splits.val`, `splits.test` or `splits.shared`"
             )
             raise TesseraError(
-                f"no sample is in the split {split!r}: {counted(frame.height, 'samples')} of {counted(number, 'sources')} went"
+                f"no sample is in the split {split!r}: {pluralize(frame.height, 'samples')} of {pluralize(number, 'sources')} went"
                 f" to {', '.join(sorted(frame['split'].unique())) or 'none'}. {advice}"
             )
     write_table(frame, Splits, splits)

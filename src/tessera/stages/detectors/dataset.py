@@ -15,7 +15,7 @@ import yaml
 from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES
 from tessera.core.log import tell
-from tessera.core.messages import Message, counted, shortened
+from tessera.core.messages import Message, pluralize, truncate
 from tessera.core.progress import progress
 from tessera.core.provenance import verify_checksums
 from tessera.records.annotation.formats.yolo import Task, parse_line
@@ -99,11 +99,11 @@ def check_dataset(folder: Path, task: Task, remedy: str, report: Path, threads: 
             faults.append(f"{folder}/images/{split}: no image; give the split more sources or change its fraction")
         elif split in {"train", "val"} and not objects:
             advice = f"{remedy}, or give the split sources with regions"
-            faults.append(f"{folder}/labels/{split}: no object in {counted(len(images), 'labels')}. {advice}")
+            faults.append(f"{folder}/labels/{split}: no object in {pluralize(len(images), 'labels')}. {advice}")
         if images:
             counts[split] = {"images": len(images), "without_objects": empty, "objects": dict(sorted(objects.items()))}
     if faults:
-        listed = [f"the dataset {folder} has {counted(len(faults), 'faults')}:", *shortened(faults, FAULTS_SHOWN)]
+        listed = [f"the dataset {folder} has {pluralize(len(faults), 'faults')}:", *truncate(faults, FAULTS_SHOWN)]
         raise TesseraError("\n  ".join(listed) + "\nfix them and run again")
     for name in dataset.names:
         if name not in counts["train"]["objects"]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.progress import progress
 from tessera.learning.detection.offline import offline
 from tessera.learning.onnx import open_model
@@ -150,7 +150,7 @@ def verify_export(
         if beyond := _beyond(measured, tolerance):
             fix = "try another `export.opset` or `export.simplify: false`" if file == onnx else "delete it and run again"
             raise TesseraError(
-                f"{file.name} differs from {checkpoint.name} on {counted(len(images), 'images')}: {', '.join(beyond)}; {fix},"
+                f"{file.name} differs from {checkpoint.name} on {pluralize(len(images), 'images')}: {', '.join(beyond)}; {fix},"
                 " or widen the `tolerance` of the model"
             )
     content = {

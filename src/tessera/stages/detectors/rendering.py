@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tessera.core.files import file_name
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.progress import progress
 from tessera.core.seeds import fraction
 from tessera.imaging.boxes import Box
@@ -149,7 +149,7 @@ def _render(
             pass
     bands = {"evenly spaced": evenly, f"closest to {confidence:g}, the confidence from which a region counts": doubtful}
     counts = regions.filter(regions["score"] >= confidence)["key"].n_unique()
-    title = f"{source['source']}: {counted(frames.height, 'frames')} predicted, {counts} with a region"
+    title = f"{source['source']}: {pluralize(frames.height, 'frames')} predicted, {counts} with a region"
     sheet = contact_sheet(
         title,
         {heading: [tiles[key] for key in keys] for heading, keys in bands.items() if keys},

@@ -11,7 +11,7 @@ from pydantic import PositiveFloat
 
 from tessera.core.errors import Dropped, Failed
 from tessera.core.ledger import Ledger
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.provenance import digest, sha256_file
 from tessera.core.settings import Settings
 from tessera.core.store import Store
@@ -109,7 +109,7 @@ def evaluate_on_videos(
                 tracks = track(*tables, alike, keeps_all=True)
                 known = {"model": model, "source": source, "split": split_of.get(source, ""), "known_free": source in free}
                 rows.append({**known, **account(*tables, tracks, chosen(tables[0]["time"].to_numpy()))})
-                note["detail"] = f"{counted(rows[-1]['frames'], 'frames')}, {counted(rows[-1]['detections'], 'detections')}"
+                note["detail"] = f"{pluralize(rows[-1]['frames'], 'frames')}, {pluralize(rows[-1]['detections'], 'detections')}"
     write_table(pl.DataFrame(rows, schema=types(WatchedVideos)), WatchedVideos, videos)
     store.keep(complete)
 
@@ -158,7 +158,7 @@ def account(frames: "pl.DataFrame", detections: "pl.DataFrame", tracks: np.ndarr
     time, processed = frames["time"].to_numpy(), np.flatnonzero(frames["looked"].to_numpy())
     wanted = np.flatnonzero(chosen)
     if not len(processed):
-        raise Failed("no frame can be decoded", f"of {counted(len(wanted), 'frames')} in the watched part")
+        raise Failed("no frame can be decoded", f"of {pluralize(len(wanted), 'frames')} in the watched part")
     gaps = np.diff(time[wanted])
     length = float(gaps.sum() + np.median(gaps)) if len(gaps) else 0.0
     index = detections["index"].to_numpy()

@@ -10,7 +10,7 @@ import numpy as np
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, Status
 from tessera.core.log import tell
-from tessera.core.messages import tallied
+from tessera.core.messages import format_counts
 from tessera.records.decisions import ClipExtent, Decision, find_clips, mean_box, write_matches
 from tessera.records.limits import IGNORED, REASONS, FilterSettings, ignored_limits, values_of
 from tessera.stages.filters.similar import find_similar, signature
@@ -103,7 +103,7 @@ def filter_clips(
                 " (`scenes.detect.weights: null`)"
             )
         raise TesseraError(
-            f"the dataset {dataset!r} has no clip left of {len(verdicts):,}: {tallied(counts)};"
+            f"the dataset {dataset!r} has no clip left of {len(verdicts):,}: {format_counts(counts)};"
             " loosen the strictest of the `filters`, or let more sources feed it (results/clips has the scores of each clip)"
         )
     write_table(cut.filter(pl.col("key").is_in(stay)), Clips, kept)

@@ -17,7 +17,7 @@ from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, InputFile, Listing, list_folder, open_file, quoted
 from tessera.core.ledger import Ledger, gate, read_ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted, shortened, tallied
+from tessera.core.messages import format_counts, pluralize, truncate
 from tessera.core.progress import progress
 from tessera.core.provenance import digest
 from tessera.core.settings import Settings
@@ -68,7 +68,11 @@ def read_digests(path: Path, *, subfolders: bool) -> Digests:
         raise Failed(
             "no images",
             f"the folder {str(path)!r} contains no {', '.join(sorted(IMAGE_SUFFIXES))}"
-            + (f"; {counted(len(deeper), 'pictures')} lie in its subfolders: set `sources.subfolders: true`" if deeper else ""),
+            + (
+                f"; {pluralize(len(deeper), 'pictures')} lie in its subfolders: set `sources.subfolders: true`"
+                if deeper
+                else ""
+            ),
         )
     files: dict[str, str] = {}
     unreadable: dict[str, Failed] = {}
@@ -181,7 +185,7 @@ def _examine_folder(
     yield {**common, "kind": "folder", "frames": len(found), "files": files, **counts}
     yield {"compared": len(found) if blocklist.hashes.size else 0}
     told = [
-        counted(len(names), what)
+        pluralize(len(names), what)
         for names, what in (
             (listing.sidecars, "files of labels or captions"),
             (listing.hidden, "hidden files"),
@@ -193,7 +197,7 @@ def _examine_folder(
         tell(f"{quoted(path)}: beside its pictures, {', '.join(told)}")
     if deeper := _pictures_below(listing):
         advice = "set `sources.subfolders: true`, or list the subfolders as sources of their own"
-        detail = f"{quoted(path)}: {counted(len(deeper), 'pictures')} in subfolders, such as {deeper[0]!r}; {advice}"
+        detail = f"{quoted(path)}: {pluralize(len(deeper), 'pictures')} in subfolders, such as {deeper[0]!r}; {advice}"
         tell(f"left out: {detail}")
         yield {"note": {"reason": "pictures in subfolders left out", "detail": detail}}
 
@@ -265,9 +269,9 @@ def gather_sources(ledgers: list[Path], order: list[str], *, ledger: Path, refus
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(["source", "reason", "detail"])
         writer.writerows([row["key"], row["reason"], row["detail"]] for row in left_out)
-    reasons = tallied(Counter(row["reason"] for row in left_out))
+    reasons = format_counts(Counter(row["reason"] for row in left_out))
     tell(
-        f"{len(order) - len(left_out):,} of {counted(len(order), 'sources')} admitted"
+        f"{len(order) - len(left_out):,} of {pluralize(len(order), 'sources')} admitted"
         + (f"; {len(left_out):,} left out: {reasons}" if left_out else "")
     )
 
@@ -288,7 +292,7 @@ def gate_sources(tables: list[Path], ledger: Path, max_failed: float, *, admitte
     order = pl.DataFrame({"source": [row["key"] for row in rows]}, schema={"source": pl.String})
     sources = order.join(read_tables(tables, Sources), on="source", maintain_order="left")
     if rows and sources.is_empty():
-        listed = shortened([f"{row['key']!r}: {row['reason']} ({row['detail']})" for row in rows], SHOWN, ", in refused.tsv")
+        listed = truncate([f"{row['key']!r}: {row['reason']} ({row['detail']})" for row in rows], SHOWN, ", in refused.tsv")
         raise TesseraError("\n  ".join(["no source was admitted; fix the manifest:", *listed]))
     copies = sources.filter(pl.col("sha256").is_duplicated())["source"].to_list()
     if copies:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tessera.core.ledger import Ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import pluralize, truncate
 from tessera.records.decisions import Decision
 from tessera.records.frame_keys import meant_frames
 from tessera.records.tables.footage import Frames
@@ -41,6 +41,6 @@ def match_decisions(frames: Sequence[Path], decisions: Mapping[str, Decision], l
                 now = f"the picture is now {meant.now[frame]!r}" if meant.now[frame] != frame else ""
                 rows.row(key, "ok", "known by another name" if now else "", now)
     if lost:
-        listed = "; ".join(shortened(lost, SHOWN, f", in {ledger}"))
-        count = counted(len(lost), "decisions")
+        listed = "; ".join(truncate(lost, SHOWN, f", in {ledger}"))
+        count = pluralize(len(lost), "decisions")
         tell(f"warning: {count} on pictures that are gone, have changed or are decided anew: {listed}")

@@ -9,7 +9,7 @@ import polars as pl
 
 from tessera.core.errors import Failed
 from tessera.core.files import files_of
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import pluralize, truncate
 from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_if_readable
 from tessera.imaging.hashing import scaled_hash
@@ -48,10 +48,9 @@ def move_keys(keys: Iterable[str], folders: Mapping[str, Path], results: Path) -
 def report_moved(rows: Sequence[MovedKey]) -> str:
     """Return a message about what became of keys."""
     lost = [f"{row.key} ({row.why})" for row in rows if not row.now]
-    found = (
-        f"{len(rows) - len(lost):,} of {counted(len(rows), 'pictures')} that labels or decisions know by a position were found"
-    )
-    return f"{found}, see {MOVED}" + (f"; not found: {'; '.join(shortened(lost, SHOWN))}" if lost else "")
+    pictures = pluralize(len(rows), "pictures")
+    found = f"{len(rows) - len(lost):,} of {pictures} that labels or decisions know by a position were found"
+    return f"{found}, see {MOVED}" + (f"; not found: {'; '.join(truncate(lost, SHOWN))}" if lost else "")
 
 
 def _old_frames(name: str, results: Path) -> tuple[pl.DataFrame | None, Path]:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from tessera.core.files import file_name
 from tessera.core.ledger import read_ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.learning.trainings import RECORD, read_record
 from tessera.records.frame_keys import source_of
 from tessera.records.tables.splits import Splits
@@ -110,7 +110,7 @@ def remove_withdrawn(
     ]:
         if gone:
             count = sum(len(removed[shard]) for shard in gone)
-            tell(f"removed {counted(count, 'folders')} of {counted(len(gone), 'shards')}, whose sources {why}")
+            tell(f"removed {pluralize(count, 'folders')} of {pluralize(len(gone), 'shards')}, whose sources {why}")
 
 
 def _sources(listing: Path) -> set[str]:

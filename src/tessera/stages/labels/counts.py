@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from tessera.core.ledger import read_ledger, summarise
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import pluralize, truncate
 from tessera.records.annotation.model import ImageAnnotations, Loss
 from tessera.records.label_sets import meaning
 from tessera.records.tables.labels import LabelCounts
@@ -100,8 +100,8 @@ def described_counts(rows: Sequence[Mapping[str, Any]]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     form = "  ".join(f"{{:{'<' if column in (1, 2) else '>'}{width}}}" for column, width in enumerate(widths))
     lines = [form.format(*line) for line in cells]
-    others = [f"{row['kind']}: {counted(row['images'], 'images')}: {row['name']}" for row in rows if row["kind"] != "label"]
-    return "\n  ".join([*shortened(lines, SHOWN + 1, " labels, in the table of the counts"), *others])
+    others = [f"{row['kind']}: {pluralize(row['images'], 'images')}: {row['name']}" for row in rows if row["kind"] != "label"]
+    return "\n  ".join([*truncate(lines, SHOWN + 1, " labels, in the table of the counts"), *others])
 
 
 def class_here(label: str | None) -> str:

@@ -9,7 +9,7 @@ from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import file_name, quoted
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import pluralize, truncate
 from tessera.core.progress import progress
 from tessera.imaging.footage import read_footage
 from tessera.imaging.hashing import perceptual_hash
@@ -122,13 +122,13 @@ def import_frame_labels(
     if any(unknown.values()):
         tell(describe_unknown(unknown, "shapes", "label files", classes, FIX))
     if lost := [row["detail"] for row in read_ledger(ledger) if row["reason"] == NO_FRAME]:
-        tell("\n  ".join([f"{counted(len(lost), 'labels')} left out, of frames that are not there:", *shortened(lost, SHOWN)]))
+        tell("\n  ".join([f"{pluralize(len(lost), 'labels')} left out, of frames that are not there:", *truncate(lost, SHOWN)]))
     if empty:
         message = (
-            f"{counted(len(empty), 'label files')} with neither a shape nor the flag `sfw` left out: draw the regions, or set"
+            f"{pluralize(len(empty), 'label files')} with neither a shape nor the flag `sfw` left out: draw the regions, or set"
             " `sfw` if the frame shows nothing; `accept` states that proposed regions are right, not that there are none:"
         )
-        tell("\n  ".join([message, *shortened(empty, SHOWN)]))
+        tell("\n  ".join([message, *truncate(empty, SHOWN)]))
     write_annotations(annotations, images, labelled)
 
 

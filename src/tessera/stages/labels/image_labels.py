@@ -13,7 +13,7 @@ from tessera.core.archives import File, open_files
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.ledger import Ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.records.annotation.model import Loss
 from tessera.records.blocklist import read_blocklist
 from tessera.records.label_sets import IMAGE_LABELS, key_in_set, meaning, name_in_set
@@ -158,7 +158,7 @@ def class_warnings(counts: Counter[str]) -> list[str]:
         lines.append(f"one image alone has the label {names}: it cannot be both trained on and tested; label more such images")
     if len(counts) == 1:
         ((name, count),) = counts.items()
-        lines.append(f"{counted(count, 'images')} have the one label {name!r}: a classifier needs two classes")
+        lines.append(f"{pluralize(count, 'images')} have the one label {name!r}: a classifier needs two classes")
     return lines
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import IMAGE_SUFFIXES, PICTURE_SUFFIXES
-from tessera.core.messages import shortened
+from tessera.core.messages import truncate
 from tessera.core.names import Names, composed, folded
 from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import MAX_BYTES, PLAIN, SUFFIX, read_file, write_image
@@ -217,12 +217,12 @@ class ClassFolders:
 
     def decision(self) -> str:
         """Return what was decided, for messages."""
-        tops = ", ".join(shortened(list(map(repr, self._tops)), NAMES_SHOWN))
+        tops = ", ".join(truncate(list(map(repr, self._tops)), NAMES_SHOWN))
         if self.has_splits:
             return f"the folders {tops} are splits, and the folders inside them are classes"
         said = f"the folders {tops} are classes" if tops else "only the folders of rounds are read"
         named = sorted({repr(name) for parts in self._folders for name in parts if split_name(name)})
         if named:
-            listed = ", ".join(shortened(named, NAMES_SHOWN))
+            listed = ", ".join(truncate(named, NAMES_SHOWN))
             said += f"; not read as splits: {listed}. Splits are all folders at the top, with the folders of classes inside"
         return said

@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from tessera.core.files import file_name
 from tessera.core.log import tell
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import pluralize, truncate
 from tessera.core.progress import progress
 from tessera.core.provenance import sha256_file
 from tessera.core.settings import Settings
@@ -157,7 +157,7 @@ def gate_previews(
     summarise_previews(ledgers, previewed, asked, summary)
     count = sum(f"\t{PROPOSED}" in line for path in reports for line in path.read_text(encoding="utf-8").splitlines())
     tell(
-        f"overlay videos and contact sheets are in {summary.parent}/SHARD, and {counted(count, 'frames')} to correct in"
+        f"overlay videos and contact sheets are in {summary.parent}/SHARD, and {pluralize(count, 'frames')} to correct in"
         f" {proposals}/SOURCE"
     )
 
@@ -287,7 +287,7 @@ def withdraw_proposals(folder: Path, sources: Iterable[str], *, withdrawn: Path)
         writer.writerows((str(path), "untouched proposals removed") for path in removed)
         writer.writerows((str(path), "edited by a person: left") for path in edited)
     if edited:
-        shown = ", ".join(shortened([repr(str(path)) for path in edited], SHOWN, f", in {withdrawn.name}"))
+        shown = ", ".join(truncate([repr(str(path)) for path in edited], SHOWN, f", in {withdrawn.name}"))
         tell(f"edited proposals for sources that are no longer in the manifest were kept: {shown}; delete them yourself")
 
 

@@ -11,7 +11,7 @@ from tessera.core.errors import Dropped, TesseraError
 from tessera.core.files import IMAGE_SUFFIXES
 from tessera.core.ledger import Ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.imaging.masks import rle_counts
 from tessera.imaging.polygons import parts_area
 from tessera.records.annotation.annotation_tables import Origin, write_annotations
@@ -116,7 +116,9 @@ def import_labels(
     if any(unknown.values()):
         tell(describe_unknown(unknown, "shapes", "images", classes, FIX))
     if lost := sum(crowds.values()):
-        tell(f"{setting}: {label_set.name!r}: {counted(lost, 'images')} left out, with regions marked as a crowd: {CROWD_FIX}")
+        tell(
+            f"{setting}: {label_set.name!r}: {pluralize(lost, 'images')} left out, with regions marked as a crowd: {CROWD_FIX}"
+        )
     stated = labels.rows(source, label_set.classes, classes, ledger)
     tell(f"{setting}: what the labels of {label_set.name!r} mean:\n  {described_counts(stated)}")
     check_keys_occur(label_set, labels.labels, is_complete=labels.read == len(items), setting=setting)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tessera.core.archives import File
 from tessera.core.errors import Failed
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.records.label_sets import LabelledSet
 from tessera.stages.labels.layouts.item import Item, failed
 from tessera.stages.labels.layouts.names import common_end, darknet_files, described_files, scalars, text_of
@@ -132,7 +132,7 @@ class OwnSplits:
                 missing.append(line)
         # A file without any image is no such list.
         if missing and len(missing) < len(lines):
-            detail = f"{file.shown}: {len(missing):,} of {counted(len(lines), 'images')} are not in the set, such as"
+            detail = f"{file.shown}: {len(missing):,} of {pluralize(len(lines), 'images')} are not in the set, such as"
             detail += f" {missing[0]!r:.200}"
             self.faults.append(failed(f"{file.name}#images", Failed("listed images are missing", detail)))
 

@@ -15,7 +15,7 @@ import numpy as np
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
 from tessera.core.ledger import Ledger, read_ledger, summarise
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.pool import ahead
 from tessera.core.progress import progress
 from tessera.core.seeds import generator as random_generator
@@ -193,7 +193,7 @@ def evaluate(
     if ledger_rows and not any(measured.values()):
         first = ledger_rows[0]
         raise TesseraError(
-            f"none of {counted(len(ledger_rows), 'clips')} could be measured; the first, {first['key']}:"
+            f"none of {pluralize(len(ledger_rows), 'clips')} could be measured; the first, {first['key']}:"
             f" {first['reason']} {first['detail']}"
         )
     # A file of their own, so that the metrics are the same in each run.
@@ -237,7 +237,7 @@ def restore(
             restored = generator(frames)[0]
         except torch.OutOfMemoryError:
             raise TesseraError(
-                f"the GPU is out of memory with {counted(len(clip), 'frames')} of {clip.shape[2]} by {clip.shape[1]} pixels;"
+                f"the GPU is out of memory with {pluralize(len(clip), 'frames')} of {clip.shape[2]} by {clip.shape[1]} pixels;"
                 f" {fix}"
             ) from None
         # NaN is the extreme of all values that include it. A test of each value takes four times as long.

@@ -12,7 +12,7 @@ import numpy as np
 
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.progress import progress
 from tessera.learning.weights.tensors import safetensors_bytes
 from tessera.records.lada.clips import read_clips
@@ -96,8 +96,8 @@ def verify_restoration_export(
     beyond = [f"{value:.3g} in {name}" for name, value in differences.items() if not value <= settings.tolerance]
     if beyond:
         raise TesseraError(
-            f"the exports differ from {checkpoint} on {counted(len(samples), 'samples')}: outputs differ by {', '.join(beyond)}"
-            f" (allowed: {settings.tolerance:g}); export again, or raise `restoration.export.tolerance`"
+            f"the exports differ from {checkpoint} on {pluralize(len(samples), 'samples')}: outputs differ by"
+            f" {', '.join(beyond)} (allowed: {settings.tolerance:g}); export again, or raise `restoration.export.tolerance`"
         )
     content = {
         "samples": len(samples),
@@ -124,7 +124,7 @@ def _samples(dataset: Path, data: DataSettings, settings: ExportSettings, seed: 
             break
     if not samples:
         raise TesseraError(
-            f"{dataset}: none of {counted(len(clips), 'clips')} gives a sample of {counted(settings.frames, 'frames')}"
+            f"{dataset}: none of {pluralize(len(clips), 'clips')} gives a sample of {pluralize(settings.frames, 'frames')}"
             " to compare on; lower `restoration.export.frames`"
         )
     return samples

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from tessera.core.errors import Dropped, Failed
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.seeds import generator
 from tessera.imaging.boxes import mask_box
 from tessera.imaging.crops import Fit
@@ -155,7 +155,7 @@ def _read(path: Path, clip: Clip, first: int, frames: int) -> Iterator[VideoFram
     packets = _packets(path, status.st_mtime_ns, status.st_size) if status else read_packets(path)
     if len(packets) != clip.frames:
         raise Failed(
-            "clip does not match its metadata", f"{path.name} has {counted(len(packets), 'frames')}, not {clip.frames}"
+            "clip does not match its metadata", f"{path.name} has {pluralize(len(packets), 'frames')}, not {clip.frames}"
         )
     for frame in read_frames(path, packets, range(first, first + frames), threads=1):
         if frame.picture is None:

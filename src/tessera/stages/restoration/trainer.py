@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from tessera.core.errors import TesseraError
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.seeds import generator as random_generator
 from tessera.learning.trainings import flushing_denormals, read_state, state_file
 from tessera.learning.weights.tensors import write_tensors
@@ -268,8 +268,8 @@ def _long_enough(clips: list[Clip], frames: int, split: str) -> list[Clip]:
     usable = [clip for clip in clips if clip.frames >= frames]
     if len(usable) < len(clips):
         tell(
-            f"{len(clips) - len(usable):,} of {counted(len(clips), 'clips')} of {split} left out:"
-            f" fewer than {counted(frames, 'frames')}",
+            f"{len(clips) - len(usable):,} of {pluralize(len(clips), 'clips')} of {split} left out:"
+            f" fewer than {pluralize(frames, 'frames')}",
             once=True,
         )
     return usable

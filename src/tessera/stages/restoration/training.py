@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.pool import loaders
 from tessera.core.provenance import digest, sha256_file
 from tessera.learning.trainings import RECORD, Trainings, environment, read_state
@@ -103,7 +103,7 @@ def _check(settings: StageTraining, weights: StartingWeights, gpus: int) -> None
     if stage.batch % parts:
         raise TesseraError(
             f"the `batch` of the stage {stage.name}, {stage.batch}, cannot be divided evenly by"
-            f" {counted(gpus, 'GPUs')} times an `accumulate` of {training.accumulate}; set it to a multiple of {parts}"
+            f" {pluralize(gpus, 'GPUs')} times an `accumulate` of {training.accumulate}; set it to a multiple of {parts}"
         )
     available = torch.cuda.device_count()
     if available and gpus > available:

@@ -19,7 +19,7 @@ from tessera.core.errors import Failed
 from tessera.core.files import file_name, link_or_copy
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.progress import progress
 from tessera.core.provenance import digest
 from tessera.core.settings import Settings
@@ -198,7 +198,7 @@ def restore_previews(
                     if path.suffix != ".json":
                         link_or_copy(path, target / f"{title}{path.suffix}")
                 outcome = json.loads((store.item(name) / COUNTS).read_text(encoding="utf-8"))
-                said = counted(len(regions), "regions"), describe_frames(outcome["counts"]), *outcome["remarks"]
+                said = pluralize(len(regions), "regions"), describe_frames(outcome["counts"]), *outcome["remarks"]
                 note["detail"] = "; ".join(said)
                 used.add(name)
     store.keep(used)
@@ -212,12 +212,12 @@ def gate_restored(ledgers: Sequence[Path], previewed: Sequence[str], asked: Sequ
     """
     summarise_previews(ledgers, previewed, asked, summary)
     count = sum(row["status"] == "ok" for path in ledgers for row in read_ledger(path))
-    tell(f"{counted(count, 'restored videos')}, with comparisons and contact sheets: {summary.parent}/SHARD")
+    tell(f"{pluralize(count, 'restored videos')}, with comparisons and contact sheets: {summary.parent}/SHARD")
 
 
 def describe_frames(counts: Mapping[str, int]) -> str:
     """Return in words of how many frames a region was restored, and in how many nothing was found."""
-    total = counted(sum(counts.values()), "frames")
+    total = pluralize(sum(counts.values()), "frames")
     text = f"restored in {counts.get(RESTORED, 0):,} of {total}, nothing found in {counts.get(NOTHING, 0):,}"
     return f"{text}, {counts[LOST]:,} cannot be decoded" if LOST in counts else text
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.settings import Settings
 from tessera.extras.image_sets.layouts.picture import TRAIN, Picture, folders, put, repeats_of
 
@@ -26,7 +26,7 @@ def write(pictures: Sequence[Picture], folder: Path, settings: EveryDream2Settin
     """
     if nameless := sum(not picture.captions[0].split(",")[0].strip() for picture in pictures):
         tell(
-            f"{counted(nameless, 'pictures')} with a caption that is empty or begins with a comma: EveryDream2 trains on the"
+            f"{pluralize(nameless, 'pictures')} with a caption that is empty or begins with a comma: EveryDream2 trains on the"
             " name of the file instead; give a caption"
         )
     if any(len(picture.captions) > 1 for picture in pictures):

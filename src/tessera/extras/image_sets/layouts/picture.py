@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tessera.core.errors import TesseraError
 from tessera.core.files import link_or_copy
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.seeds import fraction
 
 TRAIN = "train"
@@ -73,7 +73,7 @@ def repeats_of(pictures: Sequence[Picture]) -> float:
     if len(repeats) > 1:
         shown = ", ".join(f"{each:g}" for each in repeats[:3])
         raise TesseraError(
-            f"the {counted(len(pictures), 'pictures')} in {pictures[0].folder!r} have the repeats {shown}, and a folder has"
+            f"the {pluralize(len(pictures), 'pictures')} in {pictures[0].folder!r} have the repeats {shown}, and a folder has"
             " one number; this is a bug in Tessera"
         )
     return repeats[0]

@@ -19,7 +19,7 @@ import numpy as np
 
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import IMAGE_SUFFIXES
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.provenance import digest
 from tessera.imaging.borders import OUTSIDE, box_inside, part_inside
 from tessera.imaging.boxes import clip_box, mask_box
@@ -102,7 +102,7 @@ def newest(tasks: Sequence[Task]) -> Task:
     chosen = max(done, key=lambda task: (task.truth, task.when))
     others = [task for task in done if task is not chosen]
     kind = "ground truth" if chosen.truth else "newest"
-    remark = f"{counted(len(others), 'other tasks')} of the same picture, the {kind} was kept" if others else ""
+    remark = f"{pluralize(len(others), 'other tasks')} of the same picture, the {kind} was kept" if others else ""
     results = (result for task in others for result in (task.result, *task.others) if result is not None)
     return chosen._replace(remark="; ".join(filter(None, [chosen.remark, remark])), others=(*chosen.others, *results))
 
@@ -307,12 +307,12 @@ def _task(task: dict[str, Any], where: str, names: Collection[str]) -> Task:
     annotations = _annotations(task)
     drawn = [each for each in annotations if not each.get("was_cancelled")]
     cancelled = len(annotations) - len(drawn)
-    remarks = [f"{counted(cancelled, 'cancelled annotations')} left out"] if cancelled else []
+    remarks = [f"{pluralize(cancelled, 'cancelled annotations')} left out"] if cancelled else []
     chosen = max(drawn, key=lambda each: (each.get("ground_truth") is True, _when(each)), default={})
     truth = chosen.get("ground_truth") is True
     if len(drawn) > 1:
         kept = "ground truth" if truth else "newest"
-        remarks.append(f"{counted(len(drawn), 'annotations')} of one picture, the {kept} was kept")
+        remarks.append(f"{pluralize(len(drawn), 'annotations')} of one picture, the {kept} was kept")
     result = chosen.get("result")
     if chosen and not _is_result(result):
         remarks.append("its result cannot be read")

@@ -13,7 +13,7 @@ import numpy as np
 
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import open_file, quoted
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.provenance import digest
 from tessera.imaging.borders import OUTSIDE, part_inside
 from tessera.imaging.boxes import mask_box
@@ -287,7 +287,7 @@ def _ring(shape: dict[str, Any], where: str) -> Ring:
     elif kind in ("polygon", "oriented_rectangle") and len(points) > 2:
         ring = points
     else:
-        raise Failed("broken shape", f"{where}: {kind} of {counted(len(points), 'points')}")
+        raise Failed("broken shape", f"{where}: {kind} of {pluralize(len(points), 'points')}")
     if area(ring) == 0:
         raise Failed("shape without area", f"{where}: {kind}")
     return ring

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from tessera.core.errors import Failed
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.imaging.boxes import Box, clip_box
 from tessera.imaging.polygons import Part, clip, keyhole, outline, rectangle
 from tessera.records.annotation.model import Annotation, ImageAnnotations, Loss
@@ -58,7 +58,7 @@ class Shape:
             fits = (is_box and self.lines != "polygons") or (is_polygon and self.lines != "boxes")
             wanted, result = SHAPES[self.lines], count
         if not fits:
-            raise ValueError(f"{counted(count, 'numbers')} after the class; {wanted}")
+            raise ValueError(f"{pluralize(count, 'numbers')} after the class; {wanted}")
         return result
 
 

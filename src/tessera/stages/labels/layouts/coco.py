@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tessera.core.archives import MAX_TEXT_BYTES, File
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.records.annotation.formats.coco import parse_coco
 from tessera.records.annotation.model import Loss
 from tessera.records.label_sets import LabelledSet
@@ -43,7 +43,7 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
         items += others(file, coco.losses)
         lost = [loss for loss in coco.losses if loss.key.startswith("annotation ")]
         if lost:
-            detail = f"{file.shown}: {counted(len(lost), 'annotations')} of images that are not read, such as {lost[0].key}"
+            detail = f"{file.shown}: {pluralize(len(lost), 'annotations')} of images that are not read, such as {lost[0].key}"
             items.append(failed(f"{file.name}#annotations", Failed("annotations of no image", detail)))
         # COCO and CVAT write the labels of a subset into instances_SUBSET.json.
         subset = file.path.stem.partition("_")[2]

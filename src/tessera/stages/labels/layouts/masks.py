@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.messages import counted, shortened
+from tessera.core.messages import pluralize, truncate
 from tessera.core.names import folded, pair_names
 from tessera.records.annotation.formats.mask_images import is_solid, load_values, read_mask, thresholded
 from tessera.records.annotation.model import Loss
@@ -51,7 +51,7 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
             pictures.append(file)
     if pictures and not masks:
         raise TesseraError(
-            f"{label_set.name!r}: none of its {counted(len(pictures), 'images')} has a mask; for example,"
+            f"{label_set.name!r}: none of its {pluralize(len(pictures), 'images')} has a mask; for example,"
             f" '{_mask_stem(pictures[0].path)}.png' is missing. Add the masks, or correct the layout of the set"
         )
     # Which values its masks have is known when they are read.
@@ -142,4 +142,4 @@ def _mask_regions(
 
 
 def _listed(values: Sequence[int]) -> str:
-    return ", ".join(shortened([str(value) for value in values], 10))
+    return ", ".join(truncate([str(value) for value in values], 10))

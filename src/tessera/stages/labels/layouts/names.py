@@ -11,7 +11,7 @@ import yaml
 from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.log import tell
-from tessera.core.messages import did_you_mean, shortened
+from tessera.core.messages import did_you_mean, truncate
 from tessera.records.label_sets import ANY, LabelledSet, PictureSet, class_of
 
 MAX_TEXT_BYTES = 2**20  # of a file that describes a set, and of a label file
@@ -260,7 +260,7 @@ def check_keys(label_set: PictureSet, labels: Collection[str], shown: Collection
     for key in label_set.classes:
         if key != ANY and class_of(key, list(labels)) is None:
             known = sorted(set(labels if shown is None else shown))
-            listed = ", ".join(shortened(list(map(repr, known)), SHOWN)) or "none"
+            listed = ", ".join(truncate(list(map(repr, known)), SHOWN)) or "none"
             raise TesseraError(
                 f"{label_set.name!r}: `classes` has {key!r}, which is no label of the set{did_you_mean(key, known) or '.'} Its"
                 f" labels are {listed}"

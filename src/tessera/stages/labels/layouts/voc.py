@@ -10,7 +10,7 @@ import numpy as np
 
 from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.records.annotation.formats.voc import (
     Colour,
     boxes_beside,
@@ -64,7 +64,7 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
     }
     if not kinds["boxes"] and not kinds["classes"]:
         raise TesseraError(
-            f"{label_set.name!r}: none of its {counted(len(images), 'images')} has a file in Annotations or SegmentationClass;"
+            f"{label_set.name!r}: none of its {pluralize(len(images), 'images')} has a file in Annotations or SegmentationClass;"
             " add them, or correct the layout of the set"
         )
     items: list[Item[Regions]] = []

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.log import tell
-from tessera.core.messages import counted
+from tessera.core.messages import pluralize
 from tessera.core.names import folded, pair_names
 from tessera.records.annotation.formats.yolo import Shape, lines_of, parse_yolo
 from tessera.records.label_sets import ANY, LabelledSet
@@ -63,7 +63,7 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
     if grouped and not labels:
         wanted = _label_names(next(iter(grouped.values()))[0].path)[0]
         raise TesseraError(
-            f"{label_set.name!r}: none of its {counted(len(grouped), 'images')} has a label file; for example, {wanted!r} is"
+            f"{label_set.name!r}: none of its {pluralize(len(grouped), 'images')} has a label file; for example, {wanted!r} is"
             " missing. Add the label files, or correct the layout of the set"
         )
     scan = Scan()
@@ -204,7 +204,7 @@ def _check_named(scan: Scan, described: Described, label_set: LabelledSet, class
     known = {int(key) for key in label_set.classes if key.isdecimal()}
     if scan.objects and not described.names and known.isdisjoint(scan.objects) and ANY not in label_set.classes:
         used = [
-            f"{number} ({counted(scan.objects[number], 'objects')} in {counted(scan.images[number], 'images')})"
+            f"{number} ({pluralize(scan.objects[number], 'objects')} in {pluralize(scan.images[number], 'images')})"
             for number in sorted(scan.objects)
         ]
         why = f"No file names them{described.lost and ': '}{described.lost}"
@@ -224,7 +224,7 @@ def _shape(scan: Scan, described: Described, label_set: LabelledSet) -> Shape:
     # Our own files repeat the last corner of a small region.
     if long == {6} and not any(numbers[2:4] == numbers[4:6] for numbers in scan.sample):
         raise TesseraError(
-            f"{label_set.name!r}: {counted(scan.counts[6], 'lines')} have 6 numbers after the class: triangles, or boxes with"
+            f"{label_set.name!r}: {pluralize(scan.counts[6], 'lines')} have 6 numbers after the class: triangles, or boxes with"
             " their confidence and track. Write `lines: polygons` or `lines: detections` in the settings of the set"
         )
     (count, *others) = sorted(long) or [0]

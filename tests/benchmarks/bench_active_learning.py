@@ -40,14 +40,14 @@ class Digits:
         self.folder, self.seed = folder, seed
 
     def train(self, labelled: list[int]) -> Classifier:
-        places = np.sort(labelled)
+        indices = np.sort(labelled)
         rows = [
-            {"key": f"{place:04}", "source": str(place), "group": str(place), "split": "train", "weight": 1.0}
-            | {"label": CLASSES[self.targets[place]], "score": None}
-            for place in places
+            {"key": f"{index:04}", "source": str(index), "group": str(index), "split": "train", "weight": 1.0}
+            | {"label": CLASSES[self.targets[index]], "score": None}
+            for index in indices
         ]
         pictures = pl.DataFrame(rows, schema=types(Pictures))
-        samples = Samples(pictures, self.targets[places].astype(np.int64), vectors=self.vectors[places])
+        samples = Samples(pictures, self.targets[indices].astype(np.int64), vectors=self.vectors[indices])
         run = self.folder / f"{self.seed}-{len(labelled)}-{labelled[-1]}"
         run.mkdir()
         fit(
@@ -68,8 +68,8 @@ class Digits:
         return Classifier(DESCRIPTION, network.eval().requires_grad_(False))
 
     def accuracy(self, classifier: Classifier) -> float:
-        found = classifier.predict_vectors(self.vectors[self.tested]).argmax(axis=1)
-        return float(np.mean(found == self.targets[self.tested]))
+        predicted = classifier.predict_vectors(self.vectors[self.tested]).argmax(axis=1)
+        return float(np.mean(predicted == self.targets[self.tested]))
 
     def ask(self) -> float:
         """Return the accuracy with the labels that were asked for, from none on."""
@@ -78,7 +78,7 @@ class Digits:
         while len(labelled) < ASKED:
             left = np.setdiff1d(self.pool, labelled)
             doubt = margins(classifier.predict_vectors(self.vectors[left])) if classifier else None
-            keys = [f"{place:04}" for place in left]
+            keys = [f"{index:04}" for index in left]
             chosen = choose(keys, self.vectors[left], doubt, STEP, AskSettings().candidates)
             labelled += left[chosen].tolist()
             classifier = self.train(labelled)
