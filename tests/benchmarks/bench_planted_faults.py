@@ -163,16 +163,16 @@ def make_clips(folder: Path, settings: Mapping[str, Any], planted: Mapping[str, 
     sources = {
         source: {"path": str(path), "sha256": sha256_file(path), "frames": frames, "use": []} for source, path in videos.items()
     }
-    write_sources(room / "sources", sources)
-    with Ledger(room / "admission.jsonl") as entries:
+    write_sources(folder / "sources", sources)
+    with Ledger(folder / "admission.jsonl") as entries:
         for source in sources:
             entries.row(source, "ok")
     found_by, scored_by = settings["scenes"], settings["scores"]
     detector = WEIGHTS / "nsfw_detection" / "nsfw_detection.pt"
     marked = WEIGHTS / "watermark_detection" / "watermark_detection.pt"
     detect_videos(
-        sources=room / "sources",
-        admission=room / "admission.jsonl",
+        sources=folder / "sources",
+        admission=folder / "admission.jsonl",
         weights=detector,
         expected=detector.parent / "SHA256SUMS",
         datasets=None,
@@ -248,7 +248,7 @@ def make_clips(folder: Path, settings: Mapping[str, Any], planted: Mapping[str, 
             embedder=marked,
             embedder_checksums=marked.parent / "SHA256SUMS",
         ),
-        cache=room / "kept classified",
+        cache=folder / "kept classified",
         code="",
         threads=2,
         scored=folder / "watermarked",

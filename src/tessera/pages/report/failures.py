@@ -258,9 +258,9 @@ def draw_thresholds(cases: Cases, settings: Mapping[str, tuple[float | Mapping[s
             lost = [(highest >= level).sum() / len(backgrounds) for level in grid]
             axes.plot(grid, lost, color=QUIET, label="images that show nothing, with a false detection")
         for (name, level), colour in zip(reached.items(), (RED, GREEN, PURPLE, SKY) * len(settings), strict=False):
-            found_objects, precision = (objects >= level).sum(), at(scores, right, level)
+            kept, precision = (objects >= level).sum(), at(scores, right, level)
             stated = "no detection" if math.isnan(precision) else f"precision {precision:.3f}"
-            text = f"{name} {level:.3g}: {stated}, {pluralize(found_objects, 'objects')} kept, {len(objects) - found_objects:,} lost"
+            text = f"{name} {level:.3g}: {stated}, {pluralize(kept, 'objects')} kept, {len(objects) - kept:,} lost"
             axes.axvline(level, color=colour, linestyle="--", linewidth=1.4, label=text)
         axes.set(xlabel="confidence", xlim=(0, 1), ylim=(0, 1.02))
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=1, fontsize=9)

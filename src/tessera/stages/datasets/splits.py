@@ -187,7 +187,7 @@ def assign_samples(
                 " manifest, or for a set of images in the settings, or change `splits.val`, `splits.test` or `splits.shared`"
             )
             raise TesseraError(
-                f"no sample is in the split {split!r}: {pluralize(frame.height, 'samples')} of {pluralize(number, 'sources')} went"
-                f" to {', '.join(sorted(frame['split'].unique())) or 'none'}. {advice}"
+                f"no sample is in the split {split!r}: {pluralize(frame.height, 'samples')} of {pluralize(number, 'sources')}"
+                f" went to {', '.join(sorted(frame['split'].unique())) or 'none'}. {advice}"
             )
     write_table(frame, Splits, splits)

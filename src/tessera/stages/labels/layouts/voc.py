@@ -64,8 +64,8 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
     }
     if not kinds["boxes"] and not kinds["classes"]:
         raise TesseraError(
-            f"{label_set.name!r}: none of its {pluralize(len(images), 'images')} has a file in Annotations or SegmentationClass;"
-            " add them, or correct the layout of the set"
+            f"{label_set.name!r}: none of its {pluralize(len(images), 'images')} has a file in Annotations or"
+            " SegmentationClass; add them, or correct the layout of the set"
         )
     items: list[Item[Regions]] = []
     for kind, labels in kinds.items():
