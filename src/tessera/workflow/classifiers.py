@@ -192,7 +192,7 @@ def classifier_use(project: Project, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def scored_folder(project: Project, wildcards: Wildcards) -> str:
-    """Return the folder that is scored. Raises `TesseraError` if it does not exist, or overlaps the results."""
+    """Return the folder that is scored. Raises `TesseraError` if it is missing, or contains the results or lies in them."""
     folder = project.config["score"]["folder"]
     if folder is None:
         raise TesseraError("`score.folder` is null: name a folder of pictures")

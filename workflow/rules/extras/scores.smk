@@ -77,7 +77,7 @@ rule classify_clips:
 
 
 rule score:
-    "what a classifier sees in the pictures of a folder"
+    "the predictions of a classifier for the pictures of a folder"
     input:
         # Also here, because Snakemake needs no classifier if there are earlier scores.
         project.of_job(classifier_weights),

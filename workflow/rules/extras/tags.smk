@@ -1,4 +1,4 @@
-# Tags: what a tagger sees in the sampled frames and the crops.
+# Tags of the sampled frames and the crops.
 
 from tessera.core.definitions import code_digest
 from tessera.workflow.code import digest_of_script
@@ -62,7 +62,7 @@ rule choose_tags:
 
 
 rule tags:
-    "what a tagger sees in frames and crops"
+    "the tags of frames and crops"
     input:
         project.of_job(require_tagger),
         WITHDRAWN,

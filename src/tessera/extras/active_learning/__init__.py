@@ -1,1 +1,1 @@
-"""Ask people for the labels from which a classifier learns most."""
+"""Active learning: ask people for the labels from which a classifier learns most."""

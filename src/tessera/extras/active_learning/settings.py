@@ -1,4 +1,4 @@
-"""Settings of asking for labels."""
+"""Settings of active learning."""
 
 from typing import Literal
 

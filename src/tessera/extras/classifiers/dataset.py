@@ -29,7 +29,7 @@ TABLE = "pictures.parquet"
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """The samples of a classifier, sorted by key, with what it sees of each: the file of its picture, or its vector.
+    """The samples of a classifier, sorted by key, with the input for each: the file of its picture, or its vector.
 
     `pictures`: `tables.Pictures`. `targets`: class numbers, int64 (N,), or scores from 0 to 1, float32 (N,). `files`: of the
     pictures, or none if there are `vectors`, float32 (N, features).
@@ -157,7 +157,7 @@ def check_pictures(dataset: Path, labels: Labels, report: Path, *, vectors: Path
     if len(np.unique(trained)) < 2:
         there = pluralize(len(trained), "pictures")
         faults.append(
-            f"the training split has {there}, and all of one label: nothing can be told apart; label more pictures, from more"
+            f"the training split has {there}, and all of one label: there is nothing to learn; label more pictures, from more"
             " sources"
         )
     if faults:

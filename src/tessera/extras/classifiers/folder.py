@@ -49,7 +49,7 @@ def score_folder(
     scored: Path,
     ledger: Path,
 ) -> None:
-    """Write what a classifier sees in the pictures below `folder` to `scored` (`tables.Scored`), sorted by path.
+    """Write the predictions of a classifier for the pictures below `folder` to `scored` (`tables.Scored`), sorted by path.
 
     The key of a picture is its path in `folder`. Hidden files and folders are left out, and links to folders are not followed.
     `ledger` gets one row for each other file: one that is no picture is dropped, one that cannot be read fails. A picture must
@@ -82,11 +82,12 @@ def _check_name(name: str) -> None:
 
 
 def show_scores(folder: Path, scored: Path, settings: ScoreSettings, table: Path, brackets: Path, sheets: Path) -> None:
-    """Show what a classifier sees in the pictures in `folder`, `scored` (`tables.Scored`, with paths in `folder` as keys).
+    """Show the predictions of a classifier for the pictures in `folder`.
 
+    `scored`: `tables.Scored`, with paths in `folder` as keys.
     `table` is a TSV with a row per picture, sorted by path: its path, and its most probable class and the probability of each,
     or its score. `brackets` gets a folder per bracket, `0.2-0.4`, with copies of its pictures or relative links to them, in
-    the folders in which they lie in `folder`; with several classes that are looked at, in a folder per class. A value on the
+    the folders in which they lie in `folder`; with several classes, in a folder per class. A value on the
     edge of two brackets belongs to the upper one. `sheets` gets contact sheets of the pictures with the highest and the
     lowest values of each class, and of the least certain ones: those with the smallest difference of the two highest
     probabilities, or with the score closest to the middle of the brackets. Raises `TesseraError` if there is no such class.
@@ -96,7 +97,7 @@ def show_scores(folder: Path, scored: Path, settings: ScoreSettings, table: Path
     _write_tsv(rows, classes, table)
     brackets.mkdir()
     sheets.mkdir()
-    shown_values = _looked_at(rows, classes, settings.label)
+    shown_values = _values_of_classes(rows, classes, settings.label)
     for values in shown_values:
         folder_of_class = brackets / file_name(values.label) if len(shown_values) > 1 and values.label is not None else brackets
         if settings.place != "none":
@@ -125,8 +126,8 @@ def _write_tsv(rows: Sequence[dict[str, Any]], classes: Sequence[str], path: Pat
             writer.writerow([row["key"], *([row["label"]] if classes else []), *values])
 
 
-def _looked_at(rows: Sequence[dict[str, Any]], classes: Sequence[str], label: str | None) -> list[Values]:
-    """Return the values that are looked at: the scores, or the probabilities of the class `label`, of each if it is None."""
+def _values_of_classes(rows: Sequence[dict[str, Any]], classes: Sequence[str], label: str | None) -> list[Values]:
+    """Return the scores, or the probabilities of the class `label`; of each class if it is None."""
     if rows and label is not None and (fault := label_fault(label, classes)):
         raise TesseraError(f"`score.label` does not fit the classifier: {fault}")
     if not classes:

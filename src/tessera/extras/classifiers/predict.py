@@ -74,23 +74,23 @@ class Use(NamedTuple):
             raise TesseraError(f"{self.classifier} takes pictures and not vectors; leave `embedding` out")
         embedder, tiling = Embedder(*self.embedding), self.tiling
 
-        def see(picture: np.ndarray) -> np.ndarray:
+        def predict(picture: np.ndarray) -> np.ndarray:
             tiles = cut_tiles(picture, tile_side(tiling, embedder.size), tiling.side) if tiling else [picture]
             results = trained.predict_vectors(embedder.embed(tiles))
             return combine(results, tiling.combine) if tiling else results[0]
 
         # One picture at a time, so that its result does not depend on the others.
-        return Scorer(trained.description, lambda pictures: np.stack(list(map(see, pictures))))
+        return Scorer(trained.description, lambda pictures: np.stack(list(map(predict, pictures))))
 
 
 class Scorer(NamedTuple):
     """A classifier that is loaded.
 
-    `see` returns what it sees in pictures, uint8 (H, W, 3), RGB: float32 (N, classes), or (N, 1) for a score.
+    `predict` returns the predictions for pictures, uint8 (H, W, 3), RGB: float32 (N, classes), or (N, 1) for a score.
     """
 
     description: Description
-    see: Callable[[Sequence[np.ndarray]], np.ndarray]
+    predict: Callable[[Sequence[np.ndarray]], np.ndarray]
 
 
 def use_of(
@@ -122,7 +122,7 @@ def score_pictures(
     threads: int,
     read: Callable[[str, Path], np.ndarray] = lambda key, path: read_image(path),
 ) -> None:
-    """Write what a classifier sees in each of `pictures`, files by key, to `scored` (`tables.Scored`), in their order.
+    """Write the predictions of a classifier for `pictures`, files by key, to `scored` (`tables.Scored`), in their order.
 
     A picture that cannot be read is a failed row of the `ledger`. `read` gets each key and its file, and returns the picture,
     uint8 (H, W, 3), RGB, or raises `Dropped` or `Failed` if it is not scored.
@@ -148,7 +148,7 @@ def score_frames(
     scored: Path,
     ledger: Path,
 ) -> None:
-    """Write what a classifier sees in each of the sampled `frames` (`tables.Frames`) to `scored` (`tables.Scored`).
+    """Write the predictions of a classifier for the sampled `frames` (`tables.Frames`) to `scored` (`tables.Scored`).
 
     `images`: the folder of the frames. A frame that cannot be read is a failed row of the `ledger`. The rows of a source are
     stored in the `Store` in the folder `cache`, under a digest of everything that they depend on, including `code`. The
@@ -171,7 +171,7 @@ def classify_clips(
     scored: Path,
     ledger: Path,
 ) -> None:
-    """Write what a classifier sees in `clips` (`tables.Clips`) to `scored` (`tables.Scored`): the mean over their frames.
+    """Write the predictions of a classifier for `clips` (`tables.Clips`), means over frames, to `scored` (`tables.Scored`).
 
     `images`: the folder of their videos. `samples`: the number of frames, without their padding, see `spread`. The rest is as
     in `score_frames`.
@@ -244,7 +244,7 @@ def _score(
     with ThreadPoolExecutor(threads) as pool:
         for item, reading in progress(ahead(pool, read, items, threads), len(items), unit):
             with ledger.item(item["key"]):
-                result = scorer.see(reading.result()).mean(axis=0)
+                result = scorer.predict(reading.result()).mean(axis=0)
                 if not np.isfinite(result).all():
                     raise Failed("result is not finite", "the classifier overflows on this picture; leave the picture out")
                 prediction = {"label": classes[int(result.argmax())], "score": None} if classes else {"score": float(result[0])}

@@ -149,7 +149,7 @@ class ClassifierSettings(Settings):
 class ScoreSettings(Settings):
     """What `snakemake score` scores, and how it shows the scores.
 
-    `model`: the name of a classifier. `label`: the class that is looked at; None: each class. `brackets`: the edges of the
+    `model`: the name of a classifier. `label`: the class that counts; None: each class. `brackets`: the edges of the
     brackets of values. `place`: whether pictures are copied or linked by bracket. `shown`: pictures on a contact sheet.
     """
 

@@ -159,7 +159,7 @@ def crop_frames(
     `ledger` gets one row for each region that a step found, with the key of the crop, and one row for each frame in which the
     first step found none. A row that is `ok` is a crop. It has a remark if the next step found nothing in it.
 
-    The crops of a source are kept in the `Store` in the folder `cache`, under a digest of everything that they depend on,
+    The crops of a source are stored in the folder `cache` of a `Store`, under a digest of everything that they depend on,
     including `code`, and linked from there. The detectors are loaded only if some are missing there. If a frame of a source
     failed, its crops are made again in the next run. `threads` threads read, hash and write; they change no byte.
     """

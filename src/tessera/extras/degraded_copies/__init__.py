@@ -1,1 +1,1 @@
-"""Pictures of concepts: clean frames, and copies of them that were degraded to stated levels."""
+"""Pictures for classifiers: clean frames, and copies of them that were degraded to stated levels."""

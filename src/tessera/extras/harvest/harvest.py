@@ -73,7 +73,7 @@ def harvest_pictures(
     verified adults. A picture must not be on the `blocklist` (`sha256`, or perceptual hash within `blocklist_distance` bits),
     and must not be a placeholder: a file that at least `placeholder_addresses` addresses of one host give; None allows all.
 
-    What was fetched is kept in the `Store` in the folder `cache` under the sha256 of its address, and not fetched again. The
+    What was fetched is stored in the `Store` in the folder `cache` under the sha256 of its address, and not fetched again. The
     result does not depend on the order of the addresses, or on how often the job was killed.
 
     Raises `TesseraError` if a table or the blocklist has faults.

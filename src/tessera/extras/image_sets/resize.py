@@ -76,7 +76,7 @@ def resize_set(
 ) -> None:
     """Write the pictures of the set `selected` (`tables.SetPictures`), scaled down and encoded, to the folder `images`.
 
-    `table`: output, `tables.ResizedPictures`, sorted by key. Each picture is kept in the `Store` in the folder `cache`, under a
+    `table`: output, `tables.ResizedPictures`, sorted by key. Each picture is stored in the folder `cache` of a `Store`, under a
     digest of its file, the settings and `code`, and linked from there. The result does not depend on the number of `threads`.
 
     Raises `TesseraError` if a picture is missing or damaged, or if a side is too long for the format.

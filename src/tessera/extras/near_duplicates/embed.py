@@ -50,7 +50,7 @@ class ReadItem(NamedTuple):
 class EmbeddingJob(TypedDict):
     """How items are embedded, and where the vectors go.
 
-    `expected`: see `Embedder`. `kept`: the folder of the `Store` of vectors. `code`: a digest of the function that embeds.
+    `expected`: see `Embedder`. `cache`: the folder of the `Store` of vectors. `code`: a digest of the function that embeds.
     `table` gets the vectors. `ledger` gets one row per item.
     """
 
@@ -70,7 +70,7 @@ def embed_pictures(frames: Path | None, images: Path | None, labelled: Sequence[
     `frames`: `tables.Frames` with their files in the folder `images`, or None for neither. `labelled`: files of
     `tables.Images`; those that are sampled frames are embedded once.
 
-    The vectors of a source are kept under a digest of everything that they depend on. The model is loaded only if some are
+    The vectors of a source are stored under a digest of everything that they depend on. The model is loaded only if some are
     missing there. The pictures of a source are embedded in their order, in batches of `settings.batch`, so that shards, threads
     and other sources change no byte.
     """

@@ -1,1 +1,1 @@
-"""Tags: what a tagger sees in sampled frames and in crops."""
+"""Tag sampled frames and crops with a model."""

@@ -24,7 +24,7 @@ class TagThresholds(Settings):
 
 
 class TaggerSettings(Settings):
-    """A tagger, and what it looks at. The defaults of the thresholds are those of WD14."""
+    """A tagger, and the pictures that it tags. The defaults of the thresholds are those of WD14."""
 
     weights: WeightsSettings
     tags: WeightsSettings

@@ -50,7 +50,7 @@ def tag_pictures(
     folders of their files. `weights`, `tag_list`: the files that `settings` declare. Tags from the score `settings.floor` on
     are written. `ledger` gets one row per picture.
 
-    The tags of a source are kept in the `Store` in the folder `cache`, under a digest of everything that they depend on. The
+    The tags of a source are stored in the folder `cache` of a `Store`, under a digest of everything that they depend on. The
     model is loaded only if some are missing there. The pictures of a source are tagged in their order, in batches of
     `settings.batch`, each by one thread, so that shards and threads change no byte.
     """

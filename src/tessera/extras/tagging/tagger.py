@@ -33,7 +33,7 @@ def square(picture: np.ndarray, size: int) -> np.ndarray:
 
 
 class Tagger:
-    """A tagger that is loaded once and looks at any number of pictures. Several threads may use it at a time."""
+    """A tagger that is loaded once and tags any number of pictures. Several threads may use it at a time."""
 
     def __init__(self, weights: Path, expected: str, tags: Sequence[Tag]) -> None:
         """Load the ONNX model `weights`, whose sha256 is `expected`.

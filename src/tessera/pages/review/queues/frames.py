@@ -19,7 +19,7 @@ class FrameFolder(NamedTuple):
 
     frames: Path  # `tables.Frames`
     images: Path  # folder of their pictures
-    seen: Mapping[str, Path]  # `tables.Annotations`, what each detector saw
+    seen: Mapping[str, Path]  # `tables.Annotations`, the detections of each detector
     verdicts: Path  # ledger of the detections, which says which of them are regions
     labels: Path | None = None  # `tables.Annotations` of the labels of the frames
 
@@ -27,7 +27,7 @@ class FrameFolder(NamedTuple):
 def find_frames(
     folders: Sequence[FrameFolder], detector: str, free: Collection[str], selections: Sequence[Path], confidence: float
 ) -> Iterator[dict[str, Any]]:
-    """Yield an item for each sampled frame in which `detector` saw something.
+    """Yield an item for each sampled frame with a detection of `detector`.
 
     `free`: sources that show nothing that the detector finds, so that what it is sure of is a false positive. Their other
     frames are left out. `selections`: ledgers of the datasets of labelled frames. `confidence`: from which on a detection
@@ -91,7 +91,7 @@ def find_regions(folders: Sequence[FrameFolder], confidences: Mapping[str, float
 
 
 def _detections(folder: FrameFolder, detector: str) -> Iterator[tuple[str, dict[str, Any], pl.DataFrame]]:
-    """Yield the key and the row of each frame in which `detector` saw something, and its detections, the surest first."""
+    """Yield the key and the row of each frame with a detection of `detector`, and its detections, the surest first."""
     frames = {row["key"]: row for row in read_table(folder.frames, Frames).iter_rows(named=True)}
     detections = read_table(folder.seen[detector], Annotations).filter(pl.col("key").is_in(list(frames)))
     for (key,), of_frame in detections.sort("key", "score", "number", descending=[False, True, False]).group_by(
