@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -33,7 +33,8 @@ from tessera.catalogue import (
 from tessera.configuration.read import Configuration, load_configuration
 from tessera.extras.image_sets.settings import LayoutSettings
 from tessera.extras.image_sets.write import WRITERS
-from tessera.records.label_sets import SETS
+from tessera.records.label_sets import SETS, Format
+from tessera.stages.labels.sets import READERS
 from tessera.workflow.figures import FIGURES
 
 REPOSITORY = Path(__file__).parents[2]
@@ -301,6 +302,10 @@ def test_the_layouts_of_image_sets_are_those_that_can_be_written() -> None:
     every = {"layouts": {layout: {} for layout in WRITERS}}
     assert image_set("stills", load_configuration({"image_sets": {"stills": every}})).layout.folders == tuple(WRITERS)
     assert set(LayoutSettings.model_fields) == set(WRITERS)
+
+
+def test_the_formats_of_label_sets_are_those_that_can_be_read() -> None:
+    assert get_args(Format) == tuple(READERS)
 
 
 def test_the_rules_that_describe_datasets_and_models_exist() -> None:

@@ -68,7 +68,7 @@ class Trainings:
         what a training is made with, see `environment`; it is recorded, and no part of the identity. `fit` trains to the end in
         the folder that it is given, from the state that it finds there; it may be called again after it ended.
 
-        Afterwards, every training is removed that was last used before the `keep` finished ones that were used last. The
+        Afterwards, only the `keep` finished trainings that were used last remain, and unfinished ones that were used since. The
         process may be killed at any moment: the next call with this identity goes on.
 
         Raises `TesseraError` if the dataset is not what was written.
@@ -240,7 +240,7 @@ def _device() -> str:
 
 def _extended(record: Record, run: Path, now: dict[str, str]) -> list[dict[str, str]]:
     """Return what the training in `run` is made with, when it goes on with `now`."""
-    # What trained nothing that was saved has no part in it.
+    # A run that saved no state added nothing to the weights.
     before = record.made_with if state_file(run).exists() else []
     if before and before[-1] != now:
         changes = [f"{name} {before[-1].get(name, 'none')} → {now[name]}" for name in now if now[name] != before[-1].get(name)]

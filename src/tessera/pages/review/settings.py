@@ -16,7 +16,7 @@ class OwnKey(Settings):
 
 
 class ReviewSettings(Settings):
-    """The review page. `keys`: keys of one's own. What the page uses such a key for otherwise, it has no key for any more.
+    """The review page. `keys`: keys of one's own. They replace what the page uses these keys for.
 
     `proxies`: gigabytes of disk that the small videos may take that the page plays.
     """

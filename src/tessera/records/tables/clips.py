@@ -3,7 +3,7 @@
 import pandera.polars as pa
 import polars as pl
 
-from tessera.records.tables.table import Table
+from tessera.records.tables.table import Table, types
 
 
 class Clips(Table):
@@ -62,3 +62,9 @@ class Scores(Table):
     aesthetic: pl.Float64 = pa.Field(nullable=True, description="DOVER's aesthetic score")
     technical: pl.Float64 = pa.Field(nullable=True, description="DOVER's technical score")
     quality: pl.Float64 = pa.Field(nullable=True, ge=0, le=1, description="both scores, fused as in DOVER")
+
+
+def measurements() -> list[str]:
+    """Return the columns of `Scores` that are shown: all numbers but those that `quality` is fused of."""
+    fused = {"aesthetic", "technical"}
+    return [name for name, kind in types(Scores).items() if kind == pl.Float64 and name not in fused]

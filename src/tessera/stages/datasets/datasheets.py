@@ -19,7 +19,7 @@ from tessera.imaging.polygons import area
 from tessera.records.label_sets import set_of
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import Pictures
-from tessera.records.tables.clips import Clips, Scores
+from tessera.records.tables.clips import Clips, Scores, measurements
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.labels import LabelCounts
 from tessera.records.tables.mosaics import Mosaics
@@ -43,7 +43,6 @@ LICENCES = {
     },
 }
 SAMPLES = (1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")  # below, and its name there
-MEASURED = ("sharpness", "brightness", "clipped", "blockiness", "motion", "jump", "watermark", "mosaic", "nsfw", "quality")
 
 
 def describe_dataset(
@@ -324,7 +323,7 @@ def describe_clips(
     clips = clips.with_columns(seconds=pl.col("frames") / pl.col("rate"), side=pl.max_horizontal("width", "height"))
     counts = pl.len().alias("clips"), pl.col("frames").sum(), pl.col("seconds").sum().round(3)
     parts = {split: clips.filter(split=split) for split in ("train", "val", "test")}
-    measured = {name: scores[name].drop_nulls() for name in MEASURED}
+    measured = {name: scores[name].drop_nulls() for name in measurements()}
     return {
         "dataset": dataset,
         "splits": {

@@ -8,12 +8,11 @@ from tessera.records.annotation.annotation_tables import read_annotations
 from tessera.records.annotation.formats.fiftyone import image_sample, video_sample, write_frames, write_samples
 from tessera.records.lada.metadata import IMAGES
 from tessera.records.tables.annotation import Images
-from tessera.records.tables.clips import Clips, Scores
+from tessera.records.tables.clips import Clips, Scores, measurements
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table
 
 FRAMES = "frames"  # the folder of the frames of clips, beside the samples
-SCORES = ("sharpness", "brightness", "clipped", "blockiness", "motion", "jump", "watermark", "mosaic", "nsfw", "quality")
 
 
 def write_fiftyone_images(
@@ -52,7 +51,7 @@ def write_fiftyone_clips(
     for row in progress(table.iter_rows(named=True), table.height, "clips"):
         key = row["key"]
         media = _relative(folder / row["split"] / IMAGES / f"{key}.mp4", final_folder)
-        measured = {score: score_of.get(key, {}).get(score) for score in SCORES}
+        measured = {score: score_of.get(key, {}).get(score) for score in measurements()}
         fields = {"key": key, "source": row["source"], "rights": row["rights"], "first": row["first"], **measured}
         listed = f"{FRAMES}/{key}.json"
         made.append(video_sample(media, [row["split"]], fields, row["label"], row["score"], listed))

@@ -120,7 +120,7 @@ def complaints(
     """
     faults = {}
     for name, reason in REASONS.items():
-        side, column = name.split("_")
+        side, column = name.split("_", 1)
         value, limit = score[column], getattr(settings, name)
         if value is None or limit is None:
             continue
