@@ -77,7 +77,7 @@ def run(folder: Path, settings: ClipSettings = LOSSLESS, threads: int = 2, out: 
         settings,
         block_sizes,
         detector="0" * 64,
-        found_by={"stride": 1},
+        scene_settings={"stride": 1},
         seed=0,
         code="code",
         threads=threads,

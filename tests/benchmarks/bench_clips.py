@@ -79,10 +79,10 @@ def test_footage_of_1080p_becomes_clips_in_a_fraction_of_real_time(tmp_path: Pat
             (tmp_path / "cache").rename(tmp_path / f"cache {next(folders)}")
         shard.cut(ClipSettings(), out=str(next(folders)))
 
-    looked, cutting, bare = seconds(
+    detecting, cutting, bare = seconds(
         lambda: detect_video("a", path, count, see_nothing, partial(every, stride=1), 8, threads=2), cut, lambda: decode(path)
     )
-    speeds = [count / RATE / each for each in (looked + cutting, looked, cutting, bare)]
+    speeds = [count / RATE / duration for duration in (detecting + cutting, detecting, cutting, bare)]
     rate = path.stat().st_size * 8 * RATE / count / 1e6
     print(
         f"\n1080p30 of {rate:.0f} Mbit/s, a region of 300 pixels in every frame: made clips at {speeds[0]:.1f} times real time"

@@ -65,7 +65,7 @@ def embed(folder: Path, path: Path, settings: EmbedderSettings, kept: Path) -> N
         weights=path,
         expected=sha256_file(path),
         settings=settings,
-        kept=kept,
+        cache=kept,
         code="1",
         threads=torch.get_num_threads(),
         table=kept.with_suffix(".parquet"),

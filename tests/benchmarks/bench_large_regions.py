@@ -47,7 +47,7 @@ out.mkdir()
 scenes, places, clips = (out / f"{name}.parquet" for name in ("scenes", "places", "clips"))
 follow = partial(track, settings=TrackSettings())
 found_in = made / "frames.parquet", made / "detections.parquet"
-cut = dict(detector="0" * 64, found_by={}, seed=0, code="code", threads=2)
+cut = dict(detector="0" * 64, scene_settings={}, seed=0, code="code", threads=2)
 cut |= dict(clips=clips, images=out / "images", masks=out / "masks", ledger=out / "clips.jsonl")
 measured = out / "scores.parquet", out / "scores.jsonl"
 steps = {

@@ -24,7 +24,7 @@ with job(snakemake) as (inputs, outputs, params):
         wanted=params.wanted,
         spans=params.spans,
         settings=VideoDetectionSettings(**params.detect),
-        kept=Path(snakemake.output.scenes).parent / "kept" / "detections",
+        cache=Path(snakemake.output.scenes).parent / "kept" / "detections",
         code=params.detected_by,
         threads=snakemake.threads,
         frames=outputs.frames,

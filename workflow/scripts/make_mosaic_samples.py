@@ -17,10 +17,10 @@ from tessera.stages.mosaics.masks import import_masks
 from tessera.stages.mosaics.samples import pixelate_frames
 
 with job(snakemake) as (inputs, outputs, params):
-    kept = Path(snakemake.output.regions).parent / "kept"
+    cache = Path(snakemake.output.regions).parent / "kept"
     detectors = {name: TrainedDetectionSettings(**detector) for name, detector in params.detectors.items()}
-    places = zip(detectors.items(), inputs.weights, outputs.seen, outputs.looked, strict=True)
-    for (name, settings), weights, table, ledger in places:
+    runs = zip(detectors.items(), inputs.weights, outputs.seen, outputs.looked, strict=True)
+    for (name, settings), weights, table, ledger in runs:
         find_regions(
             frames=inputs.frames,
             images=inputs.pictures,
@@ -29,7 +29,7 @@ with job(snakemake) as (inputs, outputs, params):
             expected=expected_digest(params.detectors[name]["weights"], weights.parent / "SHA256SUMS"),
             datasets=params.datasets,
             settings=settings,
-            kept=kept / name,
+            cache=cache / name,
             code=params.detected_by,
             threads=snakemake.threads,
             table=table,
@@ -69,7 +69,7 @@ with job(snakemake) as (inputs, outputs, params):
     import_masks(
         masks=outputs.masks,
         pictures=outputs.pictures,
-        place=Path(snakemake.output.pictures),
+        final_folder=Path(snakemake.output.pictures),
         frames=inputs.frames,
         sources=inputs.sources,
         values=CLASSES,

@@ -9,7 +9,7 @@ with job(snakemake) as (inputs, outputs, params):
     sample_frames(
         sources=inputs.sources,
         files=inputs.stills,
-        kept=Path(snakemake.output.table).parent / "kept",
+        cache=Path(snakemake.output.table).parent / "kept",
         settings=FrameSettings(**params.settings),
         code=params.code,
         threads=snakemake.threads,

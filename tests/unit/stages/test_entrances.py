@@ -166,7 +166,7 @@ def embedded(files: dict[str, bytes], folder: Path, blocklist: Path) -> dict[str
         weights=model,
         expected=weights["sha256"],
         settings=EmbeddingSettings(kind="onnx", weights=weights, **own),
-        kept=folder / "kept",
+        cache=folder / "kept",
         code="1",
         threads=1,
         table=folder / "vectors",

@@ -98,12 +98,12 @@ def cut_clips(
     scenes: Path,
     scene_frames: Path,
     sources: Path,
-    kept: Path,
+    cache: Path,
     settings: ClipSettings,
     block_sizes: BlockSizes,
     *,
     detector: str,
-    found_by: Any,
+    scene_settings: Any,
     seed: int,
     code: str,
     threads: int,
@@ -121,14 +121,13 @@ def cut_clips(
 
     `block_sizes` returns Lada's sizes v1 by area, v1 by box, v2 and v3 of the blocks of a mosaic on a mask, uint8 (H, W), 0 or
     255. `clips` has these sizes for the frame whose box has the median area. It also has `detector`, the sha256 of the weights,
-    a digest of `settings` and of `found_by`, the settings of the scenes, and `seed`, the global seed. `ledger` gets one row per
-    scene.
+    a digest of `settings` and of `scene_settings`, and `seed`, the global seed. `ledger` gets one row per scene.
 
     Each frame of a video is decoded once, however many scenes overlap in it, with two exceptions: scenes that do not fit into
     memory together, and a few frames where a video is divided for parallel decoding. `threads` threads decode, and as many
     encode. Only a few frames are in memory at a time. The result does not depend on `threads`.
 
-    Clips are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on, including `code`, and
+    Clips are kept in the `Store` in the folder `cache`, under a digest of everything that they depend on, including `code`, and
     linked from there. A later run uses them again, after it was killed or if their scenes did not change.
     """
     import polars as pl
@@ -140,32 +139,32 @@ def cut_clips(
 
     admitted = {row["source"]: row for row in read_table(sources, Sources).to_dicts()}
     frames_of = read_table(scene_frames, SceneFrames).sort("key", "index").partition_by("key", as_dict=True, include_key=False)
-    found = read_table(scenes, Scenes)
+    scene_table = read_table(scenes, Scenes)
     plans: dict[str, _Plan] = {}
     faults: dict[str, BaseException] = {}
-    for scene in found.iter_rows(named=True):
+    for scene in scene_table.iter_rows(named=True):
         key = scene["key"]
         try:
             plans[key] = _plan(scene, frames_of.get((key,)), admitted.get(scene["source"]), settings, code)
         except Failed as unusable:
             faults[key] = unusable
-    store = Store(kept, "clips")
+    store = Store(cache, "clips")
     missing = [plan for plan in plans.values() if not store.holds(plan.digest)]
     faults |= _cut(missing, {name: Path(row["path"]) for name, row in admitted.items()}, store, settings, threads)
     rows = []
     images.mkdir()
     masks.mkdir()
-    made_by = digest([found_by, settings.model_dump(mode="json")])
-    with Ledger(ledger) as book:
-        for scene in found.iter_rows(named=True):
-            with book.item(scene["key"]):
+    settings_digest = digest([scene_settings, settings.model_dump(mode="json")])
+    with Ledger(ledger) as entries:
+        for scene in scene_table.iter_rows(named=True):
+            with entries.item(scene["key"]):
                 if fault := faults.get(scene["key"]):
                     raise fault
                 plan = plans[scene["key"]]
                 row = _row(scene, plan, frames_of[scene["key"],], admitted[scene["source"]], block_sizes)
                 link_or_copy(store.item(plan.digest) / IMAGE, images / f"{plan.key}.mp4")
                 link_or_copy(store.item(plan.digest) / MASK, masks / f"{plan.key}.mkv")
-                rows.append({**row, "detector": detector, "settings": made_by, "seed": seed})
+                rows.append({**row, "detector": detector, "settings": settings_digest, "seed": seed})
     write_table(pl.DataFrame(rows, schema=types(Clips)), Clips, clips)
     store.keep({plan.digest for plan in plans.values()})
 
@@ -189,7 +188,7 @@ def _plan(
     crops = [crop_box(box, frame, settings) for box in boxes]
     shape = clip_shape(crops, is_even=settings.pixel_format == "yuv420p")
     rate = _rate(frames["time"], source)
-    made_of = {
+    cache_key = {
         "key": scene["key"],
         "source": source["sha256"],
         "frames": [indices.start, indices.stop, *frame],
@@ -202,8 +201,8 @@ def _plan(
         "av": [av.__version__, av.library_versions],
     }
     pads = [pad_of(crop, shape) for crop in crops]
-    place = scene["key"], scene["source"], indices.start
-    return _Plan(*place, frames["pts"], frames["rle"], frame, crops, pads, shape, rate, digest(made_of))
+    identity = scene["key"], scene["source"], indices.start
+    return _Plan(*identity, frames["pts"], frames["rle"], frame, crops, pads, shape, rate, digest(cache_key))
 
 
 def _rate(time: "pl.Series", source: dict[str, Any]) -> Fraction:
@@ -253,8 +252,9 @@ def _cut(
                 del working[future]
                 faults.update(future.result())
 
-        for source, own in groupby(sorted(plans, key=lambda plan: (plan.source, plan.first)), lambda plan: plan.source):
-            for run in _runs(paths[source], list(own), faults):
+        ordered = sorted(plans, key=lambda plan: (plan.source, plan.first))
+        for source, source_plans in groupby(ordered, lambda plan: plan.source):
+            for run in _runs(paths[source], list(source_plans), faults):
                 pixels = max(_pixels(run.plans, plan.first) for plan in run.plans)
                 while working and (len(working) == threads or sum(working.values()) + pixels > PIXELS):
                     finish(FIRST_COMPLETED)
@@ -324,13 +324,13 @@ def _cut_run(run: _Run, store: Store, settings: ClipSettings, threads: _Threads)
     An error that concerns more than one clip, such as a full disk, is raised at once. If a thread is idle, a frame is converted
     and encoded while the next one is decoded.
     """
-    wanted = np.unique(np.concatenate([plan.indices for plan in run.plans]))
-    unit = f"frames of {run.plans[0].source!r} from {wanted[0]} on"
+    indices = np.unique(np.concatenate([plan.indices for plan in run.plans]))
+    unit = f"frames of {run.plans[0].source!r} from {indices[0]} on"
     coming = deque(run.plans)
     making: dict[_Plan, Generator[None, VideoFrame, None]] = {}
     working: dict[_Plan, Future[None]] = {}
     with threads.idle:
-        for frame in progress(read_frames(run.path, run.packets, wanted, threads=1), len(wanted), unit):
+        for frame in progress(read_frames(run.path, run.packets, indices, threads=1), len(indices), unit):
             while coming and coming[0].first == frame.index:
                 plan = coming.popleft()
                 making[plan] = _make(plan, store, settings)

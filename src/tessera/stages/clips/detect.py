@@ -1,7 +1,8 @@
 """Run a detector on the videos of a shard."""
 
+import functools
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ def detect_videos(
     expected: Path | str,
     datasets: Sequence[str] | None,
     settings: VideoDetectionSettings,
-    kept: Path,
+    cache: Path,
     *,
     code: str,
     threads: int,
@@ -54,7 +55,7 @@ def detect_videos(
     reason `frames that cannot be decoded` if there are such frames. A source is dropped if it was refused, is not a video, or
     is not for the dataset. A video that cannot be read is failed, and not in the tables.
 
-    The results of a video are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on,
+    The results of a video are kept in the `Store` in the folder `cache`, under a digest of everything that they depend on,
     including `code`. The detector is loaded only if some are missing there.
     """
     import polars as pl
@@ -64,7 +65,7 @@ def detect_videos(
     from tessera.records.tables.scenes import VideoDetections, VideoFrames
     from tessera.records.tables.table import read_table, types, write_table
 
-    detector = cache(partial(Detector, weights, expected, settings))
+    detector = functools.cache(partial(Detector, weights, expected, settings))
 
     def detect(source: str, path: Path, count: int) -> Tables:
         chosen = partial(every, stride=settings.stride, spans=parse_spans(spans.get(source, ())))
@@ -72,12 +73,12 @@ def detect_videos(
             source, path, count, detector().detect, chosen, settings.batch, scale=detector().scale_frame, threads=threads
         )
 
-    sha256 = cache(sha256_file)
-    store = Store(kept, "videos")
+    sha256 = functools.cache(sha256_file)
+    store = Store(cache, "videos")
     admitted = {row["source"]: row for row in read_table(sources, Sources).iter_rows(named=True)}
-    whole: set[str] = set()
+    complete: set[str] = set()
     tables = pl.DataFrame(schema=types(VideoFrames)), pl.DataFrame(schema=types(VideoDetections))
-    with Ledger(ledger) as book:
+    with Ledger(ledger) as entries:
         for decided in read_ledger(admission):
             source = decided["key"]
             if wanted is not None and source not in wanted:
@@ -85,22 +86,24 @@ def detect_videos(
             row = admitted.get(source, {})
             reason, detail = refusal(row, datasets) if row else ("source refused", decided["reason"])
             if reason:
-                book.row(source, "dropped", reason, detail)
+                entries.row(source, "dropped", reason, detail)
             elif row["kind"] != "video":
-                book.row(source, "dropped", "not a video", row["kind"])
+                entries.row(source, "dropped", "not a video", row["kind"])
             else:
                 video = [source, row["sha256"], row["frames"]]
-                own = spans.get(source, ())
-                name = digest([sha256(weights), settings_of(settings), code, video, *([list(own)] if own else [])])
-                with book.item(source) as note:
-                    place = source, Path(row["path"]), row["frames"]
-                    found = from_store(store, name, partial(detect, *place))
-                    note |= _account(found[0])
-                    tables = tables[0].vstack(found[0]), tables[1].vstack(found[1])
-                    whole.add(name)
+                source_spans = spans.get(source, ())
+                name = digest(
+                    [sha256(weights), settings_of(settings), code, video, *([list(source_spans)] if source_spans else [])]
+                )
+                with entries.item(source) as note:
+                    video_arguments = source, Path(row["path"]), row["frames"]
+                    video_tables = from_store(store, name, partial(detect, *video_arguments))
+                    note |= _describe(video_tables[0])
+                    tables = tables[0].vstack(video_tables[0]), tables[1].vstack(video_tables[1])
+                    complete.add(name)
     write_table(tables[0], VideoFrames, frames)
     write_table(tables[1], VideoDetections, detections)
-    store.keep(whole)
+    store.keep(complete)
 
 
 def every(time: np.ndarray, stride: int, spans: Sequence[Span] = ()) -> np.ndarray:
@@ -116,10 +119,10 @@ def every(time: np.ndarray, stride: int, spans: Sequence[Span] = ()) -> np.ndarr
     return chosen
 
 
-def _account(frames: "pl.DataFrame") -> dict[str, str]:
+def _describe(frames: "pl.DataFrame") -> dict[str, str]:
     """Return the reason and the detail for the ledger, of a video with `frames`."""
     lost = frames.filter(width=0).height
-    told = f"{frames.height} frames, {frames['looked'].sum()} looked at"
+    summary = f"{frames.height} frames, {frames['looked'].sum()} looked at"
     if not lost:
-        return {"detail": told}
-    return {"reason": "frames that cannot be decoded", "detail": f"{told}, {lost} cannot be decoded"}
+        return {"detail": summary}
+    return {"reason": "frames that cannot be decoded", "detail": f"{summary}, {lost} cannot be decoded"}

@@ -74,27 +74,34 @@ def find_scenes(
     from tessera.records.tables.table import read_table, types, write_table
 
     known = read_table(detections, VideoDetections, without=["rle"]).with_row_index("row")
-    found: list[dict[str, Any]] = []
+    scene_rows: list[dict[str, Any]] = []
     tables = [pl.DataFrame(schema=types(SceneFrames))]
-    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+    with Ledger(ledger) as entries, ThreadPoolExecutor(threads) as pool:
         for video in read_table(frames, VideoFrames).partition_by("source", maintain_order=True):
             source = video["source"][0]
-            seen = known.filter(pl.col("source") == source)
-            stretches = choose_stretches(video, seen, follow(video, seen), settings)
+            video_detections = known.filter(pl.col("source") == source)
+            stretches = choose_stretches(video, video_detections, follow(video, video_detections), settings)
             if not stretches:
-                book.row(source, "dropped", "no region")
-            shape = partial(_shape, video=video, seen=seen, detections=detections, settings=settings, seed=seed)
+                entries.row(source, "dropped", "no region")
+            shape = partial(
+                _shape, video=video, video_detections=video_detections, detections=detections, settings=settings, seed=seed
+            )
             for stretch, shaped in ahead(pool, shape, progress(stretches, unit=f"stretches of {source!r}"), 2 * threads):
-                with book.item(stretch.key):
-                    scene, places = shaped.result()
-                    found.append(scene)
-                    tables.append(places)
-    write_table(pl.DataFrame(found, schema=types(Scenes)), Scenes, scenes)
+                with entries.item(stretch.key):
+                    scene, frame_rows = shaped.result()
+                    scene_rows.append(scene)
+                    tables.append(frame_rows)
+    write_table(pl.DataFrame(scene_rows, schema=types(Scenes)), Scenes, scenes)
     write_table(pl.concat(tables), SceneFrames, scene_frames)
 
 
 def _shape(
-    stretch: Stretch, video: "pl.DataFrame", seen: "pl.DataFrame", detections: Path, settings: SceneSettings, seed: int
+    stretch: Stretch,
+    video: "pl.DataFrame",
+    video_detections: "pl.DataFrame",
+    detections: Path,
+    settings: SceneSettings,
+    seed: int,
 ) -> tuple[dict[str, Any], "pl.DataFrame"]:
     """Return the row of the scene `stretch`, and its `tables.SceneFrames`. Raises `Dropped` if it is not a scene."""
     import polars as pl
@@ -107,11 +114,13 @@ def _shape(
     first, stop = stretch.first, stretch.stop
     height, width = video["height"][first], video["width"][first]
     rows = _rows(stretch.pieces, first, stop)
-    own = seen[rows]
-    read = own["row"].to_numpy()
-    part = pl.scan_parquet(detections).select("rle").slice(int(read[0]), int(read[-1] - read[0]) + 1).collect()
-    masks = dict(zip(rows.tolist(), part["rle"].gather(read - read[0]), strict=True))
-    boxes = own.select("x0", "y0", "x1", "y1")
+    scene_detections = video_detections[rows]
+    table_rows = scene_detections["row"].to_numpy()
+    part = (
+        pl.scan_parquet(detections).select("rle").slice(int(table_rows[0]), int(table_rows[-1] - table_rows[0]) + 1).collect()
+    )
+    masks = dict(zip(rows.tolist(), part["rle"].gather(table_rows - table_rows[0]), strict=True))
+    boxes = scene_detections.select("x0", "y0", "x1", "y1")
     corners = dict(zip(rows.tolist(), boxes.rows(), strict=True))
     scale = scale_of(boxes.to_numpy())
     small = -(-height // scale), -(-width // scale)  # the height and width of the frame at this scale
@@ -120,8 +129,8 @@ def _shape(
         return shrink_patch(patch_of(masks[row], corners[row], height, width), scale)
 
     time = video["time"].to_numpy()
-    each = zip(*(_masks(piece, first, stop, time, patch, scale, *small) for piece in stretch.pieces), strict=True)
-    united = (unite([patch for patch in patches if patch is not None]) for patches in each)
+    frame_patches = zip(*(_masks(piece, first, stop, time, patch, scale, *small) for piece in stretch.pieces), strict=True)
+    united = (unite([patch for patch in patches if patch is not None]) for patches in frame_patches)
     count = stop - first
     # Frames per second; the mean if the rate varies.
     rate = (count - 1) / max(time[stop - 1] - time[first], TINY)
@@ -129,27 +138,27 @@ def _shape(
     box_half = min(int(settings.smooth_boxes * rate / 2), count)
     steps = int(generator(seed, "scenes", stretch.key).choice(settings.extension))
     radius = steps * growth_step(float(np.median([area_of(masks[row], corners[row]) for row in masks])), height, width)
-    codes, places = [], []
+    codes, boxes_of_frames = [], []
     for smoothed in smooth(united, mask_half, *small):
         grown = enlarge_patch(grow_patch(smoothed, radius / scale, *small), scale, height, width)
         codes.append(encode_patch(grown, height, width))
-        places.append(grown.box)
-    x0, y0, x1, y1 = smooth_boxes(np.array(places), box_half).T
+        boxes_of_frames.append(grown.box)
+    x0, y0, x1, y1 = smooth_boxes(np.array(boxes_of_frames), box_half).T
     scene = {
         "key": stretch.key,
         "source": video["source"][0],
         "track": stretch.number,
-        "label": Counter(own["label"]).most_common(1)[0][0],
+        "label": Counter(scene_detections["label"]).most_common(1)[0][0],
         "first": first,
         "frames": count,
         "width": width,
         "height": height,
-        "score": float(own["score"].to_numpy().mean()),
-        "detected": own.filter(pl.col("index").is_between(first, stop - 1))["index"].n_unique(),
+        "score": float(scene_detections["score"].to_numpy().mean()),
+        "detected": scene_detections.filter(pl.col("index").is_between(first, stop - 1))["index"].n_unique(),
         "extension": steps,
     }
-    where = {"key": [stretch.key] * count, "rle": codes, "x0": x0, "y0": y0, "x1": x1, "y1": y1}
-    frames = video[first:stop].select("index", "pts", "time").with_columns(**{k: pl.Series(v) for k, v in where.items()})
+    columns = {"key": [stretch.key] * count, "rle": codes, "x0": x0, "y0": y0, "x1": x1, "y1": y1}
+    frames = video[first:stop].select("index", "pts", "time").with_columns(**{k: pl.Series(v) for k, v in columns.items()})
     return scene, frames.select(list(types(SceneFrames)))
 
 
@@ -168,16 +177,16 @@ def _masks(
     """
     yield from repeat(None, max(piece.first - first, 0))
     start, end = max(first, piece.first), min(stop, piece.stop)
-    one, before = None, 0
-    for place in piece.around(first, stop):
-        other, frame = patch(int(piece.rows[place])), int(piece.frames[place])
+    previous, before = None, 0
+    for index in piece.around(first, stop):
+        current, frame = patch(int(piece.rows[index])), int(piece.frames[index])
         between = np.arange(max(before + 1, start), min(frame, end))
-        if one is not None and len(between):
+        if previous is not None and len(between):
             weights = (time[between] - time[before]) / max(time[frame] - time[before], TINY)
             here, there, boxes = (piece.boxes[frames - piece.first] for frames in (before, frame, between))
             bends = boxes - here - weights[:, None] * (there - here)
-            yield from interpolate(one, other, weights, bends / scale, height, width)
+            yield from interpolate(previous, current, weights, bends / scale, height, width)
         if start <= frame < end:
-            yield other
-        one, before = other, frame
+            yield current
+        previous, before = current, frame
     yield from repeat(None, max(stop - piece.stop, 0))

@@ -33,22 +33,24 @@ def unite(patches: Sequence[Patch]) -> Patch:
     return Patch(mask, x, y)
 
 
-def interpolate(one: Patch, other: Patch, weights: np.ndarray, bends: np.ndarray, height: int, width: int) -> Iterator[Patch]:
-    """Yield the mask between `one` and `other` for each of `weights`, float64 (n,): 0 means `one`, 1 means `other`.
+def interpolate(
+    first: Patch, second: Patch, weights: np.ndarray, bends: np.ndarray, height: int, width: int
+) -> Iterator[Patch]:
+    """Yield the mask between `first` and `second` for each of `weights`, float64 (n,): 0 means `first`, 1 means `second`.
 
     The core (see `core`) is interpolated linearly, and `bends`, float64 (n, 4), are added to its edges. Both masks are scaled
     to this core. A pixel is set if the weighted mean of its signed distances to the edges of both masks is positive
     (shape-based interpolation: Raya and Udupa, 1990). Masks stay within the frame of `height` by `width` pixels, and none is
     empty.
     """
-    cores = [core(patch) for patch in (one, other)]
+    cores = [core(patch) for patch in (first, second)]
     here, there = map(np.array, cores)
     for weight, bend in zip(weights.tolist(), bends, strict=True):
         edges = (1 - weight) * here + weight * there + bend
         # The size is rounded instead of each edge, so that rounding does not change a constant size.
         low, size = np.floor(edges[:2] + 0.5), np.floor(edges[2:] - edges[:2] + 0.5)
         target = _within([*low.astype(int).tolist(), *(low + size).astype(int).tolist()], height, width)
-        masks, x, y = _align([one, other], cores, target, height, width)
+        masks, x, y = _align([first, second], cores, target, height, width)
         near, far = (_signed_distance(mask) for mask in masks)
         mask = ((1 - weight) * near + weight * far > 0) * np.uint8(255)
         # The interpolation of very different shapes can be empty.
@@ -64,10 +66,10 @@ def smooth(patches: Iterable[Patch], half: int, height: int, width: int) -> Iter
     """
     window: deque[tuple[Patch, Corners]] = deque(maxlen=2 * half + 1)
     votes = np.unique(np.linspace(0, 2 * half, VOTES).round().astype(int)).tolist()
-    for each in _pad(((patch, core(patch)) for patch in patches), half):
-        window.append(each)
+    for item in _pad(((patch, core(patch)) for patch in patches), half):
+        window.append(item)
         if len(window) == window.maxlen:
-            yield _majority([window[place] for place in votes], height, width) if half else each[0]
+            yield _majority([window[index] for index in votes], height, width) if half else item[0]
 
 
 def core(patch: Patch) -> Corners:
@@ -98,7 +100,7 @@ def smooth_boxes(boxes: np.ndarray, half: int) -> np.ndarray:
 
 def patch_of(rle: str | None, box: tuple[float, ...], height: int, width: int) -> Patch:
     """Return the mask of a detection; if it has none, or an empty one, all pixels of the frame that its box touches."""
-    with _telling():
+    with _failing_on_bad_rle():
         if rle is not None and (patch := decode_patch(rle, height, width)).mask.size:
             return patch
     x0, y0, x1, y1 = box
@@ -126,8 +128,8 @@ def shrink_patch(patch: Patch, scale: int) -> Patch:
         return patch
     left, top = patch.x % scale, patch.y % scale
     right, bottom = (-(offset + side) % scale for offset, side in ((left, patch.mask.shape[1]), (top, patch.mask.shape[0])))
-    whole = cv2.copyMakeBorder(patch.mask, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
-    mean = cv2.resize(whole, (whole.shape[1] // scale, whole.shape[0] // scale), interpolation=cv2.INTER_AREA)
+    aligned = cv2.copyMakeBorder(patch.mask, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
+    mean = cv2.resize(aligned, (aligned.shape[1] // scale, aligned.shape[0] // scale), interpolation=cv2.INTER_AREA)
     mask = (mean > 127 if mean.max() > 127 else mean > 0) * np.uint8(255)
     return trim(Patch(mask, patch.x // scale, patch.y // scale))
 
@@ -156,12 +158,12 @@ def _filled(corners: Corners) -> Patch:
 
 def area_of(rle: str | None, box: tuple[float, ...]) -> float:
     """Return the area of the mask of a detection in square pixels; if it has none, the area of its box."""
-    with _telling():
+    with _failing_on_bad_rle():
         return float(rle_counts(rle)[1::2].sum()) if rle is not None else (box[2] - box[0]) * (box[3] - box[1])
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
+def _failing_on_bad_rle() -> Iterator[None]:
     """Raise `Failed` for run lengths that do not fit the frame."""
     try:
         yield
@@ -174,7 +176,7 @@ def grow_patch(patch: Patch, radius: float, height: int, width: int) -> Patch:
     import cv2
 
     x0, y0, x1, y1 = patch.box
-    left, top, right, bottom = (min(ceil(radius), room) for room in (x0, y0, width - x1, height - y1))
+    left, top, right, bottom = (min(ceil(radius), margin) for margin in (x0, y0, width - x1, height - y1))
     mask = cv2.copyMakeBorder(patch.mask, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
     return trim(Patch(grow(mask, radius), x0 - left, y0 - top))
 
@@ -199,9 +201,9 @@ def _align(
     import cv2
 
     scales, shifts, corners = [], [], [target]
-    for patch, own in zip(patches, map(np.array, cores), strict=True):
-        scale = np.subtract(target[2:], target[:2]) / (own[2:] - own[:2])
-        shift = target[:2] - scale * own[:2]
+    for patch, core_box in zip(patches, map(np.array, cores), strict=True):
+        scale = np.subtract(target[2:], target[:2]) / (core_box[2:] - core_box[:2])
+        shift = target[:2] - scale * core_box[:2]
         scales.append(scale)
         shifts.append(shift)
         corners.append((*np.floor(scale * patch.box[:2] + shift), *np.ceil(scale * patch.box[2:] + shift)))

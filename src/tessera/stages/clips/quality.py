@@ -43,32 +43,32 @@ class QualityModel:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = THREADS
-        wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-        providers = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
+        preferred = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        providers = [provider for provider in preferred if provider in onnxruntime.get_available_providers()]
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers)
         except Exception as error:  # the type depends on the kind of damage
             raise TesseraError(f"{path}: not an ONNX model that can be loaded ({error}); {EXPECTED}") from error
-        found = {tensor.name: tensor for tensor in self._session.get_inputs()}
-        if sorted(found) != INPUTS or len(self._session.get_outputs()) != 2:
+        inputs = {tensor.name: tensor for tensor in self._session.get_inputs()}
+        if sorted(inputs) != INPUTS or len(self._session.get_outputs()) != 2:
             raise TesseraError(
-                f"{path}: its inputs are {', '.join(found)}, and it has {len(self._session.get_outputs())} outputs; {EXPECTED}"
+                f"{path}: its inputs are {', '.join(inputs)}, and it has {len(self._session.get_outputs())} outputs; {EXPECTED}"
             )
-        self._shapes = [_shape(path, found[name]) for name in INPUTS]
+        self._shapes = [_shape(path, inputs[name]) for name in INPUTS]
 
-    def places(self, frames: int) -> list[int]:
+    def frame_indices(self, frames: int) -> list[int]:
         """Return the indices of the frames that the model needs of a clip with so many `frames`, ascending, without repeats."""
-        return sorted({place for views, length in self._shapes for place in _evenly(frames, views * length)})
+        return sorted({index for views, length in self._shapes for index in _evenly(frames, views * length)})
 
     def measure(self, views: Mapping[int, np.ndarray], frames: int) -> tuple[float, float]:
         """Return the aesthetic and the technical score of a clip with so many `frames`.
 
-        `views`: the result of `views_of` for each frame of `places`, by index.
+        `views`: the result of `views_of` for each frame of `frame_indices`, by index.
         """
         inputs = {}
         for number, (name, (count, length)) in enumerate(zip(INPUTS, self._shapes, strict=True)):
-            own = np.stack([views[place][number] for place in _evenly(frames, count * length)])
-            scaled = (own - MEAN) / DEVIATION
+            pictures = np.stack([views[index][number] for index in _evenly(frames, count * length)])
+            scaled = (pictures - MEAN) / DEVIATION
             inputs[name] = np.ascontiguousarray(scaled.reshape(count, length, SIDE, SIDE, 3).transpose(0, 4, 1, 2, 3))
         aesthetic, technical = (float(np.mean(output)) for output in self._session.run(None, inputs))
         return aesthetic, technical
@@ -119,5 +119,5 @@ def _shape(path: Path, tensor: Any) -> tuple[int, int]:
 
 def _evenly(frames: int, count: int) -> list[int]:
     """Return `count` indices below `frames`, evenly spaced from the first to the last; if there are fewer, some repeat."""
-    places: list[int] = np.linspace(0, frames - 1, count).round().astype(int).tolist()
-    return places
+    indices: list[int] = np.linspace(0, frames - 1, count).round().astype(int).tolist()
+    return indices

@@ -52,10 +52,10 @@ def _blockiness(levels: np.ndarray, axis: int) -> float:
     around = cv2.add(before, after, dtype=cv2.CV_16S)
     steps = cv2.LUT(cv2.subtract(twice, around, dtype=cv2.CV_8U), LOGARITHMS)  # the conversion to 8 bits limits the values
     lines = cv2.reduce(steps, 1 - axis, cv2.REDUCE_AVG).ravel()
-    places = np.array([lines[place::BLOCK].mean() for place in range(BLOCK)])
-    inside = (places.sum() - places.max()) / (BLOCK - 1)
+    means = np.array([lines[offset::BLOCK].mean() for offset in range(BLOCK)])
+    inside = (means.sum() - means.max()) / (BLOCK - 1)
     # Avoids a division by zero: a picture of one colour has no steps.
-    return float((places.max() + 1e-6) / (inside + 1e-6))
+    return float((means.max() + 1e-6) / (inside + 1e-6))
 
 
 def thumbnail(levels: np.ndarray) -> np.ndarray:
@@ -87,4 +87,4 @@ def jump(rles: Sequence[str], height: int, width: int) -> float:
     from pycocotools import mask as coco
 
     masks = [{"size": [height, width], "counts": rle.encode("ascii")} for rle in rles]
-    return 1 - min((float(coco.iou([one], [other], [0])[0, 0]) for one, other in pairwise(masks)), default=1.0)
+    return 1 - min((float(coco.iou([first], [second], [0])[0, 0]) for first, second in pairwise(masks)), default=1.0)

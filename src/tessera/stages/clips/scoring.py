@@ -71,22 +71,22 @@ def score_clips(
         raise TesseraError(
             f"`scores.nsfw_classes` names {', '.join(unknown)}; the detector knows {', '.join(sorted(models['nsfw'].labels))}"
         )
-    judge = QualityModel(quality) if quality and cut else None
-    measure = partial(_measure, masks=masks, images=images, samples=samples, shown=bool(models), judge=judge)
+    quality_model = QualityModel(quality) if quality and cut else None
+    measure = partial(_measure, masks=masks, images=images, samples=samples, shown=bool(models), quality_model=quality_model)
     rows = []
-    with Ledger(ledger) as book, ThreadPoolExecutor(threads) as pool:
+    with Ledger(ledger) as entries, ThreadPoolExecutor(threads) as pool:
         for clip, measuring in ahead(pool, measure, progress(cut, unit="clips"), threads):
-            with book.item(clip["key"]):
+            with entries.item(clip["key"]):
                 row, pictures, views = measuring.result()
                 for name, model in models.items():
-                    counts = nsfw_classes if name == "nsfw" else ()
-                    seen = [{each.label for each in of_one} for of_one in model.predict(pictures)]
-                    seen = [labels & set(counts) if counts else labels for labels in seen]
-                    row[name] = round(float(np.mean([bool(labels) for labels in seen])), DIGITS)
+                    counted = nsfw_classes if name == "nsfw" else ()
+                    frame_labels = [{detection.label for detection in detections} for detections in model.predict(pictures)]
+                    frame_labels = [labels & set(counted) if counted else labels for labels in frame_labels]
+                    row[name] = round(float(np.mean([bool(labels) for labels in frame_labels])), DIGITS)
                     if name == "nsfw":
-                        row["nsfw_classes"] = sorted(set().union(*seen))
-                if judge:
-                    aesthetic, technical = judge.measure(views, clip["frames"])
+                        row["nsfw_classes"] = sorted(set().union(*frame_labels))
+                if quality_model:
+                    aesthetic, technical = quality_model.measure(views, clip["frames"])
                     row |= {"aesthetic": round(aesthetic, DIGITS), "technical": round(technical, DIGITS)}
                     row["quality"] = round(fuse(aesthetic, technical), DIGITS)
                 rows.append(row)
@@ -99,7 +99,7 @@ def _measure(
     images: Path,
     samples: int,
     shown: bool,
-    judge: QualityModel | None,
+    quality_model: QualityModel | None,
 ) -> Measured:
     """Measure `clip`, a row of `tables.Clips`. `masks`: see `scores.jump`, by the key of the clip.
 
@@ -107,33 +107,34 @@ def _measure(
     """
     path = images / f"{clip['key']}.mp4"
     packets = packets_of(path, clip)
-    looks = spread(packets.keyframe, samples)
-    judged = judge.places(clip["frames"]) if judge else []
-    partners = _partners(clip["time"], looks)
+    indices = spread(packets.keyframe, samples)
+    quality_indices = quality_model.frame_indices(clip["frames"]) if quality_model else []
+    partners = _partners(clip["time"], indices)
     moving: dict[int, np.ndarray] = {}
     columns: dict[str, list[float]] = {"sharpness": [], "brightness": [], "clipped": [], "blockiness": []}
     hashes: list[int] = []
     pictures: list[np.ndarray] = []
     views: dict[int, np.ndarray] = {}
-    for index, picture in pictures_of(path, clip, packets, {*looks, *partners.values(), *judged}):
+    for index, picture in pictures_of(path, clip, packets, {*indices, *partners.values(), *quality_indices}):
         levels = luma(picture)
         small = shrink(levels, SMALL_SIDE)
         moving[index] = scores.thumbnail(small)
-        if index in looks:
+        if index in indices:
             columns["sharpness"].append(sharpness(small))
             for name in ("brightness", "clipped", "blockiness"):
                 columns[name].append(getattr(scores, name)(levels))
             hashes.append(perceptual_hash(small))
             if shown:
                 pictures.append(np.ascontiguousarray(shrink(picture, SHOWN_SIDE)))
-        if index in judged:
+        if index in quality_indices:
             views[index] = views_of(picture)
     speeds = [
-        scores.motion(moving[one], moving[other], clip["time"][other] - clip["time"][one]) for one, other in partners.items()
+        scores.motion(moving[first], moving[second], clip["time"][second] - clip["time"][first])
+        for first, second in partners.items()
     ]
     row = {
         "key": clip["key"],
-        "looked": len(looks),
+        "looked": len(indices),
         **{name: round(float(np.median(column)), DIGITS) for name, column in columns.items()},
         "motion": round(float(np.mean(speeds)), DIGITS) if speeds else 0.0,
         "jump": round(scores.jump(masks[clip["key"]], clip["frame_height"], clip["frame_width"]), DIGITS),
@@ -142,12 +143,12 @@ def _measure(
     return Measured(row, pictures, views)
 
 
-def _partners(time: Sequence[float], looks: Sequence[int]) -> dict[int, int]:
-    """Return for each of the frames `looks` the first frame that is at least `STEP` later, or the last frame if there is none.
+def _partners(time: Sequence[float], indices: Sequence[int]) -> dict[int, int]:
+    """Return for each of the frames `indices` the first frame at least `STEP` later, or the last frame if there is none.
 
     `time`: seconds, by frame. Frames that no frame with a later time follows are left out.
     """
     # A tolerance of a millisecond, because timestamps are rounded.
-    later = np.searchsorted(time, np.take(time, looks) + STEP - 1e-3)
-    pairs = zip(looks, np.minimum(later, len(time) - 1).tolist(), strict=True)
-    return {one: other for one, other in pairs if time[other] > time[one]}
+    later = np.searchsorted(time, np.take(time, indices) + STEP - 1e-3)
+    pairs = zip(indices, np.minimum(later, len(time) - 1).tolist(), strict=True)
+    return {first: second for first, second in pairs if time[second] > time[first]}

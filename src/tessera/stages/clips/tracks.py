@@ -76,37 +76,43 @@ class Stretch(NamedTuple):
     detail: str = ""
 
 
-def choose_stretches(video: "pl.DataFrame", seen: "pl.DataFrame", tracks: np.ndarray, settings: SceneSettings) -> list[Stretch]:
+def choose_stretches(
+    video: "pl.DataFrame", detections: "pl.DataFrame", tracks: np.ndarray, settings: SceneSettings
+) -> list[Stretch]:
     """Return the stretches of the `tracks` of a video in order of time, both scenes and others.
 
-    `video`: its `tables.VideoFrames`. `seen`: its `tables.VideoDetections`, of which `rle` is not needed. `tracks`: int64, the
-    number of the track of each detection, or -1.
+    `video`: its `tables.VideoFrames`. `detections`: its `tables.VideoDetections`, of which `rle` is not needed. `tracks`:
+    int64, the number of the track of each detection, or -1.
     """
     name = file_name(video["source"][0])
     time = video["time"].to_numpy()
     usual = float(np.median(np.diff(time))) if len(time) > 1 else 0.0
     ends = np.append(time[1:], time[-1] + usual)
-    score = seen["score"].to_numpy()
+    score = detections["score"].to_numpy()
 
     def key(first: int, number: int) -> str:
         return f"{name}-{first:07d}-{number:03d}"
 
-    stretches, sure = [], []
-    for piece in split(video, seen, tracks, settings.bridge):
+    stretches, confident = [], []
+    for piece in split(video, detections, tracks, settings.bridge):
         mean = float(score[piece.rows].mean())
         if mean >= settings.confidence:
-            sure.append(piece)
+            confident.append(piece)
         else:
-            own = key(piece.first, piece.number)
-            stretches.append(Stretch(own, piece.number, piece.first, piece.stop, (), "below the confidence", f"{mean:.3f}"))
-    for region in merge(sure, settings.merge):
+            stretch_key = key(piece.first, piece.number)
+            stretches.append(
+                Stretch(stretch_key, piece.number, piece.first, piece.stop, (), "below the confidence", f"{mean:.3f}")
+            )
+    for region in merge(confident, settings.merge):
         lead = max(region, key=lambda piece: (len(piece.rows), -piece.number))
         start, end = min(piece.first for piece in region), max(piece.stop for piece in region)
         for piece in region:
             if piece is not lead:
-                other = key(start, lead.number)
-                own = key(piece.first, piece.number)
-                stretches.append(Stretch(own, piece.number, piece.first, piece.stop, (), "merged into another", other))
+                lead_key = key(start, lead.number)
+                stretch_key = key(piece.first, piece.number)
+                stretches.append(
+                    Stretch(stretch_key, piece.number, piece.first, piece.stop, (), "merged into another", lead_key)
+                )
         for first, stop, reason in divide(time[start:end], ends[start:end], settings):
             first, stop = start + first, start + stop
             pieces = tuple(piece for piece in region if piece.first < stop and piece.stop > first)
@@ -115,7 +121,7 @@ def choose_stretches(video: "pl.DataFrame", seen: "pl.DataFrame", tracks: np.nda
     return sorted(stretches, key=lambda stretch: (stretch.first, stretch.number))
 
 
-def split(video: "pl.DataFrame", seen: "pl.DataFrame", tracks: np.ndarray, bridge: float) -> list[Piece]:
+def split(video: "pl.DataFrame", detections: "pl.DataFrame", tracks: np.ndarray, bridge: float) -> list[Piece]:
     """Return the pieces of the `tracks` of a video, numbered in the order in which they begin.
 
     A track is split where it was missed for more than `bridge` seconds. This time runs from the first frame in which the
@@ -123,26 +129,26 @@ def split(video: "pl.DataFrame", seen: "pl.DataFrame", tracks: np.ndarray, bridg
     The other parameters are those of `choose_stretches`.
     """
     time = video["time"].to_numpy()
-    looked = np.flatnonzero(video["looked"].to_numpy())
-    index = seen["index"].to_numpy()
-    corners = seen.select("x0", "y0", "x1", "y1").to_numpy()
+    processed = np.flatnonzero(video["looked"].to_numpy())
+    index = detections["index"].to_numpy()
+    corners = detections.select("x0", "y0", "x1", "y1").to_numpy()
     followed = np.flatnonzero(tracks >= 0)
     followed = followed[np.argsort(tracks[followed], kind="stable")]
     parts = []
     for rows in np.split(followed, np.flatnonzero(np.diff(tracks[followed])) + 1):
-        missed = _missed(index[rows], looked, time)
+        missed = _missed(index[rows], processed, time)
         parts += np.split(rows, np.flatnonzero(missed > bridge + TINY) + 1)
     pieces = []
     for number, rows in enumerate(sorted((part for part in parts if len(part)), key=lambda part: int(part[0]))):
         frames = index[rows]
-        boxes = _glide(time, frames, corners[rows], _missed(frames, looked, time) > 0)
+        boxes = _glide(time, frames, corners[rows], _missed(frames, processed, time) > 0)
         pieces.append(Piece(number, rows, frames, boxes))
     return pieces
 
 
-def _missed(frames: np.ndarray, looked: np.ndarray, time: np.ndarray) -> np.ndarray:
+def _missed(frames: np.ndarray, processed: np.ndarray, time: np.ndarray) -> np.ndarray:
     """Return for how many seconds a region was missed after each of `frames` but the last. `frames`: those that show it."""
-    missed: np.ndarray = time[frames[1:]] - time[looked[np.searchsorted(looked, frames[:-1], "right")]]
+    missed: np.ndarray = time[frames[1:]] - time[processed[np.searchsorted(processed, frames[:-1], "right")]]
     return missed
 
 
@@ -161,13 +167,13 @@ def _glide(time: np.ndarray, frames: np.ndarray, corners: np.ndarray, is_gap: np
     # At both ends, the slope that gives the curve a constant second derivative.
     slopes[[0, -1]] = 2 * steps[[0, -1]] - slopes[[1, -2]]
     every = np.arange(frames[0], frames[-1] + 1)
-    place = np.minimum(np.searchsorted(frames, every, "right"), len(frames) - 1) - 1
-    span = spans[place]
-    part = (time[every] - at[place])[:, None] / span
-    one, other, out, into = corners[place], corners[place + 1], slopes[place] * span, slopes[place + 1] * span
-    straight = one + part * (other - one)
-    curved = straight + part * (1 - part) * ((1 - part) * (out - (other - one)) + part * (other - one - into))
-    boxes = np.where(is_gap[place, None], straight, curved)
+    segment = np.minimum(np.searchsorted(frames, every, "right"), len(frames) - 1) - 1
+    span = spans[segment]
+    part = (time[every] - at[segment])[:, None] / span
+    begin, end, out, into = corners[segment], corners[segment + 1], slopes[segment] * span, slopes[segment + 1] * span
+    straight = begin + part * (end - begin)
+    curved = straight + part * (1 - part) * ((1 - part) * (out - (end - begin)) + part * (end - begin - into))
+    boxes = np.where(is_gap[segment, None], straight, curved)
     return np.hstack([boxes[:, :2], np.maximum(boxes[:, :2], boxes[:, 2:])])
 
 
@@ -179,21 +185,21 @@ def merge(pieces: Sequence[Piece], share: float) -> list[list[Piece]]:
     """
     group = list(range(len(pieces)))
 
-    def root(place: int) -> int:
-        while group[place] != place:
-            place = group[place]
-        return place
+    def root(number: int) -> int:
+        while group[number] != number:
+            number = group[number]
+        return number
 
     running: list[int] = []
-    for place, piece in enumerate(pieces):
+    for number, piece in enumerate(pieces):
         running = [other for other in running if pieces[other].stop > piece.first]
         for other in running:
             if _overlap(pieces[other], piece, share):
-                group[root(place)] = root(other)
-        running.append(place)
+                group[root(number)] = root(other)
+        running.append(number)
     regions: dict[int, list[Piece]] = {}
-    for place, piece in enumerate(pieces):
-        regions.setdefault(root(place), []).append(piece)
+    for number, piece in enumerate(pieces):
+        regions.setdefault(root(number), []).append(piece)
     return list(regions.values())
 
 

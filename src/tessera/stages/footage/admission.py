@@ -53,7 +53,7 @@ class Digests:
     @property
     def sha256(self) -> str:
         """The sha256 of the file; for a folder, a digest of the paths and sha256 of its pictures."""
-        return digest([[*each] for each in self.files.items()]) if self.listing else self.files[""]
+        return digest([[*item] for item in self.files.items()]) if self.listing else self.files[""]
 
 
 def read_digests(path: Path, *, subfolders: bool) -> Digests:
@@ -115,10 +115,10 @@ def examine(
             raise Dropped(COPY, f"source {other!r} holds the same, at {other_path!r}; remove one row")
     compared = 0
 
-    def look(image: np.ndarray, place: str) -> None:
+    def check_frame(image: np.ndarray, where: str) -> None:
         nonlocal compared
         compared += 1
-        blocklist.check_picture(image, f"{source.path!r} {place}", settings.blocklist_distance)
+        blocklist.check_picture(image, f"{source.path!r} {where}", settings.blocklist_distance)
 
     if digests.listing:
         yield from _examine_folder(path, digests, digests.listing, blocklist, settings)
@@ -127,14 +127,14 @@ def examine(
         compared = int(blocklist.hashes.size > 0)
         yield {**asdict(media_of(picture)), "files": [_file("", 0, sha256=digests.files[""], detail=picture.remark)]}
     else:
-        yield asdict(probe_video(path, settings.check, look if blocklist.hashes.size else None))
+        yield asdict(probe_video(path, settings.check, check_frame if blocklist.hashes.size else None))
     yield {"compared": compared} if not digests.listing else {}
 
 
 def _checked(path: Path, sha256: str, blocklist: Blocklist, settings: SourceSettings) -> Decoded:
     """Return the picture `path`, which must still have the `sha256`. Raises `Dropped` or `Failed` if it cannot be used."""
-    picture, found = check_image(path, quoted(path), blocklist, settings.blocklist_distance)
-    if found != sha256:
+    picture, current = check_image(path, quoted(path), blocklist, settings.blocklist_distance)
+    if current != sha256:
         raise Failed("changed since it was checked", f"{quoted(path)}: let it be, and run again")
     return picture
 
@@ -161,7 +161,7 @@ def _examine_folder(
 
     Raises `Listed` if a picture is on the blocklist: then none of the folder is used. Raises `Failed` if none can be used.
     """
-    found: list[Media] = []
+    usable: list[Media] = []
     files: list[dict[str, Any]] = []
     for index, name in enumerate(progress(listing.pictures, unit="images")):
         try:
@@ -174,27 +174,29 @@ def _examine_folder(
             status = "failed" if isinstance(fault, Failed) else "dropped"
             files.append(_file(name, index, status, fault.reason, fault.detail))
         else:
-            found.append(media_of(picture))
+            usable.append(media_of(picture))
             files.append(_file(name, index, sha256=digests.files[name], detail=picture.remark))
-    if not found:
-        some = "; ".join(f"{each['reason']}: {each['detail']}" for each in files[:SHOWN])
-        raise Failed("no image can be decoded", f"none of {len(files)}: {some}")
+    if not usable:
+        examples = "; ".join(f"{file['reason']}: {file['detail']}" for file in files[:SHOWN])
+        raise Failed("no image can be decoded", f"none of {len(files)}: {examples}")
     files += [_file(name, None, "dropped", reason, quoted(path / name)) for name, reason in listing.others.items()]
-    common = {name: value for name, value in asdict(found[0]).items() if all(getattr(media, name) == value for media in found)}
+    common = {
+        name: value for name, value in asdict(usable[0]).items() if all(getattr(media, name) == value for media in usable)
+    }
     counts = {"sidecars": len(listing.sidecars), "hidden": len(listing.hidden), "below": len(listing.below)}
-    yield {**common, "kind": "folder", "frames": len(found), "files": files, **counts}
-    yield {"compared": len(found) if blocklist.hashes.size else 0}
-    told = [
-        pluralize(len(names), what)
-        for names, what in (
+    yield {**common, "kind": "folder", "frames": len(usable), "files": files, **counts}
+    yield {"compared": len(usable) if blocklist.hashes.size else 0}
+    other_counts = [
+        pluralize(len(names), kind)
+        for names, kind in (
             (listing.sidecars, "files of labels or captions"),
             (listing.hidden, "hidden files"),
             (listing.others, "other files"),
         )
         if names
     ]
-    if told:
-        tell(f"{quoted(path)}: beside its pictures, {', '.join(told)}")
+    if other_counts:
+        tell(f"{quoted(path)}: beside its pictures, {', '.join(other_counts)}")
     if deeper := _pictures_below(listing):
         advice = "set `sources.subfolders: true`, or list the subfolders as sources of their own"
         detail = f"{quoted(path)}: {pluralize(len(deeper), 'pictures')} in subfolders, such as {deeper[0]!r}; {advice}"
@@ -238,18 +240,20 @@ def admit_sources(
             known.update(kind="", sha256="", size=0, compared=0, files=[], sidecars=0, hidden=0, below=0)
             reports.append(known)
             with entries.item(source.source) as note:
-                for found in examine(source, row["earlier"], listed, settings):
-                    note.update(found.pop("note", {}))
-                    known.update(found)
-    held: list[dict[str, Any]] = []
+                for result in examine(source, row["earlier"], listed, settings):
+                    note.update(result.pop("note", {}))
+                    known.update(result)
+    file_rows: list[dict[str, Any]] = []
     for known, row in zip(reports, read_ledger(ledger), strict=True):
         is_admitted = row["status"] == "ok"
         known.update(status="admitted" if is_admitted else "refused", reason="" if is_admitted else row["reason"])
         known.update(detail=row["detail"])
-        own = known.pop("files") if is_admitted else []
-        held += [{"source": known["source"], **file} for file in own]
-        known["unusable"] = {file["path"]: f"{file['reason']}: {file['detail']}" for file in own if file["status"] != "ok"}
-    write_table(pl.DataFrame(held, schema=types(SourceFiles)), SourceFiles, files)
+        source_files = known.pop("files") if is_admitted else []
+        file_rows += [{"source": known["source"], **file} for file in source_files]
+        known["unusable"] = {
+            file["path"]: f"{file['reason']}: {file['detail']}" for file in source_files if file["status"] != "ok"
+        }
+    write_table(pl.DataFrame(file_rows, schema=types(SourceFiles)), SourceFiles, files)
     admitted = [{name: known[name] for name in columns} for known in reports if known["status"] == "admitted"]
     write_table(pl.DataFrame(admitted, schema=columns), Sources, table)
     report.write_text(json.dumps(reports, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

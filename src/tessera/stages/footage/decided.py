@@ -1,4 +1,4 @@
-"""Tell which decisions on pictures of folders still mean one."""
+"""Report which decisions on pictures of folders still refer to a picture."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -36,13 +36,15 @@ def drop_duplicates(frames: list[Path], labelled: list[Path], table: Path, ledge
         ]
     ).unique("key", keep="first", maintain_order=True)
     keys = order["key"].to_list()
-    stays, distances = find_duplicates(order["phash"].to_numpy(), settings.distance)
+    representatives, distances = find_duplicates(order["phash"].to_numpy(), settings.distance)
     rows = []
-    with Ledger(ledger) as book:
-        for number, (key, other, distance) in enumerate(zip(keys, stays.tolist(), distances.tolist(), strict=True)):
-            if other == number:
-                book.row(key, "ok")
+    with Ledger(ledger) as entries:
+        for number, (key, representative, distance) in enumerate(
+            zip(keys, representatives.tolist(), distances.tolist(), strict=True)
+        ):
+            if representative == number:
+                entries.row(key, "ok")
             else:
-                book.row(key, "dropped", "looks like another", keys[other])
-                rows.append((key, keys[other], distance))
+                entries.row(key, "dropped", "looks like another", keys[representative])
+                rows.append((key, keys[representative], distance))
     write_table(pl.DataFrame(rows, schema=types(Duplicates), orient="row"), Duplicates, table)

@@ -31,26 +31,26 @@ def move_keys(keys: Iterable[str], folders: Mapping[str, Path], results: Path) -
     pictures of the folder: a picture is found if it alone looks like the stored frame.
     """
     wanted = sorted(set(keys))
-    found: dict[str, MovedKey] = {}
+    moved: dict[str, MovedKey] = {}
     for name, folder in sorted(folders.items()):
-        own = [key for key in wanted if source_of(key) == name]
-        if not own:
+        folder_keys = [key for key in wanted if source_of(key) == name]
+        if not folder_keys:
             continue
         rows, images = _old_frames(name, results)
         if rows is None:
             why = "there are no results of that time; write into `now` which frame in results/frames it is"
-            found |= {key: MovedKey(key=key, why=why) for key in own}
+            moved |= {key: MovedKey(key=key, why=why) for key in folder_keys}
         else:
-            found |= {row.key: row for row in _of_folder(own, rows, images, folder, results)}
-    return [found[key] for key in wanted if key in found]
+            moved |= {row.key: row for row in _of_folder(folder_keys, rows, images, folder, results)}
+    return [moved[key] for key in wanted if key in moved]
 
 
 def report_moved(rows: Sequence[MovedKey]) -> str:
     """Return a message about what became of keys."""
     lost = [f"{row.key} ({row.why})" for row in rows if not row.now]
     pictures = pluralize(len(rows), "pictures")
-    found = f"{len(rows) - len(lost):,} of {pictures} that labels or decisions know by a position were found"
-    return f"{found}, see {MOVED}" + (f"; not found: {'; '.join(truncate(lost, SHOWN))}" if lost else "")
+    summary = f"{len(rows) - len(lost):,} of {pictures} that labels or decisions know by a position were found"
+    return f"{summary}, see {MOVED}" + (f"; not found: {'; '.join(truncate(lost, SHOWN))}" if lost else "")
 
 
 def _old_frames(name: str, results: Path) -> tuple[pl.DataFrame | None, Path]:
@@ -58,9 +58,9 @@ def _old_frames(name: str, results: Path) -> tuple[pl.DataFrame | None, Path]:
     for table in sorted(results.glob("frames/*/frames.parquet")):
         if "name" not in pl.read_parquet_schema(table):
             rows = pl.read_parquet(table)
-            own = rows.filter([source_of(key) == name for key in rows["key"]])
-            if not own.is_empty():
-                return own, table.parent / "images"
+            folder_rows = rows.filter([source_of(key) == name for key in rows["key"]])
+            if not folder_rows.is_empty():
+                return folder_rows, table.parent / "images"
     return None, results
 
 
@@ -71,7 +71,7 @@ def _of_folder(keys: Sequence[str], rows: pl.DataFrame, images: Path, folder: Pa
     files = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     sums = [[name, sha256_if_readable(folder / name)] for name in files]
     unchanged = digest(sums) in _digests(source, results)
-    seen: list[Look] | None = None
+    looks: list[Look] | None = None
     for key in keys:
         frame = frame_of.get(key)
         if frame is None:
@@ -79,8 +79,8 @@ def _of_folder(keys: Sequence[str], rows: pl.DataFrame, images: Path, folder: Pa
         elif unchanged and frame["index"] < len(files):
             yield MovedKey(key=key, now=picture_key(source, *sums[frame["index"]]), why="the folder is as it was")
         else:
-            seen = _looks(folder) if seen is None else seen
-            yield _by_look(key, frame, images, source, seen)
+            looks = _looks(folder) if looks is None else looks
+            yield _by_look(key, frame, images, source, looks)
 
 
 def _digests(source: str, results: Path) -> set[str]:
@@ -99,32 +99,32 @@ class Look(NamedTuple):
 
 def _looks(folder: Path) -> list[Look]:
     """Return what the pictures of `folder` look like."""
-    found = []
+    looks = []
     for path in progress(files_of(folder), unit="pictures"):
         try:
             image = read_image(path)
         except Failed:
             continue
-        found.append(Look(path, scaled_hash(image), _thumbnail(image)))
-    return found
+        looks.append(Look(path, scaled_hash(image), _thumbnail(image)))
+    return looks
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
     return resize(image, SIDE, SIDE).astype(np.float64)
 
 
-def _by_look(key: str, frame: dict[str, Any], images: Path, source: str, seen: Sequence[Look]) -> MovedKey:
+def _by_look(key: str, frame: dict[str, Any], images: Path, source: str, looks: Sequence[Look]) -> MovedKey:
     try:
         stored = _thumbnail(read_image(images / frame["file"]))
     except Failed:
         return MovedKey(key=key, why="its stored frame is gone")
     alike = [
         look.path
-        for look in seen
+        for look in looks
         if (look.phash ^ frame["phash"]).bit_count() <= BITS and np.abs(look.thumbnail - stored).mean() <= LEVELS
     ]
     if len(alike) != 1:
-        what = f"{len(alike)} pictures look like it" if alike else "no picture of the folder looks like it"
-        return MovedKey(key=key, why=what)
+        why = f"{len(alike)} pictures look like it" if alike else "no picture of the folder looks like it"
+        return MovedKey(key=key, why=why)
     now = picture_key(source, alike[0].name, sha256_if_readable(alike[0]))
     return MovedKey(key=key, now=now, why="it alone looks like the stored frame")

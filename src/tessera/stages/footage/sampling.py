@@ -52,7 +52,7 @@ class FrameSettings(Settings):
 def sample_frames(
     sources: Path,
     files: Path,
-    kept: Path,
+    cache: Path,
     settings: FrameSettings,
     *,
     code: str,
@@ -68,7 +68,7 @@ def sample_frames(
     frame, one per file that was not admitted, or one row with the id of the source if it has none. `threads` threads encode;
     the result does not depend on their number.
 
-    The frames of a source are kept in the `Store` in the folder `kept`, under a digest of everything that they depend on,
+    The frames of a source are kept in the `Store` in the folder `cache`, under a digest of everything that they depend on,
     including `code`, and linked from there. If one of them failed, all frames of the source are sampled again in the next run.
     """
     import polars as pl
@@ -78,17 +78,17 @@ def sample_frames(
 
     rows: list[dict[str, Any]] = []
     images.mkdir()
-    held = read_stills(files)
+    stills = read_stills(files)
     admitted = read_table(sources, Sources).select("source", "path", "kind", "sha256")
-    with stored_items(kept, "sources", ledger) as (_, stored), ThreadPoolExecutor(threads) as pool:
+    with stored_items(cache, "sources", ledger) as (_, stored), ThreadPoolExecutor(threads) as pool:
         for source, path, kind, sha256 in admitted.rows():
-            own_files = held.get(source, [])
-            name = digest([source, kind, sha256, own_files, settings.model_dump(mode="json"), code])
-            item = stored(name, partial(_sample, source, Path(path), kind, own_files, settings, pool, 2 * threads))
-            own = json.loads((item / ROWS).read_text(encoding="utf-8"))
-            for row in own:
+            source_files = stills.get(source, [])
+            name = digest([source, kind, sha256, source_files, settings.model_dump(mode="json"), code])
+            item = stored(name, partial(_sample, source, Path(path), kind, source_files, settings, pool, 2 * threads))
+            source_rows = json.loads((item / ROWS).read_text(encoding="utf-8"))
+            for row in source_rows:
                 link_or_copy(item / row["file"], images / row["file"])
-            rows += own
+            rows += source_rows
     write_table(pl.DataFrame(rows, schema=types(Frames)), Frames, table)
 
 
@@ -101,9 +101,9 @@ def _sample(
     pool: ThreadPoolExecutor,
     count: int,
     folder: Path,
-    book: Ledger,
+    entries: Ledger,
 ) -> None:
-    """Write the frames of `source` and their rows of `tables.Frames` to `folder`, and a row for each to `book`.
+    """Write the frames of `source` and their rows of `tables.Frames` to `folder`, and a row for each to `entries`.
 
     `files`: its rows of `tables.SourceFiles`. `count` frames are decoded ahead.
     """
@@ -124,13 +124,13 @@ def _sample(
 
     rows: list[dict[str, Any]] = []
     for (key, frame), stored in ahead(pool, store, chosen(), count):
-        with book.item(key) as note:
+        with entries.item(key) as note:
             rows.append(stored.result())
             if not isinstance(frame, Dropped) and frame.index in remarks:
                 note |= {name: remarks[frame.index][name] for name in ("reason", "detail")}
     for row in files:
         if row["status"] != "ok":
-            book.row(f"{file_name(source)}/{row['path']}", row["status"], row["reason"], row["detail"])
+            entries.row(f"{file_name(source)}/{row['path']}", row["status"], row["reason"], row["detail"])
     (folder / ROWS).write_text(json.dumps(rows), encoding="utf-8")
 
 
@@ -167,12 +167,12 @@ def decimate(path: Path, packets: Packets, indices: np.ndarray) -> np.ndarray:
     """
     from imageio_ffmpeg import get_ffmpeg_exe
 
-    given: list[int] = []
+    fed: list[int] = []
 
     def feed(pipe: IO[bytes], pictures: Iterable[tuple[int, "av.VideoFrame"]], form: tuple[int, int, str]) -> None:
         with pipe:
             for index, picture in pictures:
-                given.append(index)
+                fed.append(index)
                 pipe.write(picture.reformat(*form, threads=1).to_ndarray().tobytes())
 
     frames = read_frames(path, packets, indices)
@@ -189,7 +189,7 @@ def decimate(path: Path, packets: Packets, indices: np.ndarray) -> np.ndarray:
         feeding = pool.submit(feed, process.stdin, chain([first], pictures), form)
         lines = process.stdout.read().decode().splitlines()
         feeding.result()
-    return np.array([given[int(line.split(",")[2])] for line in lines if not line.startswith("#")], np.int64)
+    return np.array([fed[int(line.split(",")[2])] for line in lines if not line.startswith("#")], np.int64)
 
 
 def _chosen(path: Path, kind: str, files: list[dict[str, Any]], settings: FrameSettings) -> Iterator[VideoFrame | Still]:

@@ -43,11 +43,11 @@ def remove_withdrawn(
     may show any source. Links and their targets are never touched.
     """
 
-    def is_kept(source: str) -> bool:
+    def is_current(source: str) -> bool:
         return source in sources or source.split("/")[0] in sources
 
-    names = {_alike(file_name(source)) for source in sources}
-    kept = set(shards)
+    names = {_crop_name(file_name(source)) for source in sources}
+    current_shards = set(shards)
     removed: dict[str, list[str]] = {}  # the folders of each shard that is gone
     moved = set()  # the shards that are gone because their sources are in other ones
     for folder in folders:
@@ -55,55 +55,55 @@ def remove_withdrawn(
             continue
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             is_shard = file_name(unquote(entry.name)) == entry.name
-            if entry.is_dir(follow_symlinks=False) and is_shard and entry.name not in kept:
+            if entry.is_dir(follow_symlinks=False) and is_shard and entry.name not in current_shards:
                 table, ledger = Path(entry.path, "sources.parquet"), Path(entry.path, "ledger.jsonl")
-                if table.exists() and ledger.exists() and all(is_kept(row["key"]) for row in read_ledger(ledger)):
+                if table.exists() and ledger.exists() and all(is_current(row["key"]) for row in read_ledger(ledger)):
                     moved.add(entry.name)
                 shutil.rmtree(entry.path)
                 removed.setdefault(entry.name, []).append(entry.path)
-    left = [
+    obsolete = [
         path
-        for listing, own in switched_off.items()
-        if not (names.issuperset(_names(listing)) if listing.suffix == ".jsonl" else all(map(is_kept, _sources(listing))))
-        for path in own
+        for listing, paths in switched_off.items()
+        if not (names.issuperset(_names(listing)) if listing.suffix == ".jsonl" else all(map(is_current, _sources(listing))))
+        for path in paths
         if path.exists() and not path.is_symlink()
     ]
-    left += [
+    obsolete += [
         path
-        for listing, own in made.items()
-        if (listed := _sources(listing)) and not any(map(is_kept, listed))
-        for path in own
+        for listing, paths in made.items()
+        if (listed := _sources(listing)) and not any(map(is_current, listed))
+        for path in paths
         if path.exists() and not path.is_symlink()
     ]
-    left += [
+    obsolete += [
         Path(entry.path)
         for folder, declared in embeddings.items()
         if folder.is_dir() and not folder.is_symlink()
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
         if entry.is_dir(follow_symlinks=False) and entry.name not in declared
     ]
-    for path in left:
+    for path in obsolete:
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
         tell(f"removed {path}: it is not made of these sources any more, and may show or have learned from a withdrawn one")
-    learned = [
+    runs = [
         file.parent
         for file in sorted(trainings.glob(f"**/runs/*/{RECORD}"))
-        if not all(map(is_kept, read_record(file).sources))
+        if not all(map(is_current, read_record(file).sources))
     ]
-    for run in learned:
+    for run in runs:
         shutil.rmtree(run)
         tell(f"removed the training {run}: it learned from a source that is no longer in the manifest")
     with withdrawn.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(["path", "status"])
-        for shard, places in removed.items():
+        for shard, shard_folders in removed.items():
             status = "removed, its sources are in other shards now" if shard in moved else "removed"
-            writer.writerows((place, status) for place in places)
-        writer.writerows((str(path), "removed, it is not made any more") for path in left)
-        writer.writerows((str(run), "removed, it learned from a withdrawn source") for run in learned)
+            writer.writerows((shard_folder, status) for shard_folder in shard_folders)
+        writer.writerows((str(path), "removed, it is not made any more") for path in obsolete)
+        writer.writerows((str(run), "removed, it learned from a withdrawn source") for run in runs)
     for why, gone in [
         ("are no longer in the manifest", removed.keys() - moved),
         ("are in other shards now (`shards`, or the column `shard`), where their results are made again", moved),
@@ -124,9 +124,9 @@ def _names(ledger: Path) -> set[str]:
     """Return the names of the sources in the keys of the frames and crops in `ledger`; none if it does not exist."""
     keys = [row["key"] for row in read_ledger(ledger)] if ledger.exists() else []
     # A key of no frame is the id of a source without frames.
-    return {_alike(source_of(key, by_hand=False) or key) for key in keys}
+    return {_crop_name(source_of(key, by_hand=False) or key) for key in keys}
 
 
-def _alike(name: str) -> str:
+def _crop_name(name: str) -> str:
     """Return `name` with its dots as in the keys of crops, which write them differently from those of frames."""
     return name.replace(".", "%2E")

@@ -133,37 +133,44 @@ def choose_regions(
     from tessera.records.tables.footage import Frames
     from tessera.records.tables.table import read_table, types, write_table
 
-    looked = {name: {row["key"]: row for row in read_ledger(path)} for name, path in zip(detectors, ledgers, strict=True)}
-    seen: dict[str, list[Detection]] = {}
+    ledger_rows = {name: {row["key"]: row for row in read_ledger(path)} for name, path in zip(detectors, ledgers, strict=True)}
+    detections_of: dict[str, list[Detection]] = {}
     for detector, path in zip(detectors, tables, strict=True):
         for row in read_table(path, Annotations).iter_rows(named=True):
             name = f"{row['key']}#{detector}-{row['number']}"
             box = row["x0"], row["y0"], row["x1"], row["y1"]
-            seen.setdefault(row["key"], []).append(Detection(name, detector, row["score"], box, row["rle"]))
-    candidates = {d.key: (key, d.box) for key, own in seen.items() for d in own if d.detector in CANDIDATES}
+            detections_of.setdefault(row["key"], []).append(Detection(name, detector, row["score"], box, row["rle"]))
+    candidates = {
+        d.key: (key, d.box)
+        for key, frame_detections in detections_of.items()
+        for d in frame_detections
+        if d.detector in CANDIDATES
+    }
     sampled = read_table(frames, Frames)
     decided, lost = find_regions(decisions, candidates, sampled["key"].to_list())
-    kept, refused = ({key for key, word in decided.items() if word.decision == said} for said in ("keep", "drop"))
+    kept, refused = ({key for key, decision in decided.items() if decision.decision == answer} for answer in ("keep", "drop"))
     chosen: list[dict[str, Any]] = []
     empty: list[str] = []
-    with Ledger(ledger) as book, Ledger(detections) as details:
+    with Ledger(ledger) as entries, Ledger(detections) as details:
         for frame in progress(sampled.iter_rows(named=True), sampled.height, "frames"):
-            key, own = frame["key"], seen.get(frame["key"], [])
+            key, frame_detections = frame["key"], detections_of.get(frame["key"], [])
             verdicts: dict[str, Verdict] = {}
-            with book.item(key) as note:
-                _check_looked_at(key, looked)
-                verdicts = judge(key, own, frame["height"], frame["width"], detectors, settings, seed, kept, refused)
-                if any(d.detector == "mosaic" and not verdicts[d.key].reason for d in own):
+            with entries.item(key) as note:
+                _check_detectors_ran(key, ledger_rows)
+                verdicts = judge(
+                    key, frame_detections, frame["height"], frame["width"], detectors, settings, seed, kept, refused
+                )
+                if any(d.detector == "mosaic" and not verdicts[d.key].reason for d in frame_detections):
                     raise Dropped("already carries a mosaic")
-                picked = [(d, mask) for d in _in_turn(own, kept) if (mask := verdicts[d.key].mask) is not None]
-                if own and not picked:
-                    counts = Counter(f"{d.detector} {verdicts[d.key].reason or 'counts'}" for d in own)
-                    raise Dropped("no region", ", ".join(f"{what}: {count}" for what, count in sorted(counts.items())))
-                if not own:
+                picked = [(d, mask) for d in _in_turn(frame_detections, kept) if (mask := verdicts[d.key].mask) is not None]
+                if frame_detections and not picked:
+                    counts = Counter(f"{d.detector} {verdicts[d.key].reason or 'counts'}" for d in frame_detections)
+                    raise Dropped("no region", ", ".join(f"{outcome}: {count}" for outcome, count in sorted(counts.items())))
+                if not frame_detections:
                     note["reason"] = "background"
                     empty.append(key)
                 chosen += annotation_rows(key, [Annotation.of_mask(d.detector, mask, score=d.score) for d, mask in picked])
-            for detection in own:
+            for detection in frame_detections:
                 reason = verdicts.get(detection.key, Verdict("frame left out")).reason
                 remark = "kept by decision" if detection.key in kept else ""
                 detail = str(decided.get(detection.key, ""))
@@ -226,25 +233,25 @@ def judge(
         for detection in detections:
             if detection.detector == "nsfw":
                 nsfw |= detection.mask(height, width)
-    other = None
+    unused_detector = None
     if {"face", "head"} <= set(detectors):
-        other = "face" if generator(seed, "regions", key).random() < settings.heads else "head"
-    taken = np.zeros_like(marks)
+        unused_detector = "face" if generator(seed, "regions", key).random() < settings.heads else "head"
+    covered = np.zeros_like(marks)
     for detection in candidates:
         mask = _shape(detection, height, width, settings, generator(seed, "regions", detection.key))
         x0, y0, x1, y1 = mask_box(mask)
         faults = {
-            "other kind drawn": detection.detector == other,
+            "other kind drawn": detection.detector == unused_detector,
             "too small": min(x1 - x0, y1 - y0) < getattr(settings.min_side, detection.detector),
             "overlaps a watermark": (mask & marks).any(),
             "overlaps nsfw": detection.detector != "nsfw" and (mask & nsfw).any(),
         }
         reason = "" if detection.key in kept else next((fault for fault, applies in faults.items() if applies), "")
         # A mask without a pixel is no region, whoever keeps it.
-        reason = reason or ("overlaps a surer region" if (mask & taken).any() else "" if mask.any() else "too small")
+        reason = reason or ("overlaps a surer region" if (mask & covered).any() else "" if mask.any() else "too small")
         verdicts[detection.key] = Verdict(reason) if reason else Verdict("", mask)
         if not reason:
-            taken |= mask
+            covered |= mask
     return verdicts
 
 
@@ -296,12 +303,12 @@ def _shape(detection: Detection, height: int, width: int, settings: RegionSettin
 
 
 def _in_turn(detections: Sequence[Detection], kept: Collection[str]) -> list[Detection]:
-    return sorted(detections, key=lambda each: (each.key not in kept, each.detector != "nsfw", -each.score, each.key))
+    return sorted(detections, key=lambda d: (d.key not in kept, d.detector != "nsfw", -d.score, d.key))
 
 
-def _check_looked_at(key: str, looked: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
-    """Raise the reason why a detector did not run on the frame `key`. `looked`: the ledgers, by detector and key of the row."""
-    for detector, rows in looked.items():
+def _check_detectors_ran(key: str, ledger_rows: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
+    """Raise the reason why a detector did not run on the frame `key`. `ledger_rows`: by detector and key."""
+    for detector, rows in ledger_rows.items():
         if key not in rows:
             raise Failed("not looked at", detector)
         row = rows[key]

@@ -1,9 +1,10 @@
 """Run detectors on the sampled frames."""
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def find_regions(
     expected: Path | str,
     datasets: Sequence[str],
     settings: InferenceSettings,
-    kept: Path,
+    cache: Path,
     *,
     code: str,
     threads: int,
@@ -48,7 +49,7 @@ def find_regions(
     `ledger` gets one row per frame. It is ok if the detector ran on the frame, with or without a detection. `threads` threads
     read images ahead.
 
-    The detections in the frames of a source are kept in the `Store` in the folder `kept`, under a digest of everything that
+    The detections in the frames of a source are kept in the `Store` in the folder `cache`, under a digest of everything that
     they depend on, including `code`. The detector is loaded only if some are missing there. If a frame of a source failed, the
     detector runs on all its frames again in the next run.
     """
@@ -62,32 +63,36 @@ def find_regions(
     refused = refusals(sources, datasets)
     sampled = read_table(frames, Frames)
     is_needed = any(refused[source] == ("", "") for source in sampled["source"].unique())
-    made_by = [sha256_file(weights), settings_of(settings), code] if is_needed else []
-    detector = cache(partial(Detector, weights, expected, settings))
+    cache_key = [sha256_file(weights), settings_of(settings), code] if is_needed else []
+    detector = functools.cache(partial(Detector, weights, expected, settings))
     detections: list[dict[str, Any]] = []
 
-    def find(own: pl.DataFrame, folder: Path, processed: Ledger) -> None:
-        pictures = progress(_stored(own, images, pool, threads, processed), own.height, f"frames of {own['source'][0]!r}")
-        found = [row for _, rows in detect_frames(detector(), pictures, processed) for row in rows]
-        (folder / DETECTIONS).write_text(json.dumps(found), encoding="utf-8")
+    def find(source_frames: pl.DataFrame, folder: Path, processed: Ledger) -> None:
+        pictures = progress(
+            _stored(source_frames, images, pool, threads, processed),
+            source_frames.height,
+            f"frames of {source_frames['source'][0]!r}",
+        )
+        source_detections = [row for _, rows in detect_frames(detector(), pictures, processed) for row in rows]
+        (folder / DETECTIONS).write_text(json.dumps(source_detections), encoding="utf-8")
 
-    with stored_items(kept, "sources", ledger) as (book, stored), ThreadPoolExecutor(threads) as pool:
-        for (source,), own in sampled.group_by("source", maintain_order=True):
+    with stored_items(cache, "sources", ledger) as (entries, stored), ThreadPoolExecutor(threads) as pool:
+        for (source,), source_frames in sampled.group_by("source", maintain_order=True):
             reason, detail = refused[str(source)]
             if reason:
-                for key in own["key"]:
-                    book.row(key, "dropped", reason, detail)
+                for key in source_frames["key"]:
+                    entries.row(key, "dropped", reason, detail)
                 continue
-            known = own.select("key", "width", "height").rows()
-            name = digest([*made_by, known, [sha256_if_readable(images / file) for file in own["file"]]])
-            detections += json.loads((stored(name, partial(find, own)) / DETECTIONS).read_text(encoding="utf-8"))
+            known = source_frames.select("key", "width", "height").rows()
+            name = digest([*cache_key, known, [sha256_if_readable(images / file) for file in source_frames["file"]]])
+            detections += json.loads((stored(name, partial(find, source_frames)) / DETECTIONS).read_text(encoding="utf-8"))
     write_table(pl.DataFrame(detections, schema=types(Annotations)), Annotations, table)
 
 
 def _stored(
-    frames: "pl.DataFrame", images: Path, pool: ThreadPoolExecutor, threads: int, book: Ledger
+    frames: "pl.DataFrame", images: Path, pool: ThreadPoolExecutor, threads: int, entries: Ledger
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Yield the row and the image of each of the sampled `frames`; if one cannot be read, `book` gets a row instead."""
+    """Yield the row and the image of each of the sampled `frames`; if one cannot be read, `entries` gets a row instead."""
     for row, reading in ahead(pool, lambda row: read_image(images / row["file"]), frames.iter_rows(named=True), 2 * threads):
         try:
             image = reading.result()
@@ -95,6 +100,6 @@ def _stored(
             if size != (row["width"], row["height"]):
                 raise Failed("image is not the frame", f"{size} pixels, sampled were {(row['width'], row['height'])}")
         except Failed as error:
-            book.row(row["key"], "failed", error.reason, error.detail)
+            entries.row(row["key"], "failed", error.reason, error.detail)
             continue
         yield row, image

@@ -17,7 +17,7 @@ from tessera.records.tables.table import read_table
 def import_masks(
     masks: Path,
     pictures: Path,
-    place: Path,
+    final_folder: Path,
     frames: Path,
     sources: Path,
     values: Mapping[int, str],
@@ -26,7 +26,7 @@ def import_masks(
     annotations: Path,
     ledger: Path,
 ) -> None:
-    """Write the images of the folder `pictures`, whose final path is `place`, and their masks to annotation tables.
+    """Write the images of the folder `pictures`, whose final path is `final_folder`, and their masks to annotation tables.
 
     An image and its mask, a PNG file in the folder `masks`, are named after the key of the frame that they were made from. They
     have the same key in the output tables `images` and `annotations`. `values`: label by value in the mask. Each 8-connected
@@ -40,7 +40,7 @@ def import_masks(
     source_of = {source["source"]: source for source in read_table(sources, Sources).iter_rows(named=True)}
     # Snakemake leaves a hidden file in folders that it creates.
     picture_of, mask_of = ({path.stem: path for path in folder.glob("[!.]*")} for folder in (pictures, masks))
-    found: list[tuple[ImageAnnotations, Origin]] = []
+    samples: list[tuple[ImageAnnotations, Origin]] = []
     with Ledger(ledger) as rows:
         for key in progress(sorted(picture_of.keys() | mask_of.keys()), unit="masks"):
             with rows.item(key) as note:
@@ -58,8 +58,8 @@ def import_masks(
                 annotated, losses = read_mask(mask, key, values, min_area)
                 check_complete(losses, annotated.annotations, mask_of[key].name)
                 source = source_of[frame_of[key]["source"]]
-                path = (place / picture_of[key].name).as_posix()
+                path = (final_folder / picture_of[key].name).as_posix()
                 origin = Origin(source["source"], path, frame_of[key]["phash"], source["split"], source["rights"])
-                found.append((annotated, origin))
+                samples.append((annotated, origin))
                 remark(note, losses)
-    write_annotations(annotations, images, found)
+    write_annotations(annotations, images, samples)

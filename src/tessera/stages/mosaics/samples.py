@@ -23,8 +23,8 @@ from tessera.imaging.mosaic.settings import MIN_BLOCK, VALUES, MosaicSettings
 
 # Levels, root mean square. The degradations add Gaussian noise of up to 1.6, and JPEG at quality 95 changes frames by up to 1.
 NOISE = 2.0
-UNCOVERED = "mosaics uncovered"  # the room of the generators that decide which frames get no mosaic
-FAINT = "mosaics faint"  # the room of the generators that decide what makes mosaics hard to see
+UNCOVERED = "mosaics uncovered"  # the stage of the generators that decide which frames get no mosaic
+FAINT = "mosaics faint"  # the stage of the generators that decide what makes mosaics hard to see
 
 
 class Degrade(Protocol):
@@ -84,24 +84,26 @@ def pixelate_frames(
     }
 
     def make(frame: dict[str, Any]) -> list[dict[str, Any] | Dropped]:
-        of_frame = regions_of.get(frame["key"], [])
-        covered = [] if frame["key"] in uncovered else of_frame
+        frame_regions = regions_of.get(frame["key"], [])
+        covered = [] if frame["key"] in uncovered else frame_regions
         outcomes = _make_sample(frame, covered, pictures, images, masks, settings, seed, degrade)
-        return outcomes if covered else [Dropped("frame left uncovered", "`mosaics.uncovered` of such frames")] * len(of_frame)
+        if covered:
+            return outcomes
+        return [Dropped("frame left uncovered", "`mosaics.uncovered` of such frames")] * len(frame_regions)
 
     rows: list[dict[str, Any]] = []
-    with Ledger(ledger) as book, Ledger(mosaic_ledger) as mosaic_book, ThreadPoolExecutor(threads) as pool:
-        for frame, made in ahead(pool, make, progress(samples, unit="frames"), 2 * threads):
-            of_frame = regions_of.get(frame["key"], [])
-            outcomes: list[dict[str, Any] | Dropped] = [Failed("its frame is unusable")] * len(of_frame)
-            with book.item(frame["key"]) as note:
-                outcomes = made.result()
+    with Ledger(ledger) as entries, Ledger(mosaic_ledger) as mosaic_entries, ThreadPoolExecutor(threads) as pool:
+        for frame, making in ahead(pool, make, progress(samples, unit="frames"), 2 * threads):
+            frame_regions = regions_of.get(frame["key"], [])
+            outcomes: list[dict[str, Any] | Dropped] = [Failed("its frame is unusable")] * len(frame_regions)
+            with entries.item(frame["key"]) as note:
+                outcomes = making.result()
                 lost = [outcome.reason for outcome in outcomes if isinstance(outcome, Dropped)]
                 note["reason"] = "; ".join(sorted(set(lost)))
                 if lost and len(lost) == len(outcomes) and frame["key"] not in uncovered:
                     raise Dropped("no region is left", note["reason"])
-            for region, outcome in zip(of_frame, outcomes, strict=True):
-                with mosaic_book.item(f"{frame['key']}#{region['number']}"):
+            for region, outcome in zip(frame_regions, outcomes, strict=True):
+                with mosaic_entries.item(f"{frame['key']}#{region['number']}"):
                     if isinstance(outcome, Dropped):
                         raise outcome
                     rows.append(outcome)
@@ -136,11 +138,11 @@ def _make_sample(
     blocks: list[float] = []
     for region in regions:
         name = f"{key}#{region['number']}"
-        own = _settings_of(settings, region["label"], scale)
+        region_settings = _settings_of(settings, region["label"], scale)
         try:
             mask = _region_mask(region, picture, image, scale, settings)
             faint = draw_faint(generator(seed, FAINT, name), settings)
-            mosaic = draw_mosaic(generator(seed, "mosaics", name), mask, own, block=_block(faint, settings, scale))
+            mosaic = draw_mosaic(generator(seed, "mosaics", name), mask, region_settings, block=_block(faint, settings, scale))
             drawn = image.copy()
             shown, count = _cover(drawn, mask, mosaic, faint, scale)
             _check_visible(image, drawn, shown)
@@ -262,7 +264,7 @@ def _row(
     faint: Faint,
     scale: float,
     shown: np.ndarray,
-    whole: int | None,
+    block_count: int | None,
     settings: MosaicSettings,
     seed: int,
 ) -> dict[str, Any]:
@@ -285,7 +287,7 @@ def _row(
         "label": region["label"],
         "version": settings.version,
         **(of_blocks if bar is None else of_bar),
-        "whole_blocks": whole,
+        "whole_blocks": block_count,
         "anchor": settings.anchor,
         "fine": faint.block is not None,
         "scale": scale,

@@ -91,8 +91,8 @@ def test_overlapping_scenes_are_all_correct_and_do_not_depend_on_threads(shard: 
     spans = {"a": [(3, 30), (12, 20), (12, 5), (29, 10), (70, 20)], "b": [(0, 20)]}
     wanted = {
         shard.scene(name, first, masks := moving(*((120, 160) if name == "a" else (96, 128)), count), track): masks
-        for name, found in spans.items()
-        for track, (first, count) in enumerate(found)
+        for name, ranges in spans.items()
+        for track, (first, count) in enumerate(ranges)
     }
     rows = shard.cut(threads=1)
     assert list(rows) == list(wanted), "in the order of the scenes"
@@ -223,10 +223,10 @@ def test_extreme_scenes_are_cut(shard: ClipShard, tmp_path: Path) -> None:
     fast = film(tmp_path / "b.mkv", pictures(12, 120, 160), pts=list(range(12)))
     shard.source("a", path)
     shard.source("b", fast, average_rate=1000.0)
-    full, one = [np.full((120, 160), 255, np.uint8)] * 12, moving(120, 160, 1)
+    full, last = [np.full((120, 160), 255, np.uint8)] * 12, moving(120, 160, 1)
     wanted = {
         shard.scene("a", 0, full): (path, full),
-        shard.scene("a", 11, one, 1): (path, one),
+        shard.scene("a", 11, last, 1): (path, last),
         shard.scene("b", 0, full): (fast, full),
     }
     rows = shard.cut()
@@ -245,12 +245,12 @@ def test_compat_lada_gives_the_crops_of_lada(shard: ClipShard, tmp_path: Path) -
     assert shard.cut(ClipSettings(compat="lada"), out="lada")[key]["crops"][0] == [551, 251, 749, 449]
 
 
-def damage(path: Path, places: slice) -> None:
-    """Overwrite the packets at `places` with noise."""
+def damage(path: Path, damaged: slice) -> None:
+    """Overwrite the packets at `damaged` with noise."""
     data = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
         packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-    for position, size in packets[places]:
+    for position, size in packets[damaged]:
         data[position : position + size] = np.random.default_rng(position).bytes(size)
     path.write_bytes(data)
 

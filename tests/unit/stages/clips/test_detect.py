@@ -90,11 +90,11 @@ def plain(path: Path) -> list[np.ndarray]:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def plain_change(one: np.ndarray, other: np.ndarray) -> float:
+def plain_change(before: np.ndarray, after: np.ndarray) -> float:
     """Return the change from one picture to the next by its definition: at the small size, pixel by pixel."""
     first, second = (
         cv2.cvtColor(cv2.resize(image, videos.SMALL, interpolation=cv2.INTER_LINEAR), cv2.COLOR_RGB2HSV).astype(int)
-        for image in (one, other)
+        for image in (before, after)
     )
     hue = np.abs(first - second)[..., 0]
     hue = np.where(hue > 90, 180 - hue, hue)
@@ -126,7 +126,7 @@ def test_the_tables_agree_with_decoding_all_frames(
     assert frames["pts"].to_list() == (packets.pts.tolist() if packets.timed else [None] * COUNT)
     assert frames["time"].to_list() == packets.time.tolist()
     assert set(frames.select("width", "height").rows()) == {(80, 48)}
-    changes = [0.0] + [plain_change(one, other) for one, other in pairwise(images)]
+    changes = [0.0] + [plain_change(before, after) for before, after in pairwise(images)]
     assert frames["change"].to_list() == pytest.approx(changes, abs=2)
     wanted = sorted({*range(0, COUNT, stride), COUNT - 1})
     assert frames.filter("looked")["index"].to_list() == wanted
@@ -142,21 +142,21 @@ def test_the_tables_agree_with_decoding_all_frames(
 def test_only_the_chosen_part_of_a_video_is_decoded(short: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "SHORT", short)
     path = write(tmp_path / "film.mp4", pictures(), bf="0")
-    whole, every_detection = detect(path)
+    all_frames, all_detections = detect(path)
 
     def chosen(time: np.ndarray) -> np.ndarray:
         return np.isin(np.arange(len(time)), [13, 15, 22])
 
     frames, detections = detect_video("a", path, COUNT, look, chosen, 2, threads=2)
     assert frames.filter("looked")["index"].to_list() == [13, 15, 22]
-    assert_frame_equal(detections, every_detection.filter(pl.col("index").is_in([13, 15, 22])))
+    assert_frame_equal(detections, all_detections.filter(pl.col("index").is_in([13, 15, 22])))
     # From the keyframe before the first to the last.
     part = pl.col("index").is_between(10, 22)
-    assert frames.filter(width=0)["index"].to_list() == whole.filter(~part)["index"].to_list()
+    assert frames.filter(width=0)["index"].to_list() == all_frames.filter(~part)["index"].to_list()
     columns = ["index", "pts", "time", "width", "height"]
-    assert_frame_equal(frames.filter(part).select(columns), whole.filter(part).select(columns))
+    assert_frame_equal(frames.filter(part).select(columns), all_frames.filter(part).select(columns))
     assert frames.filter(pl.col("index").is_between(11, 22))["change"].to_list() == pytest.approx(
-        whole.filter(pl.col("index").is_between(11, 22))["change"].to_list()
+        all_frames.filter(pl.col("index").is_between(11, 22))["change"].to_list()
     )
 
 
@@ -170,9 +170,9 @@ def test_a_wrong_count_of_frames_is_detected(tmp_path: Path) -> None:
     path = write(tmp_path / "film.avi", pictures(), bf="0")
     data = bytearray(path.read_bytes())
     for header, offset in ((b"avih", 24), (b"strh", 40)):
-        place = data.index(header) + offset
-        assert int.from_bytes(data[place : place + 4], "little") == COUNT
-        data[place : place + 4] = (9999).to_bytes(4, "little")
+        position = data.index(header) + offset
+        assert int.from_bytes(data[position : position + 4], "little") == COUNT
+        data[position : position + 4] = (9999).to_bytes(4, "little")
     path.write_bytes(data)
     assert detect(path)[0].height == COUNT
 
@@ -188,15 +188,15 @@ def test_batches_are_full_at_any_speed_and_smaller_for_large_pictures(tmp_path: 
     path = write(tmp_path / "film.mp4", pictures())
 
     def sizes(slow: bool) -> list[int]:
-        found = []
+        batches = []
 
         def count(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
-            found.append(len(list(images)))
+            batches.append(len(list(images)))
             time.sleep(0.02 * slow)
-            return iter([[]] * found[-1])
+            return iter([[]] * batches[-1])
 
         detect_video("a", path, 0, count, EVERY, 8, threads=2)
-        return found
+        return batches
 
     assert sizes(slow=False) == sizes(slow=True) == [8, 8, 8, 6]
     monkeypatch.setattr(videos, "BATCH_BYTES", 2 * 48 * 80 * 3 + 1)
@@ -256,10 +256,10 @@ def test_the_detector_gets_rotated_video_upright(turn: int) -> None:
 
 
 def test_a_change_of_size_is_in_the_tables(tmp_path: Path) -> None:
-    one = write(tmp_path / "one.ts", pictures(10), bf="0")
-    two = write(tmp_path / "two.ts", pictures(10, 96, 120), bf="0", pts=list(range(400, 800, 40)))
+    small = write(tmp_path / "one.ts", pictures(10), bf="0")
+    large = write(tmp_path / "two.ts", pictures(10, 96, 120), bf="0", pts=list(range(400, 800, 40)))
     both = tmp_path / "both.ts"
-    both.write_bytes(one.read_bytes() + two.read_bytes())
+    both.write_bytes(small.read_bytes() + large.read_bytes())
     frames, detections = detect(both, batch=4)
     assert frames.select("width", "height").rows() == [(80, 48)] * 10 + [(120, 96)] * 10
     assert frames["looked"].all()
@@ -270,10 +270,10 @@ def test_a_change_of_size_is_in_the_tables(tmp_path: Path) -> None:
 
 def test_frames_beyond_all_limits_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "MAX_PIXELS", 8000)
-    one = write(tmp_path / "one.ts", pictures(10), bf="0")
-    two = write(tmp_path / "two.ts", pictures(10, 96, 120), bf="0", pts=list(range(400, 800, 40)))
+    small = write(tmp_path / "one.ts", pictures(10), bf="0")
+    large = write(tmp_path / "two.ts", pictures(10, 96, 120), bf="0", pts=list(range(400, 800, 40)))
     both = tmp_path / "both.ts"
-    both.write_bytes(one.read_bytes() + two.read_bytes())
+    both.write_bytes(small.read_bytes() + large.read_bytes())
     frames, _ = detect(both)
     assert frames.select("width", "height").rows() == [(80, 48)] * 10 + [(0, 0)] * 10
 
@@ -283,8 +283,8 @@ def damaged(path: Path, spoil: range, *, lost: bool = False) -> Path:
     data = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
         packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-    for place in spoil:
-        position, size = packets[place]
+    for number in spoil:
+        position, size = packets[number]
         for byte in range(position + size // 3, position + size // 2):
             data[byte] ^= 0xFF
         if lost:
@@ -300,18 +300,18 @@ def test_damaged_frames_are_left_out_up_to_the_next_keyframe(
     gone: bool, short: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(video, "SHORT", short)
-    whole = write(tmp_path / "film.mp4", pictures(height=240, width=320), bf="0", crf="2")
-    frames, detections = detect(damaged(whole, range(13, 15), lost=gone))
+    path = write(tmp_path / "film.mp4", pictures(height=240, width=320), bf="0", crf="2")
+    frames, detections = detect(damaged(path, range(13, 15), lost=gone))
     lost = list(range(13, 20))
     assert frames.filter(width=0)["index"].to_list() == lost
     assert frames.filter(width=0).select("height", "change", "looked").unique().rows() == [(0, 0.0, False)]
-    expected, seen = detect(whole)
-    kept = ~pl.col("index").is_in(lost)
-    assert_frame_equal(detections, seen.filter(kept))
-    ours, theirs = (table.filter(kept & (pl.col("index") != 20)) for table in (frames, expected))
+    expected, expected_detections = detect(path)
+    intact = ~pl.col("index").is_in(lost)
+    assert_frame_equal(detections, expected_detections.filter(intact))
+    ours, theirs = (table.filter(intact & (pl.col("index") != 20)) for table in (frames, expected))
     assert_frame_equal(ours, theirs)
     # The frame after the gap is compared with the last one before it.
-    images = plain(whole)
+    images = plain(path)
     assert frames["change"][20] == pytest.approx(plain_change(images[12], images[20]), abs=2)
 
 
@@ -323,10 +323,10 @@ def test_hue_is_a_circle() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 179), *[st.integers(0, 255)] * 2), min_size=2, max_size=2))
 def test_the_difference_is_the_mean_over_hue_saturation_and_value(pixels: list[tuple[int, int, int]]) -> None:
-    one, other = pixels
-    hue = min(abs(one[0] - other[0]), 180 - abs(one[0] - other[0]))
-    expected = (hue + abs(one[1] - other[1]) + abs(one[2] - other[2])) / 3
-    assert difference(np.array([[one]], np.uint8), np.array([[other]], np.uint8)) == pytest.approx(expected)
+    first, second = pixels
+    hue = min(abs(first[0] - second[0]), 180 - abs(first[0] - second[0]))
+    expected = (hue + abs(first[1] - second[1]) + abs(first[2] - second[2])) / 3
+    assert difference(np.array([[first]], np.uint8), np.array([[second]], np.uint8)) == pytest.approx(expected)
 
 
 def test_a_cut_changes_more_than_motion(tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_a_video_is_detected_again_only_if_something_that_it_depends_on_changed(
         for seed, name in enumerate(("one", "two"))
     ]
     sources = shard(tmp_path / "shard", rows)
-    found = run(weights, sources)
+    results = run(weights, sources)
     items = tmp_path / "shard" / "kept"
     before = {path.name for path in items.iterdir()}
     assert len(before) == 2
@@ -398,7 +398,7 @@ def test_a_video_is_detected_again_only_if_something_that_it_depends_on_changed(
         """Return the number of videos that were detected again."""
         again = run(weights, shard(tmp_path / "shard", rows), **changes)
         if not changes:
-            assert all(one.equals(other) for one, other in zip(again[:2], found[:2], strict=True)) and again[2] == found[2]
+            assert all(new.equals(old) for new, old in zip(again[:2], results[:2], strict=True)) and again[2] == results[2]
         return len({path.name for path in items.iterdir()} - before)
 
     assert made() == 0

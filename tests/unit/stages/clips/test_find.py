@@ -82,26 +82,26 @@ def disc(x: float, y: float, radius: float) -> np.ndarray:
     return (np.hypot(columns - x, rows - y) <= radius) * np.uint8(255)
 
 
-def by_number(frames: pl.DataFrame, seen: pl.DataFrame) -> np.ndarray:
+def by_number(frames: pl.DataFrame, detected: pl.DataFrame) -> np.ndarray:
     """Track without a tracker: the number of a detection in its frame is its track."""
-    return seen["number"].to_numpy()
+    return detected["number"].to_numpy()
 
 
-class Found:
+class SceneResults:
     """The results of `find_scenes` for some footage."""
 
     def __init__(
         self,
         folder: Path,
         frames: pl.DataFrame,
-        seen: pl.DataFrame,
+        detected: pl.DataFrame,
         asked: SceneSettings,
         follow: Follow = by_number,
         **more: Any,
     ) -> None:
         folder.mkdir(exist_ok=True)
         write_table(frames, VideoFrames, folder / "in.parquet")
-        write_table(seen, VideoDetections, folder / "seen.parquet")
+        write_table(detected, VideoDetections, folder / "seen.parquet")
         self.files = [folder / name for name in ("scenes.parquet", "scene_frames.parquet", "ledger.jsonl")]
         find_scenes(folder / "in.parquet", folder / "seen.parquet", follow, asked, more.pop("seed", 0), *self.files, **more)
         self.scenes = read_table(self.files[0], Scenes)
@@ -121,36 +121,36 @@ PATCHES = st.builds(lambda mask, x, y: trim(Patch(mask, x, y)), MASKS, st.intege
 WEIGHTS = st.lists(st.floats(0, 1), min_size=1, max_size=5)
 
 
-def between(one: Patch, other: Patch, weights: Sequence[float], bend: Sequence[float] = (0, 0, 0, 0)) -> list[Patch]:
-    return list(interpolate(one, other, np.array(weights, float), np.tile(bend, (len(weights), 1)), HEIGHT, WIDTH))
+def between(first: Patch, second: Patch, weights: Sequence[float], bend: Sequence[float] = (0, 0, 0, 0)) -> list[Patch]:
+    return list(interpolate(first, second, np.array(weights, float), np.tile(bend, (len(weights), 1)), HEIGHT, WIDTH))
 
 
-def same(one: Patch, other: Patch) -> bool:
-    return one.box == other.box and np.array_equal(one.mask, other.mask)
+def same(first: Patch, second: Patch) -> bool:
+    return first.box == second.box and np.array_equal(first.mask, second.mask)
 
 
 @given(PATCHES, WEIGHTS)
 def test_equal_masks_are_interpolated_by_the_same_mask(patch: Patch, weights: list[float]) -> None:
-    assert all(same(found, patch) for found in between(patch, patch, weights))
+    assert all(same(interpolated, patch) for interpolated in between(patch, patch, weights))
 
 
 @given(PATCHES, st.integers(0, 60), st.integers(0, 30), WEIGHTS)
 @example(Patch(np.full((1, 1), 255, np.uint8), 0, 3), 0, 10, [0.05])  # half a pixel, less a rounding
 def test_an_interpolated_mask_keeps_its_shape_and_moves_evenly(patch: Patch, dx: int, dy: int, weights: list[float]) -> None:
     moved = Patch(patch.mask, patch.x + dx, patch.y + dy)
-    for weight, found in zip(weights, between(patch, moved, weights), strict=True):
-        np.testing.assert_array_equal(found.mask, patch.mask)
-        assert abs(found.x - (patch.x + weight * dx)) <= 0.5 + 1e-9
-        assert abs(found.y - (patch.y + weight * dy)) <= 0.5 + 1e-9
+    for weight, interpolated in zip(weights, between(patch, moved, weights), strict=True):
+        np.testing.assert_array_equal(interpolated.mask, patch.mask)
+        assert abs(interpolated.x - (patch.x + weight * dx)) <= 0.5 + 1e-9
+        assert abs(interpolated.y - (patch.y + weight * dy)) <= 0.5 + 1e-9
 
 
 @given(PATCHES, PATCHES, WEIGHTS)
-def test_interpolation_goes_from_one_mask_to_the_other(one: Patch, other: Patch, weights: list[float]) -> None:
-    assert same(between(one, other, [0])[0], one)
-    assert same(between(one, other, [1])[0], other)
-    for found in between(one, other, weights):
-        x0, y0, x1, y1 = found.box
-        assert same(found, trim(found)) and found.mask.any()
+def test_interpolation_goes_from_one_mask_to_the_other(first: Patch, second: Patch, weights: list[float]) -> None:
+    assert same(between(first, second, [0])[0], first)
+    assert same(between(first, second, [1])[0], second)
+    for interpolated in between(first, second, weights):
+        x0, y0, x1, y1 = interpolated.box
+        assert same(interpolated, trim(interpolated)) and interpolated.mask.any()
         assert 0 <= x0 < x1 <= WIDTH and 0 <= y0 < y1 <= HEIGHT
 
 
@@ -159,9 +159,9 @@ def test_a_core_is_the_smallest_box_with_little_of_the_mask_beyond_each_edge(pat
     x0, y0, x1, y1 = core(patch)
     ys, xs = np.nonzero(patch.mask)
     xs, ys, most = xs + patch.x, ys + patch.y, FRINGE * np.count_nonzero(patch.mask) + 1e-9
-    for places, first, last in ((xs, x0, x1 - 1), (ys, y0, y1 - 1)):
-        assert (places < first).sum() <= most < (places <= first).sum()
-        assert (places > last).sum() <= most < (places >= last).sum() + 2e-9
+    for positions, first, last in ((xs, x0, x1 - 1), (ys, y0, y1 - 1)):
+        assert (positions < first).sum() <= most < (positions <= first).sum()
+        assert (positions > last).sum() <= most < (positions >= last).sum() + 2e-9
 
 
 def test_a_speck_hardly_changes_a_core() -> None:
@@ -170,21 +170,21 @@ def test_a_speck_hardly_changes_a_core() -> None:
 
 
 @given(PATCHES, PATCHES, WEIGHTS, st.tuples(*[st.floats(-300, 300)] * 4))
-def test_an_interpolated_mask_stays_in_the_frame(one: Patch, other: Patch, weights: list[float], bend: Any) -> None:
-    for found in between(one, other, weights, bend):
-        x0, y0, x1, y1 = found.box
-        assert found.mask.any()
+def test_an_interpolated_mask_stays_in_the_frame(first: Patch, second: Patch, weights: list[float], bend: Any) -> None:
+    for interpolated in between(first, second, weights, bend):
+        x0, y0, x1, y1 = interpolated.box
+        assert interpolated.mask.any()
         assert 0 <= x0 < x1 <= WIDTH and 0 <= y0 < y1 <= HEIGHT
 
 
 def test_discs_are_interpolated_by_discs() -> None:
-    one, other = (trim(Patch(disc(x, 60, radius), 0, 0)) for x, radius in ((40, 12), (100, 36)))
-    (found,) = between(one, other, [0.5])
-    mask = decode_rle(encode_patch(found, HEIGHT, WIDTH), HEIGHT, WIDTH)
+    first, second = (trim(Patch(disc(x, 60, radius), 0, 0)) for x, radius in ((40, 12), (100, 36)))
+    (interpolated,) = between(first, second, [0.5])
+    mask = decode_rle(encode_patch(interpolated, HEIGHT, WIDTH), HEIGHT, WIDTH)
     expected = disc(70, 60, 24)
     assert np.count_nonzero(mask & expected) / np.count_nonzero(mask | expected) > 0.94
-    (bent,) = between(one, other, [0.5], (5, -3, 5, -3))
-    assert same(bent, Patch(found.mask, found.x + 5, found.y - 3))
+    (bent,) = between(first, second, [0.5], (5, -3, 5, -3))
+    assert same(bent, Patch(interpolated.mask, interpolated.x + 5, interpolated.y - 3))
 
 
 @given(st.lists(PATCHES, min_size=1, max_size=4))
@@ -199,37 +199,37 @@ def test_a_union_is_set_where_any_of_its_masks_is(patches: list[Patch]) -> None:
 @given(PATCHES, st.integers(1, 12), st.integers(0, 9), st.integers(-3, 3), st.integers(-3, 3))
 def test_smoothing_does_not_change_steady_motion(patch: Patch, count: int, half: int, dx: int, dy: int) -> None:
     # Away from the border of the frame.
-    patches = [Patch(patch.mask, 40 + place * dx, 40 + place * dy) for place in range(count)]
+    patches = [Patch(patch.mask, 40 + index * dx, 40 + index * dy) for index in range(count)]
     patch = patches[0]
-    found = list(smooth(patches, half, HEIGHT, WIDTH))
-    assert len(found) == count
+    smoothed = list(smooth(patches, half, HEIGHT, WIDTH))
+    assert len(smoothed) == count
     # At the ends, where the window has more of one side, the mask may lag.
-    for place in range(half, count - half):
-        assert same(found[place], patches[place])
+    for index in range(half, count - half):
+        assert same(smoothed[index], patches[index])
     if dx == dy == 0:
-        assert all(same(each, patch) for each in found)
+        assert all(same(result, patch) for result in smoothed)
 
 
 @given(st.lists(PATCHES, min_size=1, max_size=8), st.integers(0, 5))
 def test_smoothed_masks_are_trimmed_and_never_empty(patches: list[Patch], half: int) -> None:
-    found = list(smooth(patches, half, HEIGHT, WIDTH))
-    assert len(found) == len(patches)
-    assert all(each.mask.any() and same(each, trim(each)) for each in found)
+    smoothed = list(smooth(patches, half, HEIGHT, WIDTH))
+    assert len(smoothed) == len(patches)
+    assert all(patch.mask.any() and same(patch, trim(patch)) for patch in smoothed)
     if half == 0:
-        assert all(map(same, found, patches))
+        assert all(map(same, smoothed, patches))
 
 
 @given(PATCHES, st.integers(1, 9))
 def test_a_patch_at_a_scale_lies_where_it_was_and_is_never_empty(patch: Patch, scale: int) -> None:
-    found = enlarge_patch(shrink_patch(patch, scale), scale, HEIGHT, WIDTH)
-    assert found.mask.any()
-    assert same(found, trim(found))
-    x0, y0, x1, y1 = found.box
+    restored = enlarge_patch(shrink_patch(patch, scale), scale, HEIGHT, WIDTH)
+    assert restored.mask.any()
+    assert same(restored, trim(restored))
+    x0, y0, x1, y1 = restored.box
     assert 0 <= x0 < x1 <= WIDTH
     assert 0 <= y0 < y1 <= HEIGHT
-    assert all(abs(edge - own) < 20 + scale for edge, own in zip(found.box, patch.box, strict=True))
+    assert all(abs(edge - original) < 20 + scale for edge, original in zip(restored.box, patch.box, strict=True))
     if scale == 1:
-        assert same(found, patch)
+        assert same(restored, patch)
 
 
 @given(st.integers(400, 1900), st.floats(0, 1), st.floats(0, 1))
@@ -240,31 +240,31 @@ def test_a_large_region_changes_at_its_edges_alone(side: int, x: float, y: float
     patch = trim(Patch(mask, left, top))
     scale = scale_of(np.array([patch.box], float))
     assert 200 < side / scale < 600
-    found = enlarge_patch(shrink_patch(patch, scale), scale, 1080, 1920)
-    assert max(abs(edge - own) for edge, own in zip(found.box, patch.box, strict=True)) <= scale
-    one, other = (each.inside((0, 0, 1920, 1080)) > 0 for each in (found, patch))
-    assert (one & other).sum() > 0.99 * (one | other).sum()
+    restored = enlarge_patch(shrink_patch(patch, scale), scale, 1080, 1920)
+    assert max(abs(edge - original) for edge, original in zip(restored.box, patch.box, strict=True)) <= scale
+    actual, expected = (each.inside((0, 0, 1920, 1080)) > 0 for each in (restored, patch))
+    assert (actual & expected).sum() > 0.99 * (actual | expected).sum()
 
 
 def test_smoothing_removes_changes_of_a_single_frame() -> None:
-    whole = disc(60, 60, 30)
-    half, speck = whole.copy(), whole | disc(120, 30, 4)
+    full = disc(60, 60, 30)
+    half, speck = full.copy(), full | disc(120, 30, 4)
     half[:60] = 0
-    masks = [whole] * 9
+    masks = [full] * 9
     masks[3], masks[6] = half, speck
     patches = [trim(Patch(mask, 0, 0)) for mask in masks]
-    assert all(same(each, patches[0]) for each in smooth(patches, 1, HEIGHT, WIDTH))
+    assert all(same(smoothed, patches[0]) for smoothed in smooth(patches, 1, HEIGHT, WIDTH))
 
 
 @given(arrays(np.int64, st.tuples(st.integers(1, 30), st.just(2)), elements=st.integers(0, 90)), st.integers(0, 12))
 def test_smoothed_boxes_are_medians_that_contain_the_original_boxes(corners: np.ndarray, half: int) -> None:
     boxes = np.hstack([corners, corners + 7])
-    found = smooth_boxes(boxes, half)
-    for place in range(len(boxes)):
-        around = [min(max(other, 0), len(boxes) - 1) for other in range(place - half, place + half + 1)]
+    smoothed = smooth_boxes(boxes, half)
+    for index in range(len(boxes)):
+        around = [min(max(other, 0), len(boxes) - 1) for other in range(index - half, index + half + 1)]
         for edge, hold in enumerate((min, min, max, max)):
             middle = sorted(int(boxes[other, edge]) for other in around)[half]
-            assert found[place, edge] == hold(middle, boxes[place, edge])
+            assert smoothed[index, edge] == hold(middle, boxes[index, edge])
 
 
 # Stretches
@@ -277,9 +277,11 @@ def test_smoothed_boxes_are_medians_that_contain_the_original_boxes(corners: np.
     st.sampled_from([0.0, 0.0, 0.5, 4.0]),
 )
 def test_stretches_cover_all_frames_and_have_allowed_lengths(
-    gaps: list[float], one: float, other: float, stride: float
+    gaps: list[float], length: float, other_length: float, stride: float
 ) -> None:
-    asked = PLAIN.model_copy(update={"minimum": min(one, other), "maximum": max(one, other), "stride": stride})
+    asked = PLAIN.model_copy(
+        update={"minimum": min(length, other_length), "maximum": max(length, other_length), "stride": stride}
+    )
     ends = np.cumsum(gaps)
     starts = ends - gaps
     stretches = list(divide(starts, ends, asked))
@@ -317,10 +319,10 @@ def test_huge_times_that_swallow_seconds_do_not_loop_forever() -> None:
 
 def pieces_of(*tracks: dict[int, Box], count: int = 100, stride: int = 1, bridge: float = 0.5) -> list[Piece]:
     frames = footage(count, stride=stride)
-    seen = detections(row("video", i, n, box) for n, boxes in enumerate(tracks) for i, box in boxes.items()).sort(
+    detected = detections(row("video", i, n, box) for n, boxes in enumerate(tracks) for i, box in boxes.items()).sort(
         "index", "number"
     )
-    return split(frames, seen, by_number(frames, seen), bridge)
+    return split(frames, detected, by_number(frames, detected), bridge)
 
 
 def still(first: int, stop: int, box: Box, stride: int = 1) -> dict[int, Box]:
@@ -347,31 +349,31 @@ def test_frames_that_the_detector_skipped_are_not_a_gap() -> None:
     assert spans(pieces_of(still(0, 40, LEFT, 10) | still(50, 100, LEFT, 10), stride=10, bridge=0.4)) == [(0, 0, 91)]
 
 
-def moved(way: Callable[[np.ndarray], np.ndarray], seen_in: Sequence[int], time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moved(way: Callable[[np.ndarray], np.ndarray], indices: Sequence[int], time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the interpolated boxes of a box that moves along `way` and is detected in a few frames, and the true boxes."""
-    frames = footage(len(time), time=time, looked=[i in seen_in for i in range(len(time))])
+    frames = footage(len(time), time=time, looked=[i in indices for i in range(len(time))])
     way_x = way(time)
-    seen = detections(row("video", i, 0, (way_x[i], 5, way_x[i] + 30, 45)) for i in seen_in)
-    (piece,) = split(frames, seen, np.zeros(len(seen_in), int), 0.5)
+    detected = detections(row("video", i, 0, (way_x[i], 5, way_x[i] + 30, 45)) for i in indices)
+    (piece,) = split(frames, detected, np.zeros(len(indices), int), 0.5)
     assert (piece.boxes[:, [1, 3]] == [5, 45]).all()
     assert piece.boxes[:, 2] == pytest.approx(piece.boxes[:, 0] + 30)
-    return piece.boxes[:, 0], way_x[seen_in[0] : seen_in[-1] + 1]
+    return piece.boxes[:, 0], way_x[indices[0] : indices[-1] + 1]
 
 
 def test_boxes_are_interpolated_smoothly_in_time() -> None:
     even = np.arange(31) / RATE
     uneven = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.1, 31))
-    for time, seen_in in itertools.product((even, uneven), ([0, 30], [2, 29, 30], [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30])):
-        found, expected = moved(lambda time: 7 + 40 * time, seen_in, time)
-        assert found == pytest.approx(expected)
+    for time, indices in itertools.product((even, uneven), ([0, 30], [2, 29, 30], [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30])):
+        interpolated, expected = moved(lambda time: 7 + 40 * time, indices, time)
+        assert interpolated == pytest.approx(expected)
     # A thrown and a swinging object.
-    found, expected = moved(lambda time: 40 * time - 60 * time**2, [0, 10, 20, 30], even)
-    assert found == pytest.approx(expected)
+    interpolated, expected = moved(lambda time: 40 * time - 60 * time**2, [0, 10, 20, 30], even)
+    assert interpolated == pytest.approx(expected)
     every_third = range(0, 31, 3)
-    found, expected = moved(lambda time: 50 * np.sin(8 * time), every_third, even)
+    interpolated, expected = moved(lambda time: 50 * np.sin(8 * time), every_third, even)
     straight = np.interp(even, even[::3], expected[::3])
-    assert abs(found - expected).max() < 0.5 * abs(straight - expected).max()
-    assert found[::3] == pytest.approx(expected[::3])
+    assert abs(interpolated - expected).max() < 0.5 * abs(straight - expected).max()
+    assert interpolated[::3] == pytest.approx(expected[::3])
 
 
 def test_boxes_are_interpolated_linearly_in_gaps() -> None:
@@ -382,8 +384,8 @@ def test_boxes_are_interpolated_linearly_in_gaps() -> None:
 
 def test_equal_times_are_allowed() -> None:
     frames = footage(20, time=np.repeat(np.arange(5) / RATE, 4), stride=3)
-    seen = detections(row("video", i, 0, (10 + i, 10, 40 + i, 50)) for i in range(0, 20, 3))
-    (piece,) = split(frames, seen, np.zeros(seen.height, int), 0.5)
+    detected = detections(row("video", i, 0, (10 + i, 10, 40 + i, 50)) for i in range(0, 20, 3))
+    (piece,) = split(frames, detected, np.zeros(detected.height, int), 0.5)
     assert (piece.boxes[:, 0] >= 9).all() and (piece.boxes[:, 0] <= 30).all()
 
 
@@ -411,8 +413,8 @@ def test_regions_do_not_depend_on_the_order_of_tracks(drawn: list[tuple[int, int
     tracks = [still(first, first + count, (x, 0.0, x + side, 50.0)) for first, count, x, side in drawn]
 
     def regions(order: Sequence[dict[int, Box]]) -> set[frozenset[tuple[int, int, float]]]:
-        found = merge(pieces_of(*order), 0.5)
-        return {frozenset((piece.first, piece.stop, float(piece.boxes[0, 0])) for piece in region) for region in found}
+        merged = merge(pieces_of(*order), 0.5)
+        return {frozenset((piece.first, piece.stop, float(piece.boxes[0, 0])) for piece in region) for region in merged}
 
     shuffled = random.sample(tracks, len(tracks))
     assert regions(tracks) == regions(shuffled)
@@ -423,9 +425,9 @@ def test_regions_do_not_depend_on_the_order_of_tracks(drawn: list[tuple[int, int
 
 def test_the_row_of_a_scene_describes_it(tmp_path: Path) -> None:
     masks = [disc(40 + i, 60, 20) for i in range(60)]
-    seen = detections(row("a video", i, 0, mask, 0.6 + 0.005 * i) for i, mask in enumerate(masks))
-    found = Found(tmp_path, footage(80, "a video"), seen, PLAIN)
-    (scene,) = found.scenes.iter_rows(named=True)
+    detected = detections(row("a video", i, 0, mask, 0.6 + 0.005 * i) for i, mask in enumerate(masks))
+    results = SceneResults(tmp_path, footage(80, "a video"), detected, PLAIN)
+    (scene,) = results.scenes.iter_rows(named=True)
     assert scene == {
         "key": "a%20video-0000000-000",
         "source": "a video",
@@ -439,12 +441,12 @@ def test_the_row_of_a_scene_describes_it(tmp_path: Path) -> None:
         "detected": 60,
         "extension": 0,
     }
-    assert found.frames["index"].to_list() == list(range(60))
-    assert found.frames["pts"].to_list() == list(range(0, 60 * 512, 512))
-    assert found.frames["time"].to_list() == [i / RATE for i in range(60)]
-    assert found.frames.select("x0", "y0", "x1", "y1").rows() == [mask_box(mask) for mask in masks]
-    np.testing.assert_array_equal(found.masks(), masks)
-    assert found.rows == {"a%20video-0000000-000": ("ok", "")}
+    assert results.frames["index"].to_list() == list(range(60))
+    assert results.frames["pts"].to_list() == list(range(0, 60 * 512, 512))
+    assert results.frames["time"].to_list() == [i / RATE for i in range(60)]
+    assert results.frames.select("x0", "y0", "x1", "y1").rows() == [mask_box(mask) for mask in masks]
+    np.testing.assert_array_equal(results.masks(), masks)
+    assert results.rows == {"a%20video-0000000-000": ("ok", "")}
 
 
 def test_every_stretch_that_is_not_a_scene_has_a_row(tmp_path: Path) -> None:
@@ -455,12 +457,16 @@ def test_every_stretch_that_is_not_a_scene_has_a_row(tmp_path: Path) -> None:
         *(row("short", i, i // 30, LEFT) for i in range(0, 90) if i not in (30, 31)),
         *(row("unsure", i, 0, LEFT, 0.4) for i in range(60)),
     ]
-    seen = detections(sorted(rows, key=lambda each: (each["source"], each["index"], each["number"])))
+    detected = detections(sorted(rows, key=lambda each: (each["source"], each["index"], each["number"])))
     asked = PLAIN.model_copy(update={"confidence": 0.5, "stride": 3.0})
-    found = Found(
-        tmp_path, frames, seen, asked, lambda frames, seen: np.where(seen["index"] == 89, -1, seen["number"].to_numpy())
+    results = SceneResults(
+        tmp_path,
+        frames,
+        detected,
+        asked,
+        lambda frames, detected: np.where(detected["index"] == 89, -1, detected["number"].to_numpy()),
     )
-    assert found.rows == {
+    assert results.rows == {
         "long-0000000-000": ("ok", ""),
         "long-0000000-001": ("ok", ""),
         "long-0000050-002": ("dropped", "merged into another"),
@@ -478,32 +484,32 @@ def test_every_stretch_that_is_not_a_scene_has_a_row(tmp_path: Path) -> None:
         "short-0000060-002": ("dropped", "shorter than the minimum"),
         "unsure-0000000-000": ("dropped", "below the confidence"),
     }
-    assert len(found.ledger) == len(found.rows)
-    assert summarise(found.ledger)["ok"] == found.scenes.height
-    assert {each["detail"] for each in found.ledger if each["reason"] == "merged into another"} == {"long-0000000-000"}
-    assert found.frames["key"].unique(maintain_order=True).to_list() == found.scenes["key"].to_list()
+    assert len(results.ledger) == len(results.rows)
+    assert summarise(results.ledger)["ok"] == results.scenes.height
+    assert {each["detail"] for each in results.ledger if each["reason"] == "merged into another"} == {"long-0000000-000"}
+    assert results.frames["key"].unique(maintain_order=True).to_list() == results.scenes["key"].to_list()
 
 
 def test_no_videos_give_empty_tables(tmp_path: Path) -> None:
-    found = Found(tmp_path, footage(0), detections([]), PLAIN)
-    assert found.scenes.is_empty() and found.frames.is_empty() and not found.ledger
+    results = SceneResults(tmp_path, footage(0), detections([]), PLAIN)
+    assert results.scenes.is_empty() and results.frames.is_empty() and not results.ledger
 
 
 def test_a_track_of_one_frame_can_be_a_scene(tmp_path: Path) -> None:
     asked = SceneSettings(minimum=0.01)
     for frames in (footage(1), footage(9)):
-        found = Found(tmp_path, frames, detections([row("video", 0, 0, LEFT)]), asked)
-        assert found.scenes["frames"].to_list() == ([1] if frames.height > 1 else [])
+        results = SceneResults(tmp_path, frames, detections([row("video", 0, 0, LEFT)]), asked)
+        assert results.scenes["frames"].to_list() == ([1] if frames.height > 1 else [])
 
 
 def test_a_region_that_fills_the_frame_stays_within_it(tmp_path: Path) -> None:
-    whole = np.full((HEIGHT, WIDTH), 255, np.uint8)
-    for shape in (whole, (-3.5, -2.0, WIDTH + 9.0, HEIGHT + 1.5)):
-        found = Found(
+    full = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    for shape in (full, (-3.5, -2.0, WIDTH + 9.0, HEIGHT + 1.5)):
+        results = SceneResults(
             tmp_path, footage(60), detections(row("video", i, 0, shape) for i in range(60)), SceneSettings(extension=(2,))
         )
-        assert set(found.frames.select("x0", "y0", "x1", "y1").rows()) == {(0, 0, WIDTH, HEIGHT)}
-        assert set(found.frames["rle"]) == {encode_rle(whole)}
+        assert set(results.frames.select("x0", "y0", "x1", "y1").rows()) == {(0, 0, WIDTH, HEIGHT)}
+        assert set(results.frames["rle"]) == {encode_rle(full)}
 
 
 @pytest.mark.parametrize(
@@ -517,66 +523,66 @@ def test_a_region_that_fills_the_frame_stays_within_it(tmp_path: Path) -> None:
 def test_without_a_mask_the_box_is_used(tmp_path: Path, box: Box, expected: Box) -> None:
     empty = encode_rle(np.zeros((HEIGHT, WIDTH), np.uint8))
     for shape in (box, (box, empty)):
-        found = Found(tmp_path, footage(60), detections(row("video", i, 0, shape) for i in range(60)), PLAIN)
-        assert set(found.frames.select("x0", "y0", "x1", "y1").rows()) == {expected}
-        assert all(mask_box(mask) == expected and np.count_nonzero(mask) == (mask > 0).sum() for mask in found.masks())
+        results = SceneResults(tmp_path, footage(60), detections(row("video", i, 0, shape) for i in range(60)), PLAIN)
+        assert set(results.frames.select("x0", "y0", "x1", "y1").rows()) == {expected}
+        assert all(mask_box(mask) == expected and np.count_nonzero(mask) == (mask > 0).sum() for mask in results.masks())
 
 
 @pytest.mark.parametrize("broken", ["5", "", "no run lengths", encode_rle(np.zeros((HEIGHT + 1, WIDTH), np.uint8))])
 def test_a_broken_mask_fails_only_its_scene(tmp_path: Path, broken: str) -> None:
-    seen = detections(
+    detected = detections(
         row("video", i, n, (box, broken if (i, n) == (30, 1) else encode_rle(disc(30, 30, 9))))
         for i in range(60)
         for n, box in enumerate([LEFT, RIGHT])
     )
-    found = Found(tmp_path, footage(60), seen, PLAIN)
+    results = SceneResults(tmp_path, footage(60), detected, PLAIN)
     fault = "failed", "region does not match its frame"
-    assert found.rows == {"video-0000000-000": ("ok", ""), "video-0000000-001": fault}
+    assert results.rows == {"video-0000000-000": ("ok", ""), "video-0000000-001": fault}
 
 
 def test_between_detections_masks_are_interpolated_by_time(tmp_path: Path) -> None:
-    seen = detections(row("video", i, 0, disc(30 + i, 60, 20)) for i in range(0, 99, 3))
-    found = Found(tmp_path, footage(100, stride=3), seen, PLAIN)
-    assert found.scenes["detected"].to_list() == [33]
-    np.testing.assert_array_equal(found.masks(), [disc(30 + i, 60, 20) for i in range(97)])
+    detected = detections(row("video", i, 0, disc(30 + i, 60, 20)) for i in range(0, 99, 3))
+    results = SceneResults(tmp_path, footage(100, stride=3), detected, PLAIN)
+    assert results.scenes["detected"].to_list() == [33]
+    np.testing.assert_array_equal(results.masks(), [disc(30 + i, 60, 20) for i in range(97)])
     # Two frames right after the last but one detection, and a long wait for the last.
     time = [*np.arange(99) / RATE, 98 / RATE + 0.36]
-    seen = detections(row("video", i, 0, disc(30 + 40 * (i == 99), 60, 20)) for i in (*range(97), 99))
-    found = Found(tmp_path, footage(100, time=time), seen, PLAIN)
+    detected = detections(row("video", i, 0, disc(30 + 40 * (i == 99), 60, 20)) for i in (*range(97), 99))
+    results = SceneResults(tmp_path, footage(100, time=time), detected, PLAIN)
     moved = [round(40 * passed / 0.44) for passed in (0, 0.04, 0.08, 0.44)]
-    np.testing.assert_array_equal(found.masks()[96:], [disc(30 + dx, 60, 20) for dx in moved])
+    np.testing.assert_array_equal(results.masks()[96:], [disc(30 + dx, 60, 20) for dx in moved])
 
 
 def test_shapes_are_interpolated_by_time(tmp_path: Path) -> None:
     square, round_ = np.zeros((HEIGHT, WIDTH), np.uint8), disc(60, 60, 30)
     square[30:91, 30:91] = 255
     time = [*np.arange(59) / RATE, 2.6, 2.61, 2.62]
-    seen = detections(row("video", i, 0, round_ if i == 61 else square) for i in (*range(59), 61))
-    sizes = [np.count_nonzero(mask) for mask in Found(tmp_path, footage(62, time=time), seen, PLAIN).masks()]
+    detected = detections(row("video", i, 0, round_ if i == 61 else square) for i in (*range(59), 61))
+    sizes = [np.count_nonzero(mask) for mask in SceneResults(tmp_path, footage(62, time=time), detected, PLAIN).masks()]
     assert sizes[58] == 61**2 and sizes[61] == np.count_nonzero(round_)
     # Nine tenths of the time pass before the first frame between them.
     assert all(size - sizes[61] < 0.15 * (sizes[58] - sizes[61]) for size in sizes[59:61])
 
 
 def test_a_scene_counts_only_its_own_detections(tmp_path: Path) -> None:
-    seen = detections(row("video", i, 0, LEFT) for i in range(0, 300, 3))
-    found = Found(tmp_path, footage(300, stride=3), seen, PLAIN)
-    assert found.scenes.select("first", "frames", "detected").rows() == [(0, 200, 67), (200, 98, 33)]
+    detected = detections(row("video", i, 0, LEFT) for i in range(0, 300, 3))
+    results = SceneResults(tmp_path, footage(300, stride=3), detected, PLAIN)
+    assert results.scenes.select("first", "frames", "detected").rows() == [(0, 200, 67), (200, 98, 33)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [25, 50])
 def test_smoothing_windows_have_the_same_seconds_at_any_rate(tmp_path: Path, rate: int) -> None:
     # For some frames, half of the region is missed.
-    def found(missed: int, **asked: float) -> Found:
+    def find(missed: int, **asked: float) -> SceneResults:
         half = disc(60, 60, 30)
         half[:60] = 0
         masks = [half if 60 <= i < 60 + missed else disc(60, 60, 30) for i in range(4 * rate)]
-        seen = detections(row("video", i, 0, mask) for i, mask in enumerate(masks))
-        return Found(tmp_path, footage(4 * rate, rate=rate), seen, PLAIN.model_copy(update=asked))
+        detected = detections(row("video", i, 0, mask) for i, mask in enumerate(masks))
+        return SceneResults(tmp_path, footage(4 * rate, rate=rate), detected, PLAIN.model_copy(update=asked))
 
     def tops(missed: int, **asked: float) -> set[int]:
-        return set(found(missed, **asked).frames["y0"])
+        return set(find(missed, **asked).frames["y0"])
 
     assert tops(1) == {30, 60}
     assert tops(round(0.4 * rate), smooth_boxes=1.0) == {30}
@@ -586,28 +592,28 @@ def test_smoothing_windows_have_the_same_seconds_at_any_rate(tmp_path: Path, rat
 
 
 def test_merged_masks_are_united_while_both_are_there(tmp_path: Path) -> None:
-    one, other = disc(50, 60, 25), disc(70, 60, 25)
-    seen = detections(
-        row("video", i, n, mask) for i in range(80) for n, mask in enumerate([one, other]) if n == 0 or 20 <= i < 60
+    first, second = disc(50, 60, 25), disc(70, 60, 25)
+    detected = detections(
+        row("video", i, n, mask) for i in range(80) for n, mask in enumerate([first, second]) if n == 0 or 20 <= i < 60
     )
-    found = Found(tmp_path, footage(80), seen, PLAIN)
-    assert found.scenes["detected"].to_list() == [80]
-    for i, mask in enumerate(found.masks()):
-        np.testing.assert_array_equal(mask, one | other if 20 <= i < 60 else one)
+    results = SceneResults(tmp_path, footage(80), detected, PLAIN)
+    assert results.scenes["detected"].to_list() == [80]
+    for i, mask in enumerate(results.masks()):
+        np.testing.assert_array_equal(mask, first | second if 20 <= i < 60 else first)
 
 
 @pytest.mark.slow
 def test_a_scene_grows_by_the_steps_drawn_for_it(tmp_path: Path) -> None:
     frames = pl.concat([footage(6, f"video {n:02}") for n in range(30)])
-    seen = detections(row(f"video {n:02}", i, 0, disc(80, 60, 20)) for n in range(30) for i in range(6))
+    detected = detections(row(f"video {n:02}", i, 0, disc(80, 60, 20)) for n in range(30) for i in range(6))
     asked = PLAIN.model_copy(update={"extension": (0, 0, 1, 1, 2), "minimum": 0.2})
-    found = Found(tmp_path / "0", frames, seen, asked)
-    steps = found.scenes["extension"].to_list()
+    results = SceneResults(tmp_path / "0", frames, detected, asked)
+    steps = results.scenes["extension"].to_list()
     assert all(steps.count(step) > 2 for step in (0, 1, 2))
     # By 7/256 of the longer side: 4.4 pixels.
-    left = dict(found.frames.select("key", "x0").rows())
-    assert [left[key] for key in found.scenes["key"]] == [60 - (0, 4, 8)[step] for step in steps]
-    assert Found(tmp_path / "1", frames, seen, asked, seed=1).scenes["extension"].to_list() != steps
+    left = dict(results.frames.select("key", "x0").rows())
+    assert [left[key] for key in results.scenes["key"]] == [60 - (0, 4, 8)[step] for step in steps]
+    assert SceneResults(tmp_path / "1", frames, detected, asked, seed=1).scenes["extension"].to_list() != steps
 
 
 @pytest.mark.slow
@@ -624,21 +630,21 @@ def test_scenes_keep_the_promises_of_their_tables(tmp_path_factory: pytest.TempP
             if data.draw(st.integers(0, 9)) and (mask := disc(x + speed * i, y, radius)).any():
                 rows.append(row("video", i, number, mask if number else mask_box(mask)))
                 tracks[i, number] = number + 10 * sum(cut <= i for cut in cuts)
-    seen = detections(sorted(rows, key=lambda each: (each["index"], each["number"])))
+    detected = detections(sorted(rows, key=lambda each: (each["index"], each["number"])))
     asked = SceneSettings(minimum=0.3, maximum=1.2, stride=data.draw(st.sampled_from([0.0, 0.2])), bridge=0.2, confidence=0)
-    numbers = np.array([tracks[pair] for pair in seen.select("index", "number").rows()], int)
-    found = Found(tmp_path_factory.mktemp("scenes"), frames, seen, asked, lambda frames, seen: numbers)
-    assert summarise(found.ledger)["ok"] == found.scenes.height
-    assert summarise(found.ledger)["failed"] == {}
-    assert len(found.ledger) == len(found.rows)
-    for scene in found.scenes.iter_rows(named=True):
-        own = found.frames.filter(key=scene["key"])
+    numbers = np.array([tracks[pair] for pair in detected.select("index", "number").rows()], int)
+    results = SceneResults(tmp_path_factory.mktemp("scenes"), frames, detected, asked, lambda frames, detected: numbers)
+    assert summarise(results.ledger)["ok"] == results.scenes.height
+    assert summarise(results.ledger)["failed"] == {}
+    assert len(results.ledger) == len(results.rows)
+    for scene in results.scenes.iter_rows(named=True):
+        scene_frames = results.frames.filter(key=scene["key"])
         first, last = scene["first"], scene["first"] + scene["frames"] - 1
-        assert own["index"].to_list() == list(range(first, last + 1))
+        assert scene_frames["index"].to_list() == list(range(first, last + 1))
         assert 8 <= scene["frames"] <= 30
         assert not any(first < cut <= last for cut in cuts)
         assert 1 <= scene["detected"] <= scene["frames"] or stride > 1
-        for rle, *box in own.select("rle", "x0", "y0", "x1", "y1").rows():
+        for rle, *box in scene_frames.select("rle", "x0", "y0", "x1", "y1").rows():
             x0, y0, x1, y1 = mask_box(decode_rle(rle, HEIGHT, WIDTH))
             assert 0 <= box[0] <= x0 < x1 <= box[2] <= WIDTH
             assert 0 <= box[1] <= y0 < y1 <= box[3] <= HEIGHT
@@ -646,28 +652,28 @@ def test_scenes_keep_the_promises_of_their_tables(tmp_path_factory: pytest.TempP
 
 @pytest.mark.slow
 def test_the_same_bytes_in_any_shard_on_any_number_of_cores(tmp_path: Path) -> None:
-    def made(name: str, sources: Sequence[str], threads: int) -> Found:
+    def made(name: str, sources: Sequence[str], threads: int) -> SceneResults:
         frames = pl.concat([footage(90, source) for source in sources])
-        seen = detections(
+        detected = detections(
             row(source, i, n, disc(30 + 60 * n + (i * (1 + len(source))) % 9, 60, 15 + i % 3), 0.5 + i / 200)
             for source in sources
             for i in range(0, 90, 2)
             for n in (0, 1)
         )
-        return Found(tmp_path / name, frames, seen, SceneSettings(maximum=2.5), threads=threads)
+        return SceneResults(tmp_path / name, frames, detected, SceneSettings(maximum=2.5), threads=threads)
 
     both, again = made("both", ["a", "bb"], 1), made("again", ["a", "bb"], 4)
-    for one, other in zip(both.files[:2], again.files[:2], strict=True):
-        assert one.read_bytes() == other.read_bytes()
+    for file, again_file in zip(both.files[:2], again.files[:2], strict=True):
+        assert file.read_bytes() == again_file.read_bytes()
     assert both.rows == again.rows
     other_way = made("other way", ["bb", "a"], 2)
     alone = [made(source, [source], 2) for source in ("a", "bb")]
-    for place in (0, 1):
-        whole = read_table(both.files[place], (Scenes, SceneFrames)[place])
-        parts = [read_table(each.files[place], (Scenes, SceneFrames)[place]) for each in alone]
-        assert whole.equals(pl.concat(parts))
-        assert whole.sort("key", maintain_order=True).equals(
-            read_table(other_way.files[place], (Scenes, SceneFrames)[place]).sort("key", maintain_order=True)
+    for index in (0, 1):
+        table = read_table(both.files[index], (Scenes, SceneFrames)[index])
+        parts = [read_table(results.files[index], (Scenes, SceneFrames)[index]) for results in alone]
+        assert table.equals(pl.concat(parts))
+        assert table.sort("key", maintain_order=True).equals(
+            read_table(other_way.files[index], (Scenes, SceneFrames)[index]).sort("key", maintain_order=True)
         )
 
 

@@ -61,7 +61,7 @@ def test_a_mask_jumps_as_much_as_its_worst_pair_of_frames() -> None:
         x, y = random.integers(0, 20, 2)
         mask[y : y + 15, x : x + 25] = 1
     rles = [encode_rle(mask) for mask in masks]
-    overlaps = [(one & other).sum() / (one | other).sum() for one, other in pairwise(masks)]
+    overlaps = [(first & second).sum() / (first | second).sum() for first, second in pairwise(masks)]
     assert scores.jump(rles, 40, 60) == pytest.approx(1 - min(overlaps))
     assert scores.jump(rles[:1], 40, 60) == 0 == scores.jump([rles[0]] * 3, 40, 60)
 
@@ -101,7 +101,7 @@ def plain_blockiness(image: np.ndarray) -> float:
                 before, step, after = (abs(row[x + i + 1] - row[x + i]) for i in (-1, 0, 1))
                 steps[x % 8].append(np.log1p(min(max(0.0, step - (before + after) / 2), 127.5)))
         # The mean over columns does not depend on how many there are at each offset.
-        means = [float(np.mean(place)) for place in steps]
+        means = [float(np.mean(offset_steps)) for offset_steps in steps]
         sides.append((max(means) + 1e-6) / ((sum(means) - max(means)) / 7 + 1e-6))
     return float(np.mean(sides))
 
@@ -115,9 +115,9 @@ def test_blockiness_equals_its_definition() -> None:
 def test_a_poorer_jpeg_is_blockier_at_any_offset_of_the_crop(offset: tuple[int, int]) -> None:
     y, x = offset
     image = scene(200, 200)
-    found = [scores.blockiness(luma(jpeg(image, quality)[y:, x:])) for quality in (90, 70, 50, 30, 15, 5)]
-    assert found == sorted(found)
-    assert scores.blockiness(luma(image[y:, x:])) < 1.1 < 2.5 < found[-1]
+    values = [scores.blockiness(luma(jpeg(image, quality)[y:, x:])) for quality in (90, 70, 50, 30, 15, 5)]
+    assert values == sorted(values)
+    assert scores.blockiness(luma(image[y:, x:])) < 1.1 < 2.5 < values[-1]
 
 
 @needs_footage
@@ -134,9 +134,9 @@ def test_poor_jpegs_and_poor_videos_of_real_footage_are_blockier(name: str, tmp_
 
     crop = np.s_[5:230, 5:330]
     for made, settings in ((lambda quality: jpeg(footage[3], quality), (85, 60, 35, 10)), (h264, (18, 30, 38, 46))):
-        found = [scores.blockiness(luma(made(setting)[crop])) for setting in settings]
-        assert found == sorted(found)
-        assert found[-1] > 1.5 * found[0]
+        values = [scores.blockiness(luma(made(setting)[crop])) for setting in settings]
+        assert values == sorted(values)
+        assert values[-1] > 1.5 * values[0]
 
 
 def test_pictures_of_one_colour_and_tiny_pictures_have_scores() -> None:
@@ -156,20 +156,20 @@ def test_motion_is_the_distance_that_a_picture_moves_per_second(shift: int, seco
 
 @given(st.integers(1, 2000), st.integers(2, 64), st.integers(1, 300))
 def test_samples_are_evenly_spaced_but_for_the_first_after_each_keyframe(count: int, samples: int, every: int) -> None:
-    places = spread(np.arange(count) % every == 0, samples)
-    assert places == sorted(set(places))
-    assert len(places) == min(count, samples)
-    even = sorted({round(place) for place in np.linspace(0, count - 1, len(places)).tolist()})
-    for number, (place, due) in enumerate(zip(places, even, strict=True)):
+    indices = spread(np.arange(count) % every == 0, samples)
+    assert indices == sorted(set(indices))
+    assert len(indices) == min(count, samples)
+    even = sorted({round(index) for index in np.linspace(0, count - 1, len(indices)).tolist()})
+    for number, (index, due) in enumerate(zip(indices, even, strict=True)):
         keyframe = due - due % every
         moves = due > keyframe and (not number or even[number - 1] < keyframe)
-        assert place == (keyframe + 1 if moves else due)
+        assert index == (keyframe + 1 if moves else due)
 
 
 def test_each_sample_of_a_long_clip_needs_little_decoding() -> None:
-    places = spread(np.arange(240) % 15 == 0, 16)
-    assert places[0] == 0
-    assert [place % 15 for place in places[1:]] == [1] * 15
+    indices = spread(np.arange(240) % 15 == 0, 16)
+    assert indices[0] == 0
+    assert [index % 15 for index in indices[1:]] == [1] * 15
 
 
 def moving(count: int, step: int, size: int = 96) -> list[np.ndarray]:
@@ -188,11 +188,11 @@ def test_a_clip_gets_every_score(tmp_path: Path) -> None:
         f.image()
         for f in read_frames(tmp_path / "images" / "a-0000000-1.mp4", read_packets(tmp_path / "images" / "a-0000000-1.mp4"))
     ]
-    looked = decoded[::4]
-    assert row["looked"] == len(looked) == 16
+    measured = decoded[::4]
+    assert row["looked"] == len(measured) == 16
     for measure in (sharpness, scores.brightness, scores.clipped, scores.blockiness):
-        assert row[measure.__name__] == pytest.approx(np.median([measure(luma(one)) for one in looked]), abs=1e-6)
-    assert row["hashes"] == [perceptual_hash(luma(one)) for one in looked]
+        assert row[measure.__name__] == pytest.approx(np.median([measure(luma(image)) for image in measured]), abs=1e-6)
+    assert row["hashes"] == [perceptual_hash(luma(image)) for image in measured]
     assert row["motion"] == pytest.approx(30 / 96, rel=0.1)
     assert all(
         row[name] is None for name in ("watermark", "mosaic", "nsfw", "nsfw_classes", "aesthetic", "technical", "quality")
@@ -204,9 +204,9 @@ def test_motion_does_not_depend_on_the_rate(tmp_path: Path) -> None:
     keys = {"a-0-1": (fast, 60.0), "b-0-1": (fast[::2], 30.0), "c-0-1": (fast[::4], 15.0), "d-0-1": (fast[:1] * 30, 30.0)}
     clips = [clip(key, len(pictures), (96, 96), rate) for key, (pictures, rate) in keys.items()]
     write_clips(tmp_path, clips, {key: pictures for key, (pictures, _) in keys.items()})
-    found = [row["motion"] for row in run(tmp_path)[0].values()]
-    assert found[:3] == pytest.approx([60 / 96] * 3, rel=0.12)
-    assert found[3] < 0.01
+    speeds = [row["motion"] for row in run(tmp_path)[0].values()]
+    assert speeds[:3] == pytest.approx([60 / 96] * 3, rel=0.12)
+    assert speeds[3] < 0.01
 
 
 @dataclass
@@ -288,9 +288,9 @@ def test_padding_does_not_change_scores(tmp_path: Path) -> None:
         rows.append((run(folder, detectors={"nsfw": lambda eye=eye: eye})[0]["a-0-1"], eye))
     (black, saw_black), (white, saw_white) = rows
     assert black == white
-    for one, other, index in zip(saw_black.shown, saw_white.shown, spread(np.arange(30) == 0, 16), strict=True):
-        assert one.shape == pictures[index].shape
-        np.testing.assert_array_equal(one, other)
+    for on_black, on_white, index in zip(saw_black.shown, saw_white.shown, spread(np.arange(30) == 0, 16), strict=True):
+        assert on_black.shape == pictures[index].shape
+        np.testing.assert_array_equal(on_black, on_white)
 
 
 def lossless(path: Path, pictures: Sequence[np.ndarray]) -> None:

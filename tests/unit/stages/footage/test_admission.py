@@ -86,8 +86,8 @@ def test_nothing_is_used_without_rights_verified_adults_and_consent(columns: dic
 
 def test_a_source_without_rights_is_not_read(tmp_path: Path) -> None:
     picture(0).save(tmp_path / "a.png")
-    found = admit(tmp_path, row("a", tmp_path / "a.png", rights=""))["a"]
-    assert (found["status"], found["reason"], found["sha256"], found["size"]) == ("refused", "no rights", "", 0)
+    report = admit(tmp_path, row("a", tmp_path / "a.png", rights=""))["a"]
+    assert (report["status"], report["reason"], report["sha256"], report["size"]) == ("refused", "no rights", "", 0)
 
 
 def test_the_same_file_is_admitted_once(tmp_path: Path) -> None:
@@ -95,10 +95,10 @@ def test_the_same_file_is_admitted_once(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes())
     (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes()[:-1] + b"\0")
     first = row("a", tmp_path / "a.png")
-    found = admit(tmp_path, first, row("b", tmp_path / "b.png", first), row("c", tmp_path / "c.png", first))
-    assert (found["a"]["status"], found["c"]["status"]) == ("admitted", "admitted")
-    assert found["b"]["reason"] == "same file as another source"
-    assert "'a'" in found["b"]["detail"]
+    reports = admit(tmp_path, first, row("b", tmp_path / "b.png", first), row("c", tmp_path / "c.png", first))
+    assert (reports["a"]["status"], reports["c"]["status"]) == ("admitted", "admitted")
+    assert reports["b"]["reason"] == "same file as another source"
+    assert "'a'" in reports["b"]["detail"]
     gone, other = row("gone", tmp_path / "gone.png"), row("c", tmp_path / "c.png")
     assert admit(tmp_path, row("b", tmp_path / "b.png", gone, other))["b"]["status"] == "admitted"
     assert "'a'" in admit(tmp_path, row("b", tmp_path / "b.png", gone, other, first))["b"]["detail"]
@@ -118,16 +118,16 @@ def test_a_listed_file_is_refused(tmp_path: Path) -> None:
         picture(number).save(tmp_path / "images" / f"{number}.png")
     sha256 = admit(tmp_path, row("a", tmp_path / "images" / "1.png"))["a"]["sha256"]
     listed = f"{sha256.upper()}\t\tcourt order 5\n"
-    found = admit(
+    reports = admit(
         tmp_path,
         row("image", tmp_path / "images" / "1.png"),
         row("folder", tmp_path / "images"),
         row("other", tmp_path / "images" / "2.png"),
         blocklist=listed,
     )
-    assert [found[name]["reason"] for name in ("image", "folder", "other")] == ["on the blocklist", "on the blocklist", ""]
-    assert "court order 5" in found["image"]["detail"]
-    assert "1.png" in found["folder"]["detail"]
+    assert [reports[name]["reason"] for name in ("image", "folder", "other")] == ["on the blocklist", "on the blocklist", ""]
+    assert "court order 5" in reports["image"]["detail"]
+    assert "1.png" in reports["folder"]["detail"]
 
 
 def test_an_image_similar_to_a_listed_one_is_refused(tmp_path: Path) -> None:
@@ -147,12 +147,12 @@ def test_an_image_similar_to_a_listed_one_is_refused(tmp_path: Path) -> None:
     rows = [row("image", tmp_path / "images" / "alike.jpg"), row("folder", tmp_path / "images")]
     rows += [row("video", tmp_path / "video.mp4"), row("other", tmp_path / "other.jpg")]
     for check in ("packets", "keyframes", "all"):
-        found = admit(tmp_path, *rows, blocklist=listed, check=check)
-        reasons = [found[name]["reason"] for name in ("image", "folder", "video", "other")]
+        reports = admit(tmp_path, *rows, blocklist=listed, check=check)
+        reasons = [reports[name]["reason"] for name in ("image", "folder", "video", "other")]
         assert reasons == [*["looks like a picture on the blocklist"] * 3, ""]
-        assert "court order 6" in found["image"]["detail"]
-        assert " at " in found["video"]["detail"]
-        assert found["other"]["compared"] == 1
+        assert "court order 6" in reports["image"]["detail"]
+        assert " at " in reports["video"]["detail"]
+        assert reports["other"]["compared"] == 1
     assert {report["status"] for report in admit(tmp_path, *rows).values()} == {"admitted"}
 
 
@@ -161,13 +161,13 @@ def test_a_listed_picture_of_one_colour_refuses_no_other(tmp_path: Path) -> None
         Image.new("RGB", (64, 48), colour).save(tmp_path / f"{name}.png")
     rows = [row(name, tmp_path / f"{name}.png") for name in ("red", "blue", "black")]
     phash = imagehash.phash(Image.open(tmp_path / "red.png"))
-    found = admit(tmp_path, *rows, blocklist=f"{sha256_file(tmp_path / 'red.png')}\t{phash}\tmine\n")
-    assert [found[name]["status"] for name in ("red", "blue", "black")] == ["refused", "admitted", "admitted"]
+    reports = admit(tmp_path, *rows, blocklist=f"{sha256_file(tmp_path / 'red.png')}\t{phash}\tmine\n")
+    assert [reports[name]["status"] for name in ("red", "blue", "black")] == ["refused", "admitted", "admitted"]
     # The hash in tables of frames contains the colour, and stands for copies as well.
     Image.new("RGB", (640, 480), (200, 31, 30)).save(tmp_path / "red.png")
-    own = perceptual_hash(np.full((64, 48, 3), (200, 30, 30), np.uint8))
-    found = admit(tmp_path, *rows, blocklist=f"\t{own:016x}\tmine\n")
-    assert [found[name]["status"] for name in ("red", "blue", "black")] == ["refused", "admitted", "admitted"]
+    red_hash = perceptual_hash(np.full((64, 48, 3), (200, 30, 30), np.uint8))
+    reports = admit(tmp_path, *rows, blocklist=f"\t{red_hash:016x}\tmine\n")
+    assert [reports[name]["status"] for name in ("red", "blue", "black")] == ["refused", "admitted", "admitted"]
     with pytest.raises(TesseraError, match=f"line 2: many pictures have the phash {phash}, such as all of one colour"):
         admit(tmp_path, *rows, blocklist=f"\t{phash}\tmine\n")
 
@@ -176,8 +176,8 @@ def test_a_listed_picture_of_one_colour_refuses_no_other(tmp_path: Path) -> None
 def test_the_allowed_distance_is_that_of_the_setting(tmp_path: Path, distance: int, status: str) -> None:
     picture(1).save(tmp_path / "a.png")
     listed = int(str(imagehash.phash(picture(1))), 16) ^ 0b10101
-    found = admit(tmp_path, row("a", tmp_path / "a.png"), blocklist=f"\t{listed:016x}\tx\n", blocklist_distance=distance)
-    assert found["a"]["status"] == status
+    reports = admit(tmp_path, row("a", tmp_path / "a.png"), blocklist=f"\t{listed:016x}\tx\n", blocklist_distance=distance)
+    assert reports["a"]["status"] == status
 
 
 def test_all_faults_of_the_blocklist_are_listed(tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_all_faults_of_the_blocklist_are_listed(tmp_path: Path) -> None:
     path.write_text(f"# mine\n{HEADER}{'g' * 64}\t\tx\n\t12\tx\n\t\tx\n{'a' * 64}\t{'b' * 16}\tx\ty\n")
     with pytest.raises(TesseraError) as error:
         read_blocklist(path)
-    told = [line.strip().split(":")[0] for line in str(error.value).splitlines()[1:]]
-    assert told == ["line 3", "line 4", "line 5", "line 6"]
+    lines = [line.strip().split(":")[0] for line in str(error.value).splitlines()[1:]]
+    assert lines == ["line 3", "line 4", "line 5", "line 6"]
     path.write_text("phash\tsha256\n")
     with pytest.raises(TesseraError, match="line 1: the columns are sha256, phash and reason"):
         read_blocklist(path)
@@ -210,10 +210,10 @@ def test_a_folder_has_the_properties_that_its_images_have_in_common(tmp_path: Pa
     (folder / "c.jpg").write_text("no image")
     (folder / "d.jpg").touch()
     (folder / "notes.txt").write_text("not looked at")
-    found = admit(tmp_path, row("a", folder))["a"]
-    assert (found["status"], found["kind"], found["frames"]) == ("admitted", "folder", 2)
-    assert (found["codec"], found["width"], found["height"]) == ("png", None, 60)
-    assert {name: fault.split(":")[0] for name, fault in found["unusable"].items()} == {
+    report = admit(tmp_path, row("a", folder))["a"]
+    assert (report["status"], report["kind"], report["frames"]) == ("admitted", "folder", 2)
+    assert (report["codec"], report["width"], report["height"]) == ("png", None, 60)
+    assert {name: fault.split(":")[0] for name, fault in report["unusable"].items()} == {
         "c.jpg": "image cannot be decoded",
         "d.jpg": "empty file",
     }
@@ -229,7 +229,7 @@ def test_every_file_of_a_folder_has_a_row_or_is_counted(tmp_path: Path, monkeypa
     picture(5).resize((9, 9)).save(folder / "e.png")
     for name in ("a.txt", "a.json", "metadata.jsonl", "._a.png", ".DS_Store", "Thumbs.db", "README.md", "raw.dng", "f.jxl"):
         (folder / name).write_bytes(b"x")
-    found = admit(tmp_path, row("a", folder))["a"]
+    report = admit(tmp_path, row("a", folder))["a"]
     files = read_table(tmp_path / "out" / "files.parquet", SourceFiles)
     assert files.select("path", "index", "status", "reason").rows() == [
         ("a.png", 0, "ok", ""),
@@ -241,13 +241,13 @@ def test_every_file_of_a_folder_has_a_row_or_is_counted(tmp_path: Path, monkeypa
         ("raw.dng", None, "dropped", "picture of a kind that is not read"),
     ]
     assert files["sha256"].to_list() == [sha256_file(folder / name) for name in ("a.png", "b.gif")] + [""] * 5
-    assert (found["frames"], found["sidecars"], found["hidden"], found["below"]) == (2, 3, 3, 1)
+    assert (report["frames"], report["sidecars"], report["hidden"], report["below"]) == (2, 3, 3, 1)
     (entry,) = read_ledger(tmp_path / "out" / "ledger.jsonl")
     assert (entry["status"], entry["reason"]) == ("ok", "pictures in subfolders left out")
     assert "1 picture in subfolders, such as 'album/c.png'; set `sources.subfolders: true`" in entry["detail"]
-    told = terminal.getvalue()
-    assert "3 files of labels or captions, 3 hidden files, 3 other files" in told
-    assert "sources.subfolders" in told
+    output = terminal.getvalue()
+    assert "3 files of labels or captions, 3 hidden files, 3 other files" in output
+    assert "sources.subfolders" in output
 
 
 def test_pictures_in_subfolders_are_admitted_where_the_setting_says_so(tmp_path: Path) -> None:
@@ -284,17 +284,17 @@ def test_an_animated_picture_on_the_blocklist_refuses_its_folder(tmp_path: Path)
 
 def test_an_animated_gif_of_its_own_is_a_video(tmp_path: Path) -> None:
     picture(0).save(tmp_path / "a.gif", save_all=True, append_images=[picture(1), picture(2)], duration=100)
-    found = admit(tmp_path, row("a", tmp_path / "a.gif"))["a"]
-    assert (found["status"], found["kind"], found["frames"]) == ("admitted", "video", 3)
+    report = admit(tmp_path, row("a", tmp_path / "a.gif"))["a"]
+    assert (report["status"], report["kind"], report["frames"]) == ("admitted", "video", 3)
 
 
 def test_a_folder_without_a_usable_image_is_refused(tmp_path: Path) -> None:
     for name in ("none", "bad"):
         (tmp_path / name).mkdir()
     (tmp_path / "bad" / "a.jpg").write_text("no image")
-    found = admit(tmp_path, row("none", tmp_path / "none"), row("bad", tmp_path / "bad"))
-    assert (found["none"]["reason"], found["bad"]["reason"]) == ("no images", "no image can be decoded")
-    assert "a.jpg" in found["bad"]["detail"]
+    reports = admit(tmp_path, row("none", tmp_path / "none"), row("bad", tmp_path / "bad"))
+    assert (reports["none"]["reason"], reports["bad"]["reason"]) == ("no images", "no image can be decoded")
+    assert "a.jpg" in reports["bad"]["detail"]
 
 
 def shard(folder: Path, name: str, *rows: dict[str, Any]) -> tuple[Path, Path]:
@@ -306,9 +306,9 @@ def shard(folder: Path, name: str, *rows: dict[str, Any]) -> tuple[Path, Path]:
 def test_sources_are_gathered_in_the_order_of_the_manifest(tmp_path: Path) -> None:
     for seed, name in enumerate("ab"):
         picture(seed).save(tmp_path / f"{name}.png")
-    one = shard(tmp_path, "one", row("d\te\n'\"", tmp_path / "a.png", rights=""), row("a", tmp_path / "a.png"))
-    two = shard(tmp_path, "two", row("c", tmp_path / "gone\n.png"), row("b", tmp_path / "b.png"))
-    tables, ledgers = map(list, zip(one, two, strict=True))
+    first = shard(tmp_path, "one", row("d\te\n'\"", tmp_path / "a.png", rights=""), row("a", tmp_path / "a.png"))
+    second = shard(tmp_path, "two", row("c", tmp_path / "gone\n.png"), row("b", tmp_path / "b.png"))
+    tables, ledgers = map(list, zip(first, second, strict=True))
     order = ["b", "d\te\n'\"", "a", "c"]
     ledger = tmp_path / "ledger.jsonl"
     gather_sources(ledgers, order, ledger=ledger, refused=tmp_path / "refused.tsv")
@@ -346,8 +346,8 @@ def test_the_run_stops_if_no_source_was_admitted(tmp_path: Path) -> None:
 def test_only_folders_of_removed_shards_are_deleted(tmp_path: Path) -> None:
     results, outside = tmp_path / "results", tmp_path / "outside"
     gone = ["frames/gone", "frames/g%C3%B6ne", "labels/frames/gone"]
-    kept = ["frames/kept", "frames/.gone", "frames/not ours", "datasets/gone", "labels/gone"]
-    for name in [*gone, *kept, "../outside"]:
+    remaining = ["frames/kept", "frames/.gone", "frames/not ours", "datasets/gone", "labels/gone"]
+    for name in [*gone, *remaining, "../outside"]:
         (results / name).mkdir(parents=True)
         (results / name / "file").touch()
     (results / "frames" / "table").touch()
@@ -356,7 +356,7 @@ def test_only_folders_of_removed_shards_are_deleted(tmp_path: Path) -> None:
     folders = [results / name for name in ("frames", "labels/frames", "previews", "scenes")]
     remove_withdrawn(folders, ["kept"], results / "training", [], {}, {}, {}, withdrawn=tmp_path / "withdrawn.tsv")
     assert not any((results / name).exists() for name in gone)
-    assert all((results / name / "file").exists() for name in [*kept, "../outside"])
+    assert all((results / name / "file").exists() for name in [*remaining, "../outside"])
     assert (results / "frames" / "table").exists() and (results / "frames" / "link").is_symlink()
     with (tmp_path / "withdrawn.tsv").open(encoding="utf-8", newline="") as file:
         listed = {entry["path"]: entry["status"] for entry in csv.DictReader(file, delimiter="\t")}
@@ -382,9 +382,9 @@ def test_a_shard_whose_sources_are_in_other_shards_now_is_not_called_withdrawn(
         **dict.fromkeys([str(folder / "shard-0") for folder in (tmp_path / "frames", shards)], moved),
         **dict.fromkeys([str(folder / "shard-1") for folder in (tmp_path / "frames", shards)], "removed"),
     }
-    told = terminal.getvalue()
-    assert "removed 2 folders of 1 shard, whose sources are in other shards now (`shards`, or the column `shard`)" in told
-    assert "removed 2 folders of 1 shard, whose sources are no longer in the manifest" in told
+    output = terminal.getvalue()
+    assert "removed 2 folders of 1 shard, whose sources are in other shards now (`shards`, or the column `shard`)" in output
+    assert "removed 2 folders of 1 shard, whose sources are no longer in the manifest" in output
 
 
 def test_a_training_that_learned_from_a_withdrawn_source_is_removed(tmp_path: Path) -> None:
@@ -416,8 +416,8 @@ def test_what_is_switched_off_is_removed_with_its_withdrawn_sources(tmp_path: Pa
         switched_off |= {dataset / "splits.parquet": [dataset], training: [metrics, tmp_path / "weights" / name, training]}
     switched_off[tmp_path / "datasets" / "never made" / "splits.parquet"] = [tmp_path / "datasets" / "never made"]
     remove_withdrawn([], [], tmp_path / "training", ["a"], switched_off, {}, {}, withdrawn=tmp_path / "withdrawn.tsv")
-    for place in ("datasets", "training", "weights", "metrics"):
-        assert [path.name for path in (tmp_path / place).iterdir()] == ["stays"]
+    for results in ("datasets", "training", "weights", "metrics"):
+        assert [path.name for path in (tmp_path / results).iterdir()] == ["stays"]
     assert (tmp_path / "withdrawn.tsv").read_text().count("/goes\tremoved, it is not made any more\n") == 4
 
 
@@ -455,7 +455,7 @@ def test_what_embeddings_found_is_removed_once_they_are_no_longer_declared(tmp_p
     for name in ("look", "other"):
         (tmp_path / "near" / name).mkdir(parents=True)
     (tmp_path / "near" / "file").touch()
-    places = {tmp_path / "near": ["look"], tmp_path / "gone": ["look"]}
-    remove_withdrawn([], [], tmp_path / "training", [], {}, {}, places, withdrawn=tmp_path / "withdrawn.tsv")
+    declared = {tmp_path / "near": ["look"], tmp_path / "gone": ["look"]}
+    remove_withdrawn([], [], tmp_path / "training", [], {}, {}, declared, withdrawn=tmp_path / "withdrawn.tsv")
     assert sorted(path.name for path in (tmp_path / "near").iterdir()) == ["file", "look"]
     assert f"{tmp_path / 'near' / 'other'}\tremoved" in (tmp_path / "withdrawn.tsv").read_text()

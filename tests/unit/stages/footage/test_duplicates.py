@@ -62,9 +62,9 @@ def test_labelled_images_are_kept(tmp_path: Path) -> None:
 
 def test_shards_do_not_matter(tmp_path: Path) -> None:
     rows = [(source, index, int(phash)) for source in "abc" for index, phash in enumerate([0, 1, 7, 63, 255, 1 << 40] * 3)]
-    whole = frames(tmp_path / "whole.parquet", rows)
+    single = frames(tmp_path / "whole.parquet", rows)
     parts = [frames(tmp_path / f"{start}.parquet", rows[start : start + 18]) for start in (36, 0, 18)]
-    expected = dropped(tmp_path, [whole], [])
+    expected = dropped(tmp_path, [single], [])
     assert expected
     before = (tmp_path / "duplicates.parquet").read_bytes()
     assert dropped(tmp_path, parts, []) == expected

@@ -88,12 +88,12 @@ def test_frames_regions_and_crops_follow_and_the_table_is_only_added_to(tmp_path
     assert read_moved_keys(path) == {}
     write_moved_keys([MovedKey(key="a-0000001", now="a-x.jpg~000000000001", why="seen")], path)
     write_moved_keys([MovedKey(key="a-0000002", why="gone")], path)
-    found = read_moved_keys(path)
-    assert found == {"a-0000001": "a-x.jpg~000000000001", "a-0000002": "a-0000002"}
-    assert moved_key("a-0000001", found) == "a-x.jpg~000000000001"
-    assert moved_key("a-0000001+1-2-3-4", found) == "a-x.jpg~000000000001+1-2-3-4"
-    assert moved_key("a-0000001-head-0", found) == "a-x%2Ejpg~000000000001-head-0"
-    assert [moved_key(key, found) for key in ("a-0000002", "b-0000001", "a-0000001-001")] == [
+    moved = read_moved_keys(path)
+    assert moved == {"a-0000001": "a-x.jpg~000000000001", "a-0000002": "a-0000002"}
+    assert moved_key("a-0000001", moved) == "a-x.jpg~000000000001"
+    assert moved_key("a-0000001+1-2-3-4", moved) == "a-x.jpg~000000000001+1-2-3-4"
+    assert moved_key("a-0000001-head-0", moved) == "a-x%2Ejpg~000000000001-head-0"
+    assert [moved_key(key, moved) for key in ("a-0000002", "b-0000001", "a-0000001-001")] == [
         "a-0000002",
         "b-0000001",
         "a-0000001-001",

@@ -63,8 +63,8 @@ def test_an_interval_takes_the_frame_on_the_screen() -> None:
 def test_an_interval_gives_the_frames_that_a_viewer_sees(gaps: list[int], interval: int) -> None:
     times = np.cumsum([0, *gaps])
     on_screen = {int(np.flatnonzero(times <= moment)[-1]) for moment in range(0, int(times[-1]) + 1, interval)}
-    found = chosen((times / 1000).tolist(), mode="interval", interval=interval / 1000)
-    assert found == sorted(on_screen)
+    selected = chosen((times / 1000).tolist(), mode="interval", interval=interval / 1000)
+    assert selected == sorted(on_screen)
 
 
 def test_the_modes_every_keyframes_and_all_select_frames() -> None:
@@ -119,9 +119,9 @@ def plain_mpdecimate(path: Path, *filters: str) -> list[int]:
 
 def test_decimate_keeps_what_changes(tmp_path: Path) -> None:
     changes = slideshow(tmp_path / "a.mp4")
-    found = read_packets(tmp_path / "a.mp4")
-    assert decimate(tmp_path / "a.mp4", found, np.arange(40)).tolist() == changes
-    assert decimate(tmp_path / "a.mp4", found, np.arange(10, 30)).tolist() == [10, 20]
+    packets = read_packets(tmp_path / "a.mp4")
+    assert decimate(tmp_path / "a.mp4", packets, np.arange(40)).tolist() == changes
+    assert decimate(tmp_path / "a.mp4", packets, np.arange(10, 30)).tolist() == [10, 20]
 
 
 @pytest.mark.parametrize("name", ["-i.mp4", "a 'b\" c\n.mp4", "%03d.mp4", "http:", "файл.mp4"])
@@ -179,17 +179,17 @@ def test_interlaced_frames_lose_their_combs(tmp_path: Path) -> None:
 @needs_media
 @pytest.mark.parametrize("name", ["dog.mp4", "tennis/tennis.mp4", "rotation_90.mov"])
 def test_decimate_keeps_the_same_frames_of_real_footage_as_ffmpeg(name: str) -> None:
-    found = read_packets(MEDIA / name)
-    kept = decimate(MEDIA / name, found, np.arange(len(found))).tolist()
-    assert kept == plain_mpdecimate(MEDIA / name)
-    assert 0 < len(kept) < len(found)
+    packets = read_packets(MEDIA / name)
+    indices = decimate(MEDIA / name, packets, np.arange(len(packets))).tolist()
+    assert indices == plain_mpdecimate(MEDIA / name)
+    assert 0 < len(indices) < len(packets)
 
 
 @needs_media
 def test_decimate_keeps_the_same_frames_of_a_part_as_ffmpeg() -> None:
     path = MEDIA / "tennis" / "tennis.mp4"
-    kept = decimate(path, read_packets(path), np.arange(20, 50)).tolist()
-    assert kept == [20 + number for number in plain_mpdecimate(path, "trim=start_frame=20:end_frame=50")]
+    indices = decimate(path, read_packets(path), np.arange(20, 50)).tolist()
+    assert indices == [20 + number for number in plain_mpdecimate(path, "trim=start_frame=20:end_frame=50")]
 
 
 def row(source: str, path: Path, kind: str) -> dict[str, Any]:
@@ -258,16 +258,16 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_frame_has_an_image_and_a_row_that_describes_it(footage: Path, tmp_path: Path) -> None:
     path = footage / "a.mp4"
-    found = Sampled(tmp_path / "out", [row("my video/1", path, "video")], mode="every", every=9, format="png")
+    sampled = Sampled(tmp_path / "out", [row("my video/1", path, "video")], mode="every", every=9, format="png")
     keys = [f"my%20video%2F1-{index:07d}" for index in (0, 9, 18, 27, 36)]
-    assert found.table["key"].to_list() == keys
-    assert found.table["index"].to_list() == [0, 9, 18, 27, 36]
-    assert found.table["time"].to_list() == pytest.approx([0, 0.36, 0.72, 1.08, 1.44])
-    assert found.ledger == [(key, "ok", "") for key in keys]
-    assert sorted(found.bytes) == [f"{key}.png" for key in keys]
+    assert sampled.table["key"].to_list() == keys
+    assert sampled.table["index"].to_list() == [0, 9, 18, 27, 36]
+    assert sampled.table["time"].to_list() == pytest.approx([0, 0.36, 0.72, 1.08, 1.44])
+    assert sampled.ledger == [(key, "ok", "") for key in keys]
+    assert sorted(sampled.bytes) == [f"{key}.png" for key in keys]
     plain = list(read_frames(path, read_packets(path)))
-    for line in found.table.iter_rows(named=True):
-        image = read_image(found.images / line["file"])
+    for line in sampled.table.iter_rows(named=True):
+        image = read_image(sampled.images / line["file"])
         assert np.array_equal(image, plain[line["index"]].image())
         assert (line["height"], line["width"]) == image.shape[:2]
         assert (line["phash"] ^ perceptual_hash(image)).bit_count() <= 2
@@ -276,15 +276,15 @@ def test_a_frame_has_an_image_and_a_row_that_describes_it(footage: Path, tmp_pat
 
 def test_images_and_folders_give_a_frame_per_image(footage: Path, tmp_path: Path) -> None:
     rows = [row("one", footage / "one.png", "image"), row("many", footage / "many", "folder")]
-    found = Sampled(tmp_path / "out", rows, mode="keyframes", skip_start=100)
+    sampled = Sampled(tmp_path / "out", rows, mode="keyframes", skip_start=100)
     names = [file.name for file in files_of(footage / "many")]
     first, _, last = (f"many-{name}~{sha256_file(footage / 'many' / name)[:12]}" for name in names)
-    assert found.table.select("key", "index", "name", "pts", "time").rows() == [
+    assert sampled.table.select("key", "index", "name", "pts", "time").rows() == [
         ("one-0000000", 0, None, None, None),
         (first, 0, names[0], None, None),
         (last, 2, names[2], None, None),
     ]
-    assert found.ledger == [
+    assert sampled.ledger == [
         ("one-0000000", "ok", ""),
         (first, "ok", ""),
         (last, "ok", ""),
@@ -322,9 +322,9 @@ def test_a_source_without_frames_has_a_row(footage: Path, tmp_path: Path) -> Non
         row("short", footage / "a.mp4", "video"),
         row("gone", tmp_path / "b", "video"),
     ]
-    found = Sampled(tmp_path / "out", rows, skip_start=100)
-    assert found.table.is_empty()
-    assert found.ledger == [
+    sampled = Sampled(tmp_path / "out", rows, skip_start=100)
+    assert sampled.table.is_empty()
+    assert sampled.ledger == [
         ("bad", "failed", "not a media file"),
         ("short", "dropped", "shorter than what is skipped"),
         ("gone", "failed", "missing"),
@@ -337,22 +337,22 @@ def test_frames_that_cannot_be_decoded_fail_and_the_others_are_kept(footage: Pat
     path = tmp_path / "damaged.mp4"
     data = bytearray((footage / "a.mp4").read_bytes())
     with av.open(str(footage / "a.mp4")) as container:
-        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-    for position, size in places[25:30]:
+        extents = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for position, size in extents[25:30]:
         data[position : position + size] = b"\xff" * size
     path.write_bytes(data)
-    found = Sampled(tmp_path / "out", [row("a", path, "video")], mode="all")
-    states = [status for _, status, _ in found.ledger]
+    sampled = Sampled(tmp_path / "out", [row("a", path, "video")], mode="all")
+    states = [status for _, status, _ in sampled.ledger]
     assert len(states) == 40
     assert 1 <= states.count("failed") <= 15
-    assert found.table.height == states.count("ok") == len(found.bytes)
-    assert {reason for _, status, reason in found.ledger if status == "failed"} == {"frame cannot be decoded"}
+    assert sampled.table.height == states.count("ok") == len(sampled.bytes)
+    assert {reason for _, status, reason in sampled.ledger if status == "failed"} == {"frame cannot be decoded"}
 
 
 def test_large_pictures_are_scaled_down(footage: Path, tmp_path: Path) -> None:
-    found = Sampled(tmp_path / "out", [row("a", footage / "a.mp4", "video")], mode="every", every=20, max_side=64)
-    assert found.table.select("width", "height").rows() == [(64, 48)] * 2
-    assert read_image(found.images / found.table["file"][0]).shape == (48, 64, 3)
+    sampled = Sampled(tmp_path / "out", [row("a", footage / "a.mp4", "video")], mode="every", every=20, max_side=64)
+    assert sampled.table.select("width", "height").rows() == [(64, 48)] * 2
+    assert read_image(sampled.images / sampled.table["file"][0]).shape == (48, 64, 3)
 
 
 def test_images_have_the_set_quality_and_format(footage: Path, tmp_path: Path) -> None:
@@ -364,10 +364,10 @@ def test_images_have_the_set_quality_and_format(footage: Path, tmp_path: Path) -
 @pytest.mark.parametrize("mode", ["all", "decimate"])
 def test_threads_do_not_change_a_byte(mode: str, footage: Path, tmp_path: Path) -> None:
     rows = [row("a", footage / "a.mp4", "video"), row("many", footage / "many", "folder")]
-    one, three = (Sampled(tmp_path / f"{threads}", rows, threads=threads, mode=mode) for threads in (1, 3))
-    assert one.bytes == three.bytes
-    assert one.table.equals(three.table)
-    assert one.ledger == three.ledger
+    serial, parallel = (Sampled(tmp_path / f"{threads}", rows, threads=threads, mode=mode) for threads in (1, 3))
+    assert serial.bytes == parallel.bytes
+    assert serial.table.equals(parallel.table)
+    assert serial.ledger == parallel.ledger
 
 
 def test_frames_are_sampled_again_only_if_one_failed_or_a_dependency_changed(footage: Path, tmp_path: Path) -> None:

@@ -57,12 +57,12 @@ def refined_slowly(mask: np.ndarray, radius: float) -> np.ndarray:
     count, numbers = cv2.connectedComponents(smooth)
     pieces = [numbers == number for number in range(1, count)]
     total = sum(piece.sum() for piece in pieces)
-    kept = np.zeros(mask.shape, bool)
+    cleaned = np.zeros(mask.shape, bool)
     for piece in pieces:
-        kept |= piece & (piece.sum() >= 0.02 * total)
+        cleaned |= piece & (piece.sum() >= 0.02 * total)
     grown = np.zeros(mask.shape, bool)
     rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
-    for y, x in np.argwhere(kept):
+    for y, x in np.argwhere(cleaned):
         grown |= np.hypot(rows - y, columns - x) <= radius
     return grown * np.uint8(255)
 
@@ -95,11 +95,11 @@ def test_pieces_and_holes_are_kept_and_specks_are_removed() -> None:
 
 @given(st.floats(-20, 80), st.floats(-20, 60), st.floats(1, 60), st.floats(1, 60), st.floats(0.5, 2))
 def test_an_ellipse_fills_its_scaled_box(x0: float, y0: float, width: float, height: float, scale: float) -> None:
-    found = ellipse((x0, y0, x0 + width, y0 + height), scale, 50, 70)
+    mask = ellipse((x0, y0, x0 + width, y0 + height), scale, 50, 70)
     x, y = x0 + width / 2, y0 + height / 2
     for row, column in np.random.default_rng(0).integers(0, (50, 70), (20, 2)):
         far = ((column + 0.5 - x) / (scale * width / 2)) ** 2 + ((row + 0.5 - y) / (scale * height / 2)) ** 2
-        assert far == pytest.approx(1) or found[row, column] == (255 if far < 1 else 0)
+        assert far == pytest.approx(1) or mask[row, column] == (255 if far < 1 else 0)
 
 
 def test_a_region_grows_by_the_steps_that_are_drawn() -> None:
@@ -107,8 +107,8 @@ def test_a_region_grows_by_the_steps_that_are_drawn() -> None:
     for radius, step in ((18, 2 / 256), (21, 7 / 256)):  # below and above a hundredth of the frame
         mask = disc(200, 150, radius, height, width)
         for steps in (0, 1, 2):
-            found = judge("frame", [of_mask("nsfw-0", mask)], height, width, ["nsfw"], RegionSettings(extension=(steps,)), 0)
-            shape = found["nsfw-0"].mask
+            verdicts = judge("frame", [of_mask("nsfw-0", mask)], height, width, ["nsfw"], RegionSettings(extension=(steps,)), 0)
+            shape = verdicts["nsfw-0"].mask
             assert shape is not None
             np.testing.assert_array_equal(shape, refine(mask, steps * step * width))
 
@@ -117,8 +117,11 @@ def test_draws_depend_only_on_the_seed_and_the_detection() -> None:
     detections = [of_mask(f"nsfw-{number}", disc(100, 60, 15)) for number in range(30)]
 
     def sizes(seed: int) -> list[int]:
-        found = (judge("frame", [each], HEIGHT, WIDTH, ["nsfw"], RegionSettings(), seed)[each.key].mask for each in detections)
-        return [int(np.count_nonzero(mask)) for mask in found if mask is not None]
+        masks = (
+            judge("frame", [detection], HEIGHT, WIDTH, ["nsfw"], RegionSettings(), seed)[detection.key].mask
+            for detection in detections
+        )
+        return [int(np.count_nonzero(mask)) for mask in masks if mask is not None]
 
     assert len(set(sizes(0))) == 3
     assert sizes(0) == sizes(0)
@@ -224,14 +227,14 @@ class Shard:
         self.folder, self.detectors = folder, detectors
         self.frames: list[dict[str, Any]] = []
         self.rows: dict[str, list[dict[str, Any]]] = {detector: [] for detector in detectors}
-        self.looked: dict[str, dict[str, tuple[str, str]]] = {detector: {} for detector in detectors}
+        self.ledger_rows: dict[str, dict[str, tuple[str, str]]] = {detector: {} for detector in detectors}
 
     def frame(self, key: str, *detections: Detection, but: dict[str, tuple[str, str]] | None = None) -> None:
         """Add a frame with its detections; `but`: status and reason of a detector that did not run on it."""
         frame = {"key": key, "source": "s", "index": len(self.frames), "pts": 0, "time": 0.0, "file": f"{key}.jpg"}
         self.frames.append({**frame, "width": WIDTH, "height": HEIGHT, "phash": 0})
         for detector in self.detectors:
-            self.looked[detector][key] = (but or {}).get(detector, ("ok", ""))
+            self.ledger_rows[detector][key] = (but or {}).get(detector, ("ok", ""))
         for each in detections:
             box = dict(zip(("x0", "y0", "x1", "y1"), map(float, each.box), strict=True))
             rows = self.rows[each.detector]
@@ -245,17 +248,19 @@ class Shard:
         for detector in self.detectors:
             rows = pl.DataFrame(self.rows[detector], schema=types(Annotations))
             write_table(rows, Annotations, folder / f"{detector}.parquet")
-            with Ledger(folder / f"{detector}.jsonl") as book:
-                for key, (status, reason) in self.looked[detector].items():
-                    book.row(key, status, reason)  # type: ignore[arg-type]
+            with Ledger(folder / f"{detector}.jsonl") as entries:
+                for key, (status, reason) in self.ledger_rows[detector].items():
+                    entries.row(key, status, reason)  # type: ignore[arg-type]
         tables = [folder / f"{detector}.parquet" for detector in self.detectors]
         outputs = [
             folder / name
             for name in ("regions.parquet", "backgrounds.parquet", "ledger.jsonl", "detections.jsonl", "decisions.jsonl")
         ]
         ledgers = [path.with_suffix(".jsonl") for path in tables]
-        given = {"who": "Ada", "when": "2026-01-31"}
-        decisions = {key: Decision.model_validate({"key": key, "decision": word, **given}) for key, word in said.items()}
+        author = {"who": "Ada", "when": "2026-01-31"}
+        decisions = {
+            key: Decision.model_validate({"key": key, "decision": decision, **author}) for key, decision in said.items()
+        }
         choose_regions(folder / "frames.parquet", self.detectors, tables, ledgers, STILL, decisions, seed, *outputs)
         regions, backgrounds = read_table(outputs[0], Annotations), read_table(outputs[1], Frames)
         return regions, backgrounds, read_ledger(outputs[2]), read_ledger(outputs[3])
@@ -349,7 +354,7 @@ def test_a_region_that_is_kept_passes_every_check_but_a_mosaic() -> None:
 def test_a_frame_that_a_detector_did_not_run_on_is_not_a_background(tmp_path: Path) -> None:
     shard = Shard(tmp_path)
     shard.frame("clean")
-    del shard.looked["watermark"]["clean"]
+    del shard.ledger_rows["watermark"]["clean"]
     _, backgrounds, ledger, _ = shard.choose()
     assert backgrounds.is_empty()
     assert [(row["status"], row["reason"], row["detail"]) for row in ledger] == [("failed", "not looked at", "watermark")]
@@ -373,12 +378,12 @@ def test_a_shard_without_frames_gives_empty_tables(tmp_path: Path) -> None:
 
 
 def test_the_regions_of_a_frame_do_not_depend_on_other_frames(tmp_path: Path) -> None:
-    both, one = Shard(tmp_path), Shard(tmp_path)
+    both, alone = Shard(tmp_path), Shard(tmp_path)
     region = of_mask("nsfw-0", disc(60, 60, 20))
-    one.frame("b", region)
+    alone.frame("b", region)
     both.frame("b", region)
     both.frame("a", region)
-    assert both.choose("both")[0].filter(pl.col("key") == "b").equals(one.choose("one")[0])
+    assert both.choose("both")[0].filter(pl.col("key") == "b").equals(alone.choose("one")[0])
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def noisy(image: np.ndarray, *, rng: np.random.Generator, block: float) -> Degra
 def begin(folder: Path, pictures: Mapping[str, np.ndarray | None], regions: Mapping[str, Sequence[Region]]) -> None:
     """Store frames (None for a broken one) and their chosen regions; frames without regions are backgrounds."""
     (folder / "pictures").mkdir(parents=True)
-    frames, found = [], []
+    frames, region_rows = [], []
     for index, (key, image) in enumerate(pictures.items()):
         height, width = (HEIGHT, WIDTH) if image is None else image.shape[:2]
         if image is None:
@@ -69,11 +69,11 @@ def begin(folder: Path, pictures: Mapping[str, np.ndarray | None], regions: Mapp
             rle = mask if isinstance(mask, str) else encode_rle(mask)
             box = dict.fromkeys(("x0", "y0", "x1", "y1"), 0.0)
             row = {"key": key, "number": number, "label": label, "rle": rle, **box, "crowd": False, "score": 0.9}
-            found.append({**dict.fromkeys(types(Annotations)), **row})
+            region_rows.append({**dict.fromkeys(types(Annotations)), **row})
     write_table(pl.DataFrame(frames, schema=types(Frames)), Frames, folder / "frames")
     clean = [frame for frame in frames if frame["key"] not in regions]
     write_table(pl.DataFrame(clean, schema=types(Frames)), Frames, folder / "backgrounds")
-    write_table(pl.DataFrame(found, schema=types(Annotations)), Annotations, folder / "regions")
+    write_table(pl.DataFrame(region_rows, schema=types(Annotations)), Annotations, folder / "regions")
 
 
 INPUTS = ("frames", "pictures", "regions", "backgrounds")
@@ -85,9 +85,9 @@ def run(folder: Path, degrade: Any = same, threads: int = 1, seed: int = 0, **se
     while out.exists():
         out = out.with_name(out.name + "_")
     out.mkdir()
-    places = {name: folder / name for name in INPUTS} | {name: out / name for name in OUTPUTS}
+    paths = {name: folder / name for name in INPUTS} | {name: out / name for name in OUTPUTS}
     model = MosaicSettings.model_validate({"backgrounds": 1.0, **NONE, **settings})
-    pixelate_frames(**places, settings=model, seed=seed, degrade=degrade, threads=threads)
+    pixelate_frames(**paths, settings=model, seed=seed, degrade=degrade, threads=threads)
     return out
 
 
@@ -137,12 +137,12 @@ def test_each_label_has_its_own_mask_value_and_block_sizes(tmp_path: Path) -> No
 
 
 def test_a_region_without_a_mosaic_is_a_row(tmp_path: Path) -> None:
-    one = region(50, 50, 51, 51)
+    pixel = region(50, 50, 51, 51)
     flat = region(40, 10, 70, 150)
     regions: dict[str, list[Region]] = {
-        "some-0000000": [("nsfw", one), ("nsfw", region(20, 30, 90, 120))],
-        "none-0000000": [("nsfw", one), ("nsfw", np.zeros_like(one))],
-        "fit-0000000": [("nsfw", region(20, 30, 90, 120, 130, 160)), ("nsfw", "?"), ("tree", one)],
+        "some-0000000": [("nsfw", pixel), ("nsfw", region(20, 30, 90, 120))],
+        "none-0000000": [("nsfw", pixel), ("nsfw", np.zeros_like(pixel))],
+        "fit-0000000": [("nsfw", region(20, 30, 90, 120, 130, 160)), ("nsfw", "?"), ("tree", pixel)],
         "broken-0000000": [("nsfw", flat), ("nsfw", flat)],
         "whole-0000000": [("nsfw", np.full((HEIGHT, WIDTH), 255, np.uint8))],
     }
@@ -213,18 +213,18 @@ def test_the_result_does_not_depend_on_threads_or_other_frames(tmp_path: Path, f
     images = {key: picture(index) for index, key in enumerate(keys)}
     regions = {key: [("nsfw", region(20, 30, 90, 100)), ("face", region(5, 110, 50, 150))] for key in keys[::2]}
     begin(tmp_path / "all", images, regions)
-    one, four = (run(tmp_path / "all", degrade=noisy, threads=threads, **faint) for threads in (1, 4))
-    assert samples(one) == samples(four)
-    drawn = read_table(one / "table", Mosaics).filter(label="nsfw").select("type", "block_width", "block_height", "feather")
+    serial, parallel = (run(tmp_path / "all", degrade=noisy, threads=threads, **faint) for threads in (1, 4))
+    assert samples(serial) == samples(parallel)
+    drawn = read_table(serial / "table", Mosaics).filter(label="nsfw").select("type", "block_width", "block_height", "feather")
     assert drawn.n_unique() > 2, "each region draws its own"
-    assert (one / "table").read_bytes() == (four / "table").read_bytes()
-    of_keys = read_table(one / "table", Mosaics).group_by("key").agg(pl.col("degradations").unique())
+    assert (serial / "table").read_bytes() == (parallel / "table").read_bytes()
+    of_keys = read_table(serial / "table", Mosaics).group_by("key").agg(pl.col("degradations").unique())
     assert all(len(lists) == 1 for lists in of_keys["degradations"]), "the mosaics of an image share its degradations"
     begin(tmp_path / "some", {key: images[key] for key in reversed(keys[3:7])}, {key: regions[key] for key in keys[4:7:2]})
     some = samples(run(tmp_path / "some", degrade=noisy, **faint))
     assert len(some) == 8
-    assert some == {name: data for name, data in samples(one).items() if name in some}
-    assert samples(run(tmp_path / "all", degrade=noisy, seed=1, **faint)) != samples(one)
+    assert some == {name: data for name, data in samples(serial).items() if name in some}
+    assert samples(run(tmp_path / "all", degrade=noisy, seed=1, **faint)) != samples(serial)
 
 
 def test_a_frame_that_is_left_uncovered_is_a_background_unless_backgrounds_are_not_used(tmp_path: Path) -> None:
@@ -247,30 +247,30 @@ def test_a_frame_that_is_left_uncovered_is_a_background_unless_backgrounds_are_n
 def test_degradation_depends_on_the_smallest_block_of_a_picture(tmp_path: Path) -> None:
     images = {"both-0000000": picture(0), "clean-0000001": picture(1)}
     begin(tmp_path, images, {"both-0000000": [("nsfw", region(5, 5, 115, 70)), ("head", region(5, 80, 115, 155))]})
-    seen: list[float] = []
+    blocks: list[float] = []
 
     def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> Degraded:
-        seen.append(block)
+        blocks.append(block)
         return Degraded(np.full_like(image, 7), ("blur", "jpeg"))
 
     out = run(tmp_path, degrade=degrade)
     assert read_table(out / "table", Mosaics)["degradations"].to_list() == [["blur", "jpeg"]] * 2
-    assert seen[0] == read_table(out / "table", Mosaics)["block_height"].min()
-    assert seen[1] >= 3, "a clean one as if it had some"
+    assert blocks[0] == read_table(out / "table", Mosaics)["block_height"].min()
+    assert blocks[1] >= 3, "a clean one as if it had some"
     assert (read_image(out / "images" / "both-0000000.jpg") == 7).all()
 
 
 def pixels(folder: Path, **settings: Any) -> tuple[list[np.ndarray], list[np.ndarray], list[dict[str, Any]]]:
     """Return the images before they are degraded, the masks, and the rows of the table, in the order of keys."""
-    seen: list[np.ndarray] = []
+    images: list[np.ndarray] = []
 
     def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> Degraded:
-        seen.append(image)
+        images.append(image)
         return Degraded(image, ())
 
     out = run(folder, degrade=degrade, **settings)
     shown = [read_image(path)[..., 0] for path in sorted((out / "masks").iterdir())]
-    return seen, shown, read_table(out / "table", Mosaics).sort("key", "number").to_dicts()
+    return images, shown, read_table(out / "table", Mosaics).sort("key", "number").to_dicts()
 
 
 @pytest.fixture
@@ -315,12 +315,12 @@ def test_a_rescaled_sample_is_its_frame_drawn_at_another_size_and_scaled(films: 
     for index, (image, mask, row) in enumerate(zip(images, masks, rows, strict=True)):
         size = round(150 / row["scale"]), round(200 / row["scale"])
         frame = resize(picture(index, 180, 240), *size)
-        whole = np.where(resize(region(20, 30, 150, 190, 180, 240), *size) > 127, 255, 0).astype(np.uint8)
+        region_mask = np.where(resize(region(20, 30, 150, 190, 180, 240), *size) > 127, 255, 0).astype(np.uint8)
         width, height, feather, dilation, x, y = (
             round(row[name] / row["scale"])
             for name in ("block_width", "block_height", "feather", "dilation", "origin_x", "origin_y")
         )
-        shown = cover(frame, whole, Mosaic(row["type"], width, height, feather, dilation, (x, y), row["incomplete"]))
+        shown = cover(frame, region_mask, Mosaic(row["type"], width, height, feather, dilation, (x, y), row["incomplete"]))
         assert np.array_equal(image, resize(frame, 150, 200))
         assert np.array_equal(mask > 0, resize(shown, 150, 200) > 127)
         assert mask_box(mask) == (row["x0"], row["y0"], row["x1"], row["y1"])
@@ -329,31 +329,31 @@ def test_a_rescaled_sample_is_its_frame_drawn_at_another_size_and_scaled(films: 
 @pytest.mark.parametrize("scale", [0.3, 0.73, 1.4])
 @pytest.mark.parametrize(("least", "small"), [(2, {"fine": 1, "fine_block": (2, 2)}), (3, {"scale": (0, 0), "min_block": 3})])
 def test_no_block_gets_too_small_to_be_seen(films: Path, least: int, small: dict[str, Any], scale: float) -> None:
-    seen: list[float] = []
+    blocks: list[float] = []
 
     def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> Degraded:
-        seen.append(block)
+        blocks.append(block)
         return Degraded(image, ())
 
     rows = read_table(run(films, degrade=degrade, rescaled=1, rescale=(scale, scale), **small) / "table", Mosaics)
-    assert seen == rows["block_height"].to_list()
-    assert all(least <= block < least + scale for block in seen)
+    assert blocks == rows["block_height"].to_list()
+    assert all(least <= block < least + scale for block in blocks)
 
 
 def test_backgrounds_are_rescaled_and_degraded_like_samples_with_mosaics(tmp_path: Path) -> None:
     keys = [f"film-{index:07d}" for index in range(30)]
     begin(tmp_path, {key: picture(index) for index, key in enumerate(keys)}, {})
-    seen: list[float] = []
+    blocks: list[float] = []
 
     def degrade(image: np.ndarray, *, rng: np.random.Generator, block: float) -> Degraded:
-        seen.append(block)
+        blocks.append(block)
         return Degraded(image, ())
 
     images, _, _ = pixels(tmp_path, rescaled=0.5)
     changed = [not np.array_equal(image, picture(index)) for index, image in enumerate(images)]
     assert 5 < sum(changed) < 25
     run(tmp_path, degrade=degrade, fine=1, fine_block=(2, 2))
-    assert set(seen) == {2}
+    assert set(blocks) == {2}
 
 
 def test_a_bar_takes_the_place_of_a_mosaic(films: Path) -> None:
@@ -384,11 +384,11 @@ def film(tmp_path: Path) -> Path:
 
 
 def label(folder: Path, out: Path) -> Path:
-    hub = folder / "hub"
-    hub.mkdir()
-    places = {name: hub / name for name in ("images", "annotations", "ledger")}
-    import_masks(out / "masks", out / "images", out / "images", folder / "frames", folder / "sources", CLASSES, 16, **places)
-    return hub
+    tables = folder / "tables"
+    tables.mkdir()
+    paths = {name: tables / name for name in ("images", "annotations", "ledger")}
+    import_masks(out / "masks", out / "images", out / "images", folder / "frames", folder / "sources", CLASSES, 16, **paths)
+    return tables
 
 
 def test_masks_become_labels_with_the_rights_of_their_source(film: Path) -> None:
