@@ -119,7 +119,7 @@ def test_a_picture_that_is_missing_damaged_or_html_is_named(tmp_path: Path) -> N
 def test_a_dataset_of_one_class_cannot_be_learned(tmp_path: Path) -> None:
     vectors = tmp_path / "vectors.parquet"
     write_vectors(vectors, ["k0", "k1"], np.ones((2, 3)))
-    with pytest.raises(TesseraError, match="2 pictures, and all of one label: nothing can be told apart"):
+    with pytest.raises(TesseraError, match="2 pictures, and all of one label: there is nothing to learn"):
         check(write_pictures(tmp_path / "dataset", rows("plain", "plain")), vectors=vectors)
 
 
