@@ -1,7 +1,8 @@
 """Compare CPU time, memory and bytes with an older checkout: `python tests/benchmarks/bench_against.py CHECKOUT/src [RUN …]`.
 
 CPU time is that of a process from its start to its end, with its imports; the least of a few runs, in turns. For `make bench`,
-set AGAINST=CHECKOUT/src. A checkout is made by `git worktree add --detach CHECKOUT COMMIT`.
+set AGAINST=CHECKOUT/src. A checkout is made by `git worktree add --detach CHECKOUT COMMIT`. It must have the modules that are
+imported here: from before the packages moved to `stages`, run the benchmark of that commit.
 """
 
 import os
@@ -239,7 +240,7 @@ def test_less_time_than_an_older_checkout(tmp_path: Path) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "--run":
-        # As in a job: where only development has it, pandera does not import it; and the frame of jobs comes first.
+        # As in a job: what only development has is not imported by pandera; and the module of jobs comes first.
         sys.modules["hypothesis"] = None  # type: ignore[assignment]
         from memory import largest_memory
 

@@ -1,8 +1,8 @@
 """Searches: settings of a training are varied in trials, the poor ones of which end early.
 
-A trial is a training of its own identity, see `core.trainings`, and its result is kept in its folder. A search that runs again
-draws the same trials, and trains only those that it does not know: so one that was killed goes on, and one with a larger budget
-begins where the smaller one ended.
+A trial is a training of its own identity, see `learning.trainings`, and its result is kept in its folder. A search that runs
+again draws the same trials, and trains only those that it does not know: so one that was killed goes on, and one with a larger
+budget begins where the smaller one ended.
 """
 
 import logging
