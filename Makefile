@@ -88,6 +88,10 @@ clean: ## remove what was made, the environment included
 	rm -rf .venv .snakemake results examples/demo/.snakemake examples/demo/results examples/demo/resources
 
 .venv/uv: envs/uv.txt
+	@# Snakemake does not quote the path of Python in its commands.
+	@case "$$PWD" in *[[:space:]\'\"\`\\\$$\&\;\(\)\<\>\|\*\?\[\]\#]*) \
+		echo "Tessera cannot run in $$PWD: move it to a path without spaces, quotes and other special characters. Projects may have them." >&2; \
+		exit 1;; esac
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tessera needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/uv.txt
