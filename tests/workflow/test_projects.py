@@ -46,7 +46,7 @@ def write_project(folder: Path) -> Project:
     return project
 
 
-@pytest.mark.parametrize("name", ["plain", "it's a \"new\" проект; {x} $HOME"])
+@pytest.mark.parametrize("name", ["plain", 'it\'s a "new" проект; {x} $HOME'])
 def test_a_project_lies_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     project = write_project(tmp_path / name)
     run = project.run("--", "frames")
