@@ -1,5 +1,6 @@
 """A project lies anywhere, also beside others that share one checkout, and Tessera can be a module of another workflow."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -87,3 +88,25 @@ def test_a_checkout_may_lie_in_a_folder_with_other_letters(tmp_path: Path) -> No
     command = ["make", ".venv/uv", "PYTHON=echo reached"]
     made = subprocess.run(command, cwd=tmp_path / "мой-код_1.2", capture_output=True, text=True, check=False)
     assert "reached" in made.stdout and "cannot run" not in made.stderr
+
+
+def test_a_target_or_a_shard_that_there_is_not_is_named_in_one_line(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    for target, line in (
+        ("frmes", "there is no target 'frmes'; did you mean 'frames'?"),
+        ("xyzzy", "there is no target 'xyzzy'; `snakemake --list-target-rules` lists all targets"),
+        ("results/frames/shard-7/frames.parquet", "there is no shard 'shard-7'; the shards are shard-0"),
+    ):
+        run = project.run("--", target)
+        assert run.returncode and run.output.splitlines()[-1] == line, run.output
+
+
+def test_a_wrong_setting_is_named_with_its_line_and_without_those_of_the_rules(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    project.settings["frames"] = {"intervall_seconds": 2}
+    run = project.run("--", "frames")
+    lines = run.output.splitlines()
+    assert run.returncode and lines[-2] == "the configuration has 1 fault:", run.output
+    assert re.fullmatch(
+        r"  config/config\.yaml: line \d+: frames\.intervall_seconds: unknown key; did you mean '\w+'\?", lines[-1]
+    )
