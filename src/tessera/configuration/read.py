@@ -1,10 +1,11 @@
 """Read the configuration, and check it as a whole."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from pydantic import model_validator
+from pydantic import BaseModel, TypeAdapter, model_validator
 
 from tessera.configuration.checks.active_learning import faults_in_active_learning
 from tessera.configuration.checks.classifiers import faults_in_classifiers, faults_in_scoring
@@ -102,3 +103,38 @@ def _check_keys(node: yaml.Node | None, path: Path) -> None:
 def load_configuration(values: dict[str, Any]) -> dict[str, Any]:
     """Return `values` with all defaults filled in, as plain JSON types. Raises `TesseraError` that lists all faults."""
     return load(Configuration, values, "the configuration").model_dump(mode="json")
+
+
+def changed_settings(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings in `values` that differ from the defaults, and these defaults, both nested as in the settings file.
+
+    An entry that has no default, such as a classifier, is returned without the settings in it that are the defaults of all such
+    entries. Raises `TesseraError` that lists all faults in `values`.
+    """
+    origin = "the configuration"
+    changed, defaults = _differences(load(Configuration, values, origin), load(Configuration, {}, origin))
+    return changed, defaults
+
+
+def _differences(given: Any, default: Any) -> tuple[Any, Any]:
+    """Return what differs in `given` and in `default`, as plain JSON types."""
+    of_given, of_default = _fields_of(given), _fields_of(default)
+    if not (isinstance(of_given, Mapping) and isinstance(of_default, Mapping)):
+        return _own_values(given), _own_values(default)
+    changed, defaults = {}, {}
+    for name in dict.fromkeys([*of_given, *of_default]):
+        if name not in of_default:
+            changed[name] = _own_values(of_given[name])
+        elif name not in of_given:
+            defaults[name] = _own_values(of_default[name])
+        elif of_given[name] != of_default[name]:
+            changed[name], defaults[name] = _differences(of_given[name], of_default[name])
+    return changed, defaults
+
+
+def _fields_of(value: Any) -> Any:
+    return {name: getattr(value, name) for name in type(value).model_fields} if isinstance(value, BaseModel) else value
+
+
+def _own_values(value: Any) -> Any:
+    return TypeAdapter(Any).dump_python(value, mode="json", exclude_defaults=True)

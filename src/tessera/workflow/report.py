@@ -1,5 +1,6 @@
 """The report: its figures, and what else it shows."""
 
+import os
 from typing import Any
 
 from tessera.catalogue import CLIPS, DETECTOR, PICTURES, RESTORER, Dataset, Step, fed_by, labelled_sets
@@ -10,6 +11,16 @@ from tessera.workflow.project import Project, Wildcards
 def timed_rules(workflow: Any) -> dict[str, bool]:
     """Return the rules that are timed, in their order, and whether each has a job per shard. `workflow`: that of Snakemake."""
     return {rule.name: "shard" in rule.wildcard_names for rule in workflow.rules if rule.benchmark}
+
+
+def settings_files(workflow: Any) -> list[str]:
+    """Return what the settings of this run are from, the later over the earlier: files, and `--config` if it was used.
+
+    `workflow`: that of Snakemake.
+    """
+    stated = workflow.config_settings
+    files = [file for file in workflow.configfiles if file not in stated.configfiles] + list(stated.configfiles)
+    return [*(os.path.relpath(file) for file in files), *(["--config"] if stated.config_args else [])]
 
 
 def _steps_to(project: Project, dataset: Dataset) -> list[Step]:
