@@ -33,13 +33,15 @@ async function answer(title, label, names = [], value = "") {
   const input = make("input", { id: "answer", list: names.length ? "names" : null, autocomplete: "off", required: true, value });
   const asked = dialog(title, [make("label", { for: "answer", text: label }), input], { ok: "Save", cancel: true });
   input.focus();
+  input.select();
   return (await asked) ? input.value.trim() : "";
 }
 
 export function askFor(action, item) {
   const isName = action.asks === "to";
   const about = WHOLE_IDENTITY.includes(action.name) ? `${item.label}: ` : "";
-  return answer(`${about}${action.text}`, isName ? "name" : "score", isName ? page.queue.names : []);
+  const value = action.name === "move" && !item.label ? item.suggested : "";
+  return answer(`${about}${action.text}`, isName ? "name" : "score", isName ? page.queue.names : [], value);
 }
 
 // Each person who uses the server has a name, which the address says.
