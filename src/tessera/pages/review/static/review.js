@@ -11,6 +11,7 @@ import {
 const SLOW_SAVE = 700; // milliseconds after which the page says that it waits
 const MANY_DECIDED = 200; // decided items; if there are more, the page begins with those that are not decided
 const NEAR_END = 20; // items left before the next of them are asked for
+const LOADING = 2000; // milliseconds that a clip has to load before a key that needs it does nothing
 const LISTED = 5; // items that a message names
 const LONGEST_WAIT = 30; // held keys that wait
 const CHECK_INTERVAL = 3000; // milliseconds between looks at what others do
@@ -124,10 +125,12 @@ async function undo(batch = page.batches.at(-1)) {
   isGone();
   apply(answer);
   page.decidedHere.clear();
-  const lines = answer.taken > 1 ? [`${number(answer.taken)} are taken back.`] : [];
+  const isSelected = page.isGrid && answer.taken > 1; // so that one key decides the same items again
+  const lines = answer.taken > 1 ? [`${number(answer.taken)} are taken back${isSelected ? ", and selected" : ""}.`] : [];
   if (answer.later) lines.push(`${answer.later > 1 ? `${number(answer.later)} were` : "It was"} decided again in another tab, and that stays.`);
   lines.push(...answer.failed.slice(0, LISTED));
   if (answer.item.queue !== page.queue.name) await openQueue(answer.item.queue, answer.item.key);
+  if (isSelected) page.selected = new Set(answer.changed.map(({ id }) => id).filter((id) => page.places.has(id)));
   const place = await placeOf(answer.item.key);
   const now = page.ids.length ? page.items.get(page.ids[place]) : null;
   if (now && isDisputed(now)) lines.push("Others disagree about it, and the next run stops until one of them gives way.");
@@ -217,10 +220,15 @@ function selectAll(isAll) {
 
 const video = () => main.querySelector(".stage video");
 
-function step(direction) {
+async function step(direction) {
   const clip = video();
-  if (!clip?.duration) return;
+  if (!clip || clip.error) return;
   clip.pause();
+  if (!clip.duration) await new Promise((done) => {
+    clip.addEventListener("loadedmetadata", done, { once: true });
+    setTimeout(done, LOADING);
+  });
+  if (!clip.duration) return;
   showFrame(clip, currentItem(), frameOf(clip, currentItem()) + direction);
 }
 
