@@ -124,6 +124,18 @@ def test_a_crop_without_an_identity_is_named_after_the_most_similar_by_two_keys(
         expect(page.locator(".decided")).to_contain_text("move Lea")
 
 
+def test_the_history_says_which_identity_was_renamed(tmp_path: Path, browser: Browser) -> None:
+    crop = {"picture": write_media(tmp_path)["picture"], "target": "film-0000001-person-0+0-0-9-9", "label": "Lea"}
+    write_review(tmp_path, [item(IDENTITIES, "film-0000001-person-0", **crop)])
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        page.keyboard.press("r")
+        page.locator("#answer").fill("Mia")
+        page.keyboard.press("Enter")
+        expect(page.locator(".decided")).to_contain_text("rename Mia")
+        page.keyboard.press("h")
+        expect(page.locator(".history li")).to_contain_text("rename Lea to Mia")
+
+
 def first_clip(page: Page) -> str:
     """Return the address of the first clip without an outline."""
     version = page.evaluate("() => fetch('api/state').then((answer) => answer.json()).then((state) => state.version)")

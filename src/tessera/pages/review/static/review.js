@@ -4,8 +4,8 @@ import { askFor, askName, drawHistory, endRekey, showHistory, showKeys, showPlan
 import { SPEEDS, draw, drawFilters, frameOf, played, showFrame, video as made } from "./draw.js";
 import { columns, rows } from "./grid.js";
 import {
-  RequestError, actions, apply, ask, count, currentItem, describeDecision, ensureLoaded, find, hasMarks, isDisputed, keyLabel, mappedKey, marks,
-  number, ownDecision, page, readable, reload, remember, remembered, restart, showMessage, typedKey, undecidedAfter,
+  RequestError, WHOLE_IDENTITY, actions, apply, ask, count, currentItem, describeDecision, ensureLoaded, find, hasMarks, isDisputed, keyLabel,
+  mappedKey, marks, number, ownDecision, page, readable, reload, remember, remembered, restart, showMessage, typedKey, undecidedAfter,
 } from "./page.js";
 
 const SLOW_SAVE = 700; // milliseconds after which the page says that it waits
@@ -85,7 +85,8 @@ async function decide(action, overrule, value = action.label) {
   // A key that is pressed twice decides once.
   const says = JSON.stringify([action.name, values ?? value, action.reason]);
   if (ids.length === 1 && !overrule && page.decidedHere.get(ids[0]) === says && ownDecision(currentItem())) return next();
-  const text = action.asks === "label" || action.asks === "to" ? `${action.name} ${value}` : action.label ? `it is ${action.label}` : action.text;
+  const whole = WHOLE_IDENTITY.includes(action.name) ? ` ${currentItem().label} to` : "";
+  const text = action.asks === "label" || action.asks === "to" ? `${action.name}${whole} ${value}` : action.label ? `it is ${action.label}` : action.text;
   const answer = await saving(ask("api/decide", { version, ids, action: action.name, value, values, reason: action.reason, overrule, text }));
   apply(answer);
   if (answer.batch !== null) page.batches.push(answer.batch);
