@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tessera.configuration.read import changed_settings
+from tessera.configuration.changed import changed_settings
 from tessera.core.job import job
 from tessera.pages.report.report import write_report
 from tessera.records.decisions import count_matching

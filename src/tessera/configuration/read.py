@@ -1,11 +1,12 @@
 """Read the configuration, and check it as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, TypeAdapter, model_validator
+from pydantic import model_validator
 
 from tessera.configuration.checks.active_learning import faults_in_active_learning
 from tessera.configuration.checks.classifiers import faults_in_classifiers, faults_in_scoring
@@ -15,9 +16,10 @@ from tessera.configuration.checks.detectors import faults_in_clips, faults_in_mo
 from tessera.configuration.checks.identities import faults_in_identities
 from tessera.configuration.checks.image_sets import faults_in_image_sets
 from tessera.configuration.checks.models import faults_in_comparisons, faults_in_embeddings, faults_in_searches
+from tessera.configuration.renamed import RENAMED
 from tessera.configuration.sections import Sections
 from tessera.core.errors import TesseraError
-from tessera.core.settings import load
+from tessera.core.settings import Keys, load
 
 # In the order of their messages.
 CHECKS = (
@@ -38,6 +40,9 @@ CHECKS = (
 )
 
 
+FILE = Path("config/config.yaml")  # the settings of a project
+
+
 class Configuration(Sections, defer_build=False):
     """The settings in config/config.yaml."""
 
@@ -47,6 +52,11 @@ class Configuration(Sections, defer_build=False):
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+
+def settings_files(named: Iterable[str | Path]) -> list[Path]:
+    """Return the settings files of the project in the working folder: its own, if it has one, and those that are `named`."""
+    return [path for path in dict.fromkeys([FILE, *map(Path, named)]) if path != FILE or path.exists()]
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -100,41 +110,31 @@ def _check_keys(node: yaml.Node | None, path: Path) -> None:
                 lines[key.value] = line
 
 
-def load_configuration(values: dict[str, Any]) -> dict[str, Any]:
-    """Return `values` with all defaults filled in, as plain JSON types. Raises `TesseraError` that lists all faults."""
-    return load(Configuration, values, "the configuration").model_dump(mode="json")
+def load_configuration(values: dict[str, Any], files: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return `values` with all defaults filled in, as plain JSON types.
 
-
-def changed_settings(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings in `values` that differ from the defaults, and these defaults, both nested as in the settings file.
-
-    An entry that has no default, such as a classifier, is returned without the settings in it that are the defaults of all such
-    entries. Raises `TesseraError` that lists all faults in `values`.
+    `files`: the settings files that the values are from. Raises `TesseraError` that lists all faults, with their lines.
     """
-    origin = "the configuration"
-    changed, defaults = _differences(load(Configuration, values, origin), load(Configuration, {}, origin))
-    return changed, defaults
+    locate = partial(_locate, files=files)
+    return load(Configuration, values, "the configuration", locate=locate, renamed=RENAMED).model_dump(mode="json")
 
 
-def _differences(given: Any, default: Any) -> tuple[Any, Any]:
-    """Return what differs in `given` and in `default`, as plain JSON types."""
-    of_given, of_default = _fields_of(given), _fields_of(default)
-    if not (isinstance(of_given, Mapping) and isinstance(of_default, Mapping)):
-        return _own_values(given), _own_values(default)
-    changed, defaults = {}, {}
-    for name in dict.fromkeys([*of_given, *of_default]):
-        if name not in of_default:
-            changed[name] = _own_values(of_given[name])
-        elif name not in of_given:
-            defaults[name] = _own_values(of_default[name])
-        elif of_given[name] != of_default[name]:
-            changed[name], defaults[name] = _differences(of_given[name], of_default[name])
-    return changed, defaults
-
-
-def _fields_of(value: Any) -> Any:
-    return {name: getattr(value, name) for name in type(value).model_fields} if isinstance(value, BaseModel) else value
-
-
-def _own_values(value: Any) -> Any:
-    return TypeAdapter(Any).dump_python(value, mode="json", exclude_defaults=True)
+def _locate(keys: Keys, files: Sequence[Path]) -> str:
+    """Return the line of the setting at `keys` in the last of `files` that states it, empty if none does."""
+    for path in reversed(files):
+        node, line = yaml.compose(path.read_bytes(), yaml.SafeLoader), None
+        for key in keys:
+            if isinstance(node, yaml.MappingNode):
+                matching = [(name, value) for name, value in node.value if name.value == str(key)]
+                if not matching:
+                    break
+                line, node = matching[-1][0].start_mark.line, matching[-1][1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+                node = node.value[key]
+                line = node.start_mark.line
+            else:
+                break
+        else:
+            if line is not None:
+                return f"{path}: line {line + 1}: "
+    return ""

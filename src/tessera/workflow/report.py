@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from tessera.catalogue import CLIPS, DETECTOR, PICTURES, RESTORER, Dataset, Step, fed_by, labelled_sets
+from tessera.configuration.read import settings_files
 from tessera.workflow.labels import decisions_on_folders
 from tessera.workflow.project import Project, Wildcards
 
@@ -13,14 +14,11 @@ def timed_rules(workflow: Any) -> dict[str, bool]:
     return {rule.name: "shard" in rule.wildcard_names for rule in workflow.rules if rule.benchmark}
 
 
-def settings_files(workflow: Any) -> list[str]:
-    """Return what the settings of this run are from, the later over the earlier: files, and `--config` if it was used.
-
-    `workflow`: that of Snakemake.
-    """
+def origin_of_settings(workflow: Any) -> list[str]:
+    """Return the settings files of this run, and `--config` if it was used. `workflow`: that of Snakemake."""
     stated = workflow.config_settings
-    files = [file for file in workflow.configfiles if file not in stated.configfiles] + list(stated.configfiles)
-    return [*(os.path.relpath(file) for file in files), *(["--config"] if stated.config_args else [])]
+    files = [os.path.relpath(file) for file in settings_files(stated.configfiles)]
+    return [*files, *(["--config"] if stated.config_args else [])]
 
 
 def _steps_to(project: Project, dataset: Dataset) -> list[Step]:

@@ -12,8 +12,8 @@ from tessera.workflow.report import (
     decided,
     detectors,
     matched_decisions,
+    origin_of_settings,
     restorers,
-    settings_files,
     shown_footage,
 )
 
@@ -87,7 +87,7 @@ rule report:
         ),
         decided=project.of_job(decided),
         name=lookup(dpath="name", within=config),
-        files=settings_files(workflow),
+        files=origin_of_settings(workflow),
         captions=os.path.relpath(captions),
         texts=digest(
             {path.name: path.read_text("utf-8") for path in captions.iterdir()}
