@@ -17,7 +17,7 @@ def timed_rules(workflow: Any) -> dict[str, bool]:
 def origin_of_settings(workflow: Any) -> list[str]:
     """Return the settings files of this run, and `--config` if it was used. `workflow`: that of Snakemake."""
     stated = workflow.config_settings
-    files = [os.path.relpath(file) for file in settings_files(stated.configfiles)]
+    files = dict.fromkeys(os.path.relpath(file) for file in settings_files(stated.configfiles))
     return [*files, *(["--config"] if stated.config_args else [])]
 
 
