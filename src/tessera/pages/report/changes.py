@@ -57,7 +57,7 @@ def _parts(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[
     lines = [f"{name}: {new}, before {old}" for name, old, new in _pairs(before["settings"], now["settings"], "the default")]
     yield pluralize(len(lines), "settings"), lines
     samples = {name: _totals(run["samples"]) for name, run in (("before", before), ("now", now))}
-    lines = [f"{name}: {new} samples, before {old}" for name, old, new in _pairs(samples["before"], samples["now"], NOTHING)]
+    lines = [f"{name}: {new}, before {old}" for name, old, new in _pairs(samples["before"], samples["now"], NOTHING)]
     yield pluralize(len(lines), "datasets"), lines
     lines = [f"{now['decisions']:,}, before {before['decisions']:,}"] if now["decisions"] != before["decisions"] else []
     yield "decisions of people", lines
@@ -78,7 +78,7 @@ def _pairs(before: Mapping[str, Any], now: Mapping[str, Any], missing: Any) -> I
 
 def _totals(samples: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
     return {
-        name: f"{sum(splits.values()):,} ({', '.join(f'{count:,} {split}' for split, count in splits.items())})"
+        name: f"{pluralize(sum(splits.values()), 'samples')} ({', '.join(f'{count:,} {split}' for split, count in splits.items())})"
         for name, splits in samples.items()
     }
 

@@ -43,7 +43,7 @@ def test_the_first_run_is_compared_with_nothing(tmp_path: Path) -> None:
         (
             {"samples": {"clips": {"train": 1199, "val": 5}}},
             "1 dataset",
-            "clips: 1,204 (1,199 train, 5 val) samples, before 1,205 (1,200 train, 5 val)",
+            "clips: 1,204 samples (1,199 train, 5 val), before 1,205 samples (1,200 train, 5 val)",
         ),
         ({"decisions": 1000}, "decisions of people", "1,000, before 2"),
         (measured(val=0.75, test=0.5), "1 model", "finder: mask mAP50 validation -0.050"),
