@@ -77,10 +77,11 @@ def _pairs(before: Mapping[str, Any], now: Mapping[str, Any], missing: Any) -> I
 
 
 def _totals(samples: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
-    return {
-        name: f"{pluralize(sum(splits.values()), 'samples')} ({', '.join(f'{count:,} {split}' for split, count in splits.items())})"
-        for name, splits in samples.items()
-    }
+    texts = {}
+    for name, splits in samples.items():
+        counts = ", ".join(f"{count:,} {split}" for split, count in splits.items())
+        texts[name] = f"{pluralize(sum(splits.values()), 'samples')} ({counts})"
+    return texts
 
 
 def _measures(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
