@@ -421,6 +421,7 @@ def test_pictures_that_vanished_or_are_damaged_are_said_and_can_still_be_decided
             expect(page.locator("section.one")).to_have_attribute("aria-label", f"film-{number:07}")
             expect(page.locator(".frame")).to_contain_text(text)
             page.keyboard.press("d")
+        expect(page.locator("#banner")).to_contain_text("All of these are decided.")
     assert len(decisions(tmp_path)) == 3
 
 
