@@ -85,6 +85,57 @@ def test_clips_play_in_a_loop_slower_and_frame_by_frame_beside_their_neighbours(
     expect(page.locator(".stage video")).to_have_attribute("src", first_clip(page))
 
 
+def test_a_key_that_is_pressed_before_the_clip_has_loaded_steps_through_it(tmp_path: Path, browser: Browser) -> None:
+    write_default_review(tmp_path)
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        page.route("**/outlined", lambda route: None)
+        page.get_by_role("button", name=re.compile("^clips ")).click()
+        expect(page.locator(".stage video")).to_have_count(1)
+        page.keyboard.press(".")
+        expect(page.locator("#frame")).to_be_empty()
+        page.unroute("**/outlined")  # which lets those that wait go on
+        expect(page.locator("#frame")).to_have_text("frame 2 of 60")
+
+
+def test_the_grid_shows_apart_what_is_decided_and_what_the_last_run_did(page: Page) -> None:
+    page.keyboard.press("v")
+    expect(page.locator(".tile")).not_to_have_count(0)
+    page.keyboard.press("k")
+    expect(page.locator(".tile p.decided")).to_have_count(1)
+    page.keyboard.press("Escape")
+    looks = """(tiles) => tiles.map((tile) => {
+        return [getComputedStyle(tile).borderColor, getComputedStyle(tile.querySelector("p")).fontWeight];
+    })"""
+    (decided,) = page.locator(".tile:has(p.decided)").evaluate_all(looks)
+    others = page.locator(".tile:not(:has(p.decided))").evaluate_all(looks)
+    assert others and not set(decided) & {look for each in others for look in each}
+
+
+def test_a_crop_without_an_identity_is_named_after_the_most_similar_by_two_keys(tmp_path: Path, browser: Browser) -> None:
+    picture = write_media(tmp_path)["picture"]
+    crop = {"picture": picture, "beside": picture, "target": "film-0000001-person-0+0-0-9-9", "suggested": "Lea"}
+    write_review(
+        tmp_path, [item(IDENTITIES, "film-0000001-person-0", reason="noise", beside_text="the most similar: Lea", **crop)]
+    )
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        page.keyboard.press("m")
+        expect(page.locator("#answer")).to_have_value("Lea")
+        page.keyboard.press("Enter")
+        expect(page.locator(".decided")).to_contain_text("move Lea")
+
+
+def test_the_history_says_which_identity_was_renamed(tmp_path: Path, browser: Browser) -> None:
+    crop = {"picture": write_media(tmp_path)["picture"], "target": "film-0000001-person-0+0-0-9-9", "label": "Lea"}
+    write_review(tmp_path, [item(IDENTITIES, "film-0000001-person-0", **crop)])
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        page.keyboard.press("r")
+        page.locator("#answer").fill("Mia")
+        page.keyboard.press("Enter")
+        expect(page.locator(".decided")).to_contain_text("rename Mia")
+        page.keyboard.press("h")
+        expect(page.locator(".history li")).to_contain_text("rename Lea to Mia")
+
+
 def first_clip(page: Page) -> str:
     """Return the address of the first clip without an outline."""
     version = page.evaluate("() => fetch('api/state').then((answer) => answer.json()).then((state) => state.version)")
@@ -211,6 +262,12 @@ def test_the_grid_is_walked_selected_decided_and_taken_back_by_keyboard(tmp_path
         page.keyboard.press("u")
         expect(page.locator("#queues button")).to_have_text(["clips 0/24"])
         assert decisions(tmp_path) == []
+        # They are selected again, so that another key decides them.
+        expect(page.locator("#banner")).to_have_text("3 are taken back, and selected.")
+        page.keyboard.press("k")
+        expect(page.locator(".tile p.decided")).to_have_text(["✓ keep"] * 3)
+        page.keyboard.press("u")
+        expect(page.locator(".tile p.decided")).to_have_count(0)
         page.keyboard.press("Control+a")
         expect(page.locator(".tile[aria-selected=true]")).to_have_count(24)
         page.keyboard.press("Escape")
@@ -364,6 +421,7 @@ def test_pictures_that_vanished_or_are_damaged_are_said_and_can_still_be_decided
             expect(page.locator("section.one")).to_have_attribute("aria-label", f"film-{number:07}")
             expect(page.locator(".frame")).to_contain_text(text)
             page.keyboard.press("d")
+        expect(page.locator("#banner")).to_contain_text("All of these are decided.")
     assert len(decisions(tmp_path)) == 3
 
 

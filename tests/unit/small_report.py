@@ -41,21 +41,28 @@ def report(
     funnels = {"a": folder / "counts.json"}
     origin = {"source": HOSTILE, "images": 3, "split": "val", "content": "general", "rights": "CC0", "consent": ""}
     (folder / "datasheet.json").write_text(json.dumps({"origins": [origin]}))
+    (folder / "numbers.json").write_text("{}")
     ran = {"began": "2026-01-31 10:00", "ended": "2026-01-31 11:00", "wall": "30:00 min", "worked": "45:00 min", "jobs": 7}
     (folder / "run.json").write_text(json.dumps(ran))
     write_report(
         figures,
         folder / "summary.html",
+        folder / "numbers.json",
         funnels,
         {"a": folder / "datasheet.json"},
         ["a"],
         decided,
         2,
         folder / "run.json",
+        "2026-01-31 11:01",
         HOSTILE,
-        [["frames.every", "8", HOSTILE]],
+        ["config/config.yaml", HOSTILE],
+        {"frames": {"every": 8}, "name": HOSTILE},
+        {"frames": {"every": 30}},
         captions,
         CONTEXT,
+        folder / "runs.json",
+        folder / "new_runs.json",
         folder / "report.html",
     )
     return (folder / "report.html").read_text(encoding="utf-8")

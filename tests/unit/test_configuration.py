@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.exceptions import best_match
 
 from tessera.catalogue import model_for, trained_models
+from tessera.configuration.changed import changed_settings
 from tessera.configuration.confidences import CONFIDENCES, setting, targets_in
 from tessera.configuration.read import Configuration, load_configuration, read_settings
 from tessera.configuration.reference import make_page
@@ -762,6 +763,20 @@ def test_a_search_of_what_cannot_be_trained_is_refused(change: dict[str, Any], t
     assert found["space"]["training.batch"] == {"from": 8, "to": 64, "step": 8} and found["trials"] == 20
     with pytest.raises(TesseraError, match=re.escape(told)):
         load_configuration({"classifiers": {"blur": classifier}, "search": {"one": {**good, **change}}})
+
+
+def test_changed_settings_are_few_and_say_everything() -> None:
+    given = load_configuration(read_settings(DEMO))
+    changed, defaults = changed_settings(given)
+    assert load_configuration(changed) == given
+    assert changed["frames"] == {"mode": "every", "every_frames": 8}
+    assert defaults["frames"] == {"mode": "interval", "every_frames": 30}
+    # Of an entry without a default, what was set. Of a list, all entries, each with what was set.
+    assert changed["embeddings"]["marks"] == {"kind": "detector", "weights": "trained", "detector": "watermark_detection"}
+    assert "marks" not in defaults["embeddings"]
+    assert [stage["name"] for stage in changed["restoration"]["stages"]] == ["stage1", "stage2"]
+    assert "discriminator" not in changed["restoration"]["stages"][0]["learning_rates"]
+    assert changed_settings(load_configuration({})) == ({}, {})
 
 
 def test_complete_settings_can_be_loaded_again() -> None:

@@ -1,7 +1,5 @@
 """Write the first screen of the report."""
 
-from pathlib import Path
-
 from tessera.core.job import job
 from tessera.pages.report.summary import write_summary
 
@@ -11,7 +9,6 @@ with job(snakemake) as (inputs, outputs, params):
         clean=dict(zip(params.detectors, inputs.clean, strict=True)),
         restored=inputs.restored,
         footage=inputs.footage or None,
-        former=Path(snakemake.output.figures),
         figures=outputs.figures,
         path=outputs.summary,
     )

@@ -1,17 +1,19 @@
 """Write the card of the restoration model."""
 
 from tessera.core.job import job
-from tessera.pages.cards import write_restoration_card
+from tessera.pages.cards import Described, write_restoration_card
 
 with job(snakemake) as (inputs, outputs, params):
     write_restoration_card(
-        model=snakemake.wildcards.model,
-        purpose=params.purpose,
-        not_for=params.not_for,
-        files=[inputs.safetensors, inputs.application],
-        checksums=inputs.checksums,
-        datasheet=inputs.datasheet,
-        metrics=inputs.metrics,
+        described=Described(
+            model=snakemake.wildcards.model,
+            purpose=params.purpose,
+            not_for=params.not_for,
+            files=[inputs.safetensors, inputs.application],
+            checksums=inputs.checksums,
+            datasheet=inputs.datasheet,
+            metrics=inputs.metrics,
+        ),
         export=inputs.export,
         records=inputs.records,
         data=outputs.data,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tessera
 from tessera.core.markdown import FOR_ADULTS, front_matter, plain, table
@@ -32,14 +32,24 @@ INPUT = (
 SQUARE = "The ONNX model takes squares of {0} by {0} pixels alone, in which its metrics differ from these."
 
 
+class Described(NamedTuple):
+    """What the cards of all models are made of.
+
+    `purpose`: continues "a model that can". `not_for`: forbidden uses. `files`: those that were exported. `checksums`,
+    `datasheet`: SHA256SUMS and datasheet.json of its dataset. `metrics`: the JSON of its evaluation.
+    """
+
+    model: str
+    purpose: str
+    not_for: Sequence[str]
+    files: Sequence[Path]
+    checksums: Path
+    datasheet: Path
+    metrics: Path
+
+
 def write_model_card(
-    model: str,
-    purpose: str,
-    not_for: Sequence[str],
-    files: Sequence[Path],
-    checksums: Path,
-    datasheet: Path,
-    metrics: Path,
+    described: Described,
     export: Path,
     record: Path,
     data: Path,
@@ -47,15 +57,13 @@ def write_model_card(
     *,
     settings: Mapping[str, Any],
 ) -> None:
-    """Write the card of the detector `model` as JSON to `data` and as Markdown to `text`; equal inputs give an equal card.
+    """Write the card of a detector as JSON to `data` and as Markdown to `text`; equal inputs give an equal card.
 
-    `purpose`: continues "a model that can". `not_for`: forbidden uses. `files`: the exported files. `checksums`, `datasheet`:
-    SHA256SUMS and datasheet.json of its dataset. `metrics`, `export`: the reports of `evaluate_detector` and `verify_export`.
-    `record`: the record of its training. `settings`: the settings of the model.
+    `export`: the report of `verify_export`. `record`: the record of its training. `settings`: the settings of the model.
     """
     trained = read_record(record)
     card = {
-        **_describe(model, purpose, not_for, files, checksums, datasheet),
+        **_entries(described),
         "training": {
             "architecture": settings["architecture"],
             "weights": _weights(settings["weights"]),
@@ -63,7 +71,6 @@ def write_model_card(
             **_origin(trained),
             "made_with": trained.made_with,
         },
-        "metrics": _read(metrics),
         "export": {"settings": settings["export"], "input": INPUT, "compared": _read(export)},
         "versions": {library: version(library) for library in LIBRARIES},
     }
@@ -77,13 +84,7 @@ def write_model_card(
 
 
 def write_restoration_card(
-    model: str,
-    purpose: str,
-    not_for: Sequence[str],
-    files: Sequence[Path],
-    checksums: Path,
-    datasheet: Path,
-    metrics: Path,
+    described: Described,
     export: Path,
     records: Sequence[Path],
     data: Path,
@@ -93,22 +94,20 @@ def write_restoration_card(
 ) -> None:
     """Write the card of the restoration model, as `write_model_card` does for a detector.
 
-    `metrics`, `export`: the reports of `evaluate_restoration` and `verify_restoration_export`. The second one also has the
-    versions of the libraries, because it is made in another environment. `records`: the records of the trainings of all stages.
-    `settings`: the section `restoration` of the settings.
+    `export`: the report of `verify_restoration_export`, which also has the versions of the libraries. `records`: the records of
+    the trainings of all stages. `settings`: the section `restoration` of the settings.
     """
     compared = _read(export)
     settings_of_training = {name: settings[name] for name in ("generator", "discriminator", "data", "stages", "training")}
     trained = [read_record(record) for record in records]
     card = {
-        **_describe(model, purpose, not_for, files, checksums, datasheet),
+        **_entries(described),
         "training": {
             **settings_of_training,
             "weights": {name: _weights(weights) for name, weights in settings["weights"].items()},
             **_origin(trained[-1]),
             "made_with": {record.identity["settings"]["stage"]["name"]: record.made_with for record in trained},
         },
-        "metrics": _read(metrics),
         "export": {"settings": settings["export"], "frames": FRAMES, "compared": compared},
         "versions": compared["versions"],
     }
@@ -118,13 +117,7 @@ def write_restoration_card(
 
 
 def write_plain_card(
-    model: str,
-    purpose: str,
-    not_for: Sequence[str],
-    files: Sequence[Path],
-    checksums: Path,
-    datasheet: Path,
-    metrics: Path,
+    described: Described,
     export: Path | None,
     data: Path,
     text: Path,
@@ -134,13 +127,12 @@ def write_plain_card(
 ) -> None:
     """Write the card of a model of any kind, with its metrics and settings and the parts that all cards share.
 
-    The parameters are those of `write_model_card`. `export`: the comparison of the exported with the trained model, if there
+    `data`, `text`: as of `write_model_card`. `export`: the comparison of the exported with the trained model, if there
     is one.
     """
     card = {
-        **_describe(model, purpose, not_for, files, checksums, datasheet),
+        **_entries(described),
         "training": {"settings": settings, "seed": seed},
-        "metrics": _read(metrics),
         **({"export": _read(export)} if export else {}),
         "versions": {"tessera": tessera.__version__},
     }
@@ -188,17 +180,16 @@ def _origin(record: Record) -> dict[str, Any]:
     return {"seed": record.identity["seed"], "code": record.identity["code"]}
 
 
-def _describe(
-    model: str, purpose: str, not_for: Sequence[str], files: Sequence[Path], checksums: Path, datasheet: Path
-) -> dict[str, Any]:
+def _entries(described: Described) -> dict[str, Any]:
     """Return the entries that the cards of all models have."""
     return {
-        "model": model,
+        "model": described.model,
         "licence": LICENCE,
-        "purpose": purpose,
-        "not_for": list(not_for),
-        "files": {file.name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)} for file in files},
-        "dataset": {"sha256sums": sha256_file(checksums), "datasheet": _read(datasheet)},
+        "purpose": described.purpose,
+        "not_for": list(described.not_for),
+        "files": {file.name: {"bytes": file.stat().st_size, "sha256": sha256_file(file)} for file in described.files},
+        "dataset": {"sha256sums": sha256_file(described.checksums), "datasheet": _read(described.datasheet)},
+        "metrics": _read(described.metrics),
     }
 
 

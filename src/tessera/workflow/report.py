@@ -1,8 +1,10 @@
 """The report: its figures, and what else it shows."""
 
+import os
 from typing import Any
 
 from tessera.catalogue import CLIPS, DETECTOR, PICTURES, RESTORER, Dataset, Step, fed_by, labelled_sets
+from tessera.configuration.read import settings_files
 from tessera.workflow.labels import decisions_on_folders
 from tessera.workflow.project import Project, Wildcards
 
@@ -10,6 +12,13 @@ from tessera.workflow.project import Project, Wildcards
 def timed_rules(workflow: Any) -> dict[str, bool]:
     """Return the rules that are timed, in their order, and whether each has a job per shard. `workflow`: that of Snakemake."""
     return {rule.name: "shard" in rule.wildcard_names for rule in workflow.rules if rule.benchmark}
+
+
+def origin_of_settings(workflow: Any) -> list[str]:
+    """Return the settings files of this run, and `--config` if it was used. `workflow`: that of Snakemake."""
+    stated = workflow.config_settings
+    files = dict.fromkeys(os.path.relpath(file) for file in settings_files(stated.configfiles))
+    return [*files, *(["--config"] if stated.config_args else [])]
 
 
 def _steps_to(project: Project, dataset: Dataset) -> list[Step]:

@@ -1,6 +1,7 @@
 """The card of a model describes it, and contains nothing about the machine that made it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from huggingface_hub import ModelCard
 from tessera.catalogue import DETECTOR, RESTORER
 from tessera.configuration.read import Configuration
 from tessera.core.provenance import digest, sha256_file
-from tessera.pages.cards import render, write_model_card, write_plain_card, write_restoration_card
+from tessera.pages.cards import Described, render, write_model_card, write_plain_card, write_restoration_card
 
 PURPOSE = "find what is wanted"
 SCORES = {"map50": 0.61234, "map50_95": 0.4, "precision": 0.7, "recall": None}
@@ -42,11 +43,17 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return paths
 
 
+def described(files: dict[str, Path], model: str, not_for: Sequence[str], exported: Sequence[Path] | None = None) -> Described:
+    return Described(
+        model, PURPOSE, not_for, exported or [files["model.pt"]], files["checksums"], files["datasheet"], files["metrics"]
+    )
+
+
 def write(files: dict[str, Path], **changes: Any) -> dict[str, Any]:
     settings = {**Configuration().models.nsfw_detection.model_dump(mode="json"), **changes}
-    reports = [files[name] for name in ("checksums", "datasheet", "metrics", "export", "record", "data", "text")]
+    reports = [files[name] for name in ("export", "record", "data", "text")]
     exported = [files["model.pt"], files["model.onnx"]]
-    write_model_card("nsfw_detection", PURPOSE, DETECTOR.not_for, exported, *reports, settings=settings)
+    write_model_card(described(files, "nsfw_detection", DETECTOR.not_for, exported), *reports, settings=settings)
     card: dict[str, Any] = json.loads(files["data"].read_text())
     return card
 
@@ -110,9 +117,10 @@ def test_a_card_says_of_masks_and_detections_only_what_was_compared(files: dict[
 
 
 def test_a_model_of_any_kind_has_a_card(files: dict[str, Path]) -> None:
-    paths = {name: files[name] for name in ("checksums", "datasheet", "metrics", "data", "text")}
     settings = {"threshold": 0.123456, "of": {"<b>": True}, "classes": ["clean", "soft"]}
-    write_plain_card("plain", PURPOSE, ["harm"], [files["model.pt"]], **paths, export=None, settings=settings, seed=3)
+    write_plain_card(
+        described(files, "plain", ["harm"]), data=files["data"], text=files["text"], export=None, settings=settings, seed=3
+    )
     card, text = json.loads(files["data"].read_text()), files["text"].read_text()
     assert card["training"] == {"settings": settings, "seed": 3}
     assert card["metrics"] == METRICS
@@ -129,8 +137,7 @@ def test_a_card_says_that_a_classifier_is_no_better_than_chance(is_better: bool,
     chance = json.loads(write_chance(files["metrics"], is_better).read_text())["splits"]["val"]["chance"]
     val = {"pictures": 9, "balanced_accuracy": 0.55, "intervals": "too few", "chance": chance, "worst_sources": []}
     files["metrics"].write_text(json.dumps({"splits": {"val": val}}))
-    paths = {name: files[name] for name in ("checksums", "datasheet", "metrics", "data", "text")}
-    write_plain_card("plain", PURPOSE, [], [files["model.pt"]], **paths, export=None, settings={}, seed=3)
+    write_plain_card(described(files, "plain", []), data=files["data"], text=files["text"], export=None, settings={}, seed=3)
     told = "On this split, it is no better than chance: balanced accuracy 0.400 to 0.700, 0.500 by guessing."
     assert (told in files["text"].read_text()) is not is_better
 
@@ -200,10 +207,8 @@ def write_restored(files: dict[str, Path], **changes: Any) -> tuple[dict[str, An
     for stage, record, made_with in zip(settings["stages"], records, (MADE_WITH, *[MADE_WITH[:1]] * 3), strict=True):
         identity = {"settings": {"stage": stage}, "seed": 3, "code": "c0de"}
         record.write_text(json.dumps({"identity": identity, "made_with": made_with, "finished": True}))
-    reports = [files[name] for name in ("checksums", "datasheet", "metrics", "export")]
-    outputs = files["data"], files["text"]
-    names = "mosaic_restoration", PURPOSE, RESTORER.not_for
-    write_restoration_card(*names, [files["model.pt"]], *reports, records, *outputs, settings=settings)
+    about, outputs = described(files, "mosaic_restoration", RESTORER.not_for), (files["data"], files["text"])
+    write_restoration_card(about, files["export"], records, *outputs, settings=settings)
     return json.loads(files["data"].read_text()), files["text"].read_text()
 
 

@@ -4,7 +4,6 @@ import os
 
 from pathlib import Path
 
-from tessera.configuration.read import load_configuration
 from tessera.core.provenance import digest
 from tessera.workflow.code import digest_of_script
 from tessera.workflow.figures import files_of_figures, shown_figures
@@ -13,6 +12,7 @@ from tessera.workflow.report import (
     decided,
     detectors,
     matched_decisions,
+    origin_of_settings,
     restorers,
     shown_footage,
 )
@@ -41,8 +41,7 @@ rule summarise:
         footage=shown_footage(project),
     output:
         summary="<results>/reports/summary.html",
-        # Also of the last run, which this one is compared with.
-        figures=update("<results>/reports/figures.json"),
+        figures="<results>/reports/figures.json",
     log:
         "<logs>/summarise.log",
     benchmark:
@@ -59,6 +58,7 @@ rule summarise:
 rule report:
     input:
         summary=rules.summarise.output.summary,
+        numbers=rules.summarise.output.figures,
         figures=files_of_figures(project),
         counts=expand(
             "<results>/reports/datasets/{dataset}/counts.json",
@@ -71,6 +71,8 @@ rule report:
         matched=matched_decisions(project),
     output:
         report="<results>/reports/report.html",
+        # Also of the last run, which this one is compared with.
+        runs=update("<results>/reports/runs.json"),
     log:
         "<logs>/report.log",
     benchmark:
@@ -85,8 +87,7 @@ rule report:
         ),
         decided=project.of_job(decided),
         name=lookup(dpath="name", within=config),
-        # Not the settings themselves: many of them change no figure.
-        defaults=literal_param(load_configuration({})),
+        files=origin_of_settings(workflow),
         captions=os.path.relpath(captions),
         texts=digest(
             {path.name: path.read_text("utf-8") for path in captions.iterdir()}

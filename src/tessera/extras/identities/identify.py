@@ -17,13 +17,12 @@ from tessera.extras.identities.classify import Found, Group, classify
 from tessera.extras.identities.clusters import find_clusters
 from tessera.extras.identities.settings import IdentitySettings, ReferenceSettings
 from tessera.learning.embedding.density import NONE
-from tessera.learning.embedding.representatives import l2_normalise
 from tessera.records.identities import cluster_name, reference_of
 from tessera.records.tables.crops import Crops
-from tessera.records.tables.embeddings import Embeddings
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.identities import Identities
 from tessera.records.tables.table import read_table, read_tables, types, write_table
+from tessera.records.vectors import read_vectors
 
 
 def identify_crops(
@@ -82,23 +81,6 @@ def identify_crops(
     write_table(pl.DataFrame(rows, schema=types(Identities)), Identities, table)
     names = {row["identity"] for row in rows} - {""}
     tell(f"{pluralize(len(names), 'names')} of {pluralize(len(rows), 'crops')}")
-
-
-def read_vectors(tables: Sequence[Path], keys: Sequence[str] | None) -> dict[str, np.ndarray]:
-    """Return the vectors in `tables`, files of `tables.Embeddings`, of `keys` or of all, float16 (D,) of length 1, by key.
-
-    Vectors of length 0, which have no direction, are left out. One table is held at a time beside the result.
-    """
-    vectors_by_key: dict[str, np.ndarray] = {}
-    for path in tables:
-        rows = read_table(path, Embeddings)
-        rows = rows if keys is None else rows.filter(pl.col("key").is_in(keys))
-        for lengths, part in rows.group_by(pl.col("vector").list.len(), maintain_order=True):
-            numbers = part["vector"].list.to_array(int(str(lengths[0]))).to_numpy()
-            is_usable = np.any(numbers != 0, axis=1)
-            small = l2_normalise(numbers[is_usable])
-            vectors_by_key |= dict(zip(part["key"].filter(pl.Series(is_usable)).to_list(), small, strict=True))
-    return vectors_by_key
 
 
 def _by_references(

@@ -10,9 +10,10 @@ from urllib.parse import unquote
 
 import tessera
 from tessera.core.errors import TesseraError
+from tessera.pages.report.changes import compare_runs
 from tessera.pages.report.counts import SPLITS
 from tessera.pages.report.pages import STYLE, best_figures, data_uri, part_of
-from tessera.pages.report.run import list_sources
+from tessera.pages.report.run import list_sources, tabulate_settings
 
 TEMPLATE = "report.html"
 BLUR = "blur.rst"  # what captions say about blurred pictures
@@ -45,27 +46,35 @@ class Figure(NamedTuple):
 def write_report(
     figures: Sequence[Mapping[str, Any]],
     summary: Path,
+    numbers: Path,
     counts: Mapping[str, Path],
     datasheets: Mapping[str, Path],
     models: Sequence[str],
     decided: Sequence[tuple[str, str, str, int]],
     idle: int,
     run: Path,
+    made: str,
     name: str,
-    changed: Sequence[Sequence[str]],
+    files: Sequence[str],
+    changed: Mapping[str, Any],
+    defaults: Mapping[str, Any],
     captions: Path,
     context: Mapping[str, Any],
+    former: Path,
+    runs: Path,
     path: Path,
 ) -> None:
     """Write the report with all `figures`, the fields of `Figure`, to `path`. Equal files give equal bytes.
 
-    A number before a label or a category, such as `2. Samples`, decides the place of the figure, and is not shown. `summary`:
-    the page of `write_summary`. `counts`: the JSON of `draw_funnels`, by dataset. `decided`: who decided about what, which
-    decision, and how often. `idle`: the number of decisions that match nothing, which are in none of these counts.
-    `datasheets`: the JSON of the datasheet of each dataset. `run`: the JSON of `measure_run`. `name`: of the project.
-    `changed`: see `changed_settings`. `captions`: the folder of the template and the captions, both of Jinja; captions are
-    plain paragraphs with ``code``, and know the wildcards of their figure and what `context` holds. Raises `TesseraError` that
-    names a caption that cannot be rendered, and a figure of an unknown format.
+    A number before a label or a category, such as `2. Samples`, decides the place of the figure, and is not shown. `summary`,
+    `numbers`: the page and the JSON of `write_summary`. `counts`: the JSON of `draw_funnels`, by dataset. `decided`: who
+    decided about what, which decision, and how often. `idle`: the number of decisions that match nothing, which are in none
+    of these counts. `datasheets`: the JSON of the datasheet of each dataset. `run`: the JSON of `measure_run`. `made`: when
+    the report is written, in UTC. `name`: of the project. `files`: those of the settings. `changed`, `defaults`: see
+    `changed_settings`. `former`, `runs`: what the last run is compared by, see `compare_runs`. `captions`: the folder of the
+    template and the captions, both of Jinja; captions are plain paragraphs with ``code``, and know the wildcards of their
+    figure and what `context` holds. Raises `TesseraError` that names a caption that cannot be rendered, and a figure of an
+    unknown format.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
@@ -86,20 +95,26 @@ def write_report(
 
     given = [_numbered(Figure(**each)) for each in figures]
     sections = _arrange([each for figure in given for each in _files_of(figure)])
+    funnels = {dataset: _funnel(file) for dataset, file in counts.items()}
+    samples = {dataset: funnel["splits"] for dataset, funnel in funnels.items()}
+    decisions = idle + sum(count for *_, count in decided)
     shown = pages.get_template(TEMPLATE).stream(
         style=STYLE,
         sections=sections,
         splits=SPLITS,
-        funnels={name: _funnel(file) for name, file in counts.items()},
+        funnels=funnels,
         models=models,
         summary=part_of(summary, 1),
         pictures=list(_samples(given)),
         decided=decided,
         idle=idle,
         run=json.loads(run.read_text(encoding="utf-8")),
+        made=made,
         name=name,
         version=tessera.__version__,
-        changed=changed,
+        files=files,
+        changed=tabulate_settings(changed, defaults),
+        since=compare_runs(numbers, samples, changed, decisions, former, runs, made),
         sources=list_sources(datasheets),
         caption=caption,
         content=_content,

@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tessera.core.messages import format_value
+import yaml
+
 from tessera.core.settings import without_passwords
 from tessera.pages.report.pages import table
 
@@ -36,32 +37,25 @@ def list_sources(datasheets: Mapping[str, Path]) -> str:
     return table(["source", "content", "rights", "consent", "split", "samples by dataset"], shown)
 
 
-def changed_settings(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[list[str]]:
-    """Return the path, the value and the default of each setting that is not the default, as text without passwords.
+def tabulate_settings(changed: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return the name of each section of the settings that was changed, what differs in it, and the defaults of that.
 
-    Of what has no default, such as a classifier, the settings that say something.
+    `changed`, `defaults`: as `changed_settings` returns them. They become YAML without passwords.
     """
-    values, usual = dict(_flat(settings)), dict(_flat(defaults))
-    paths = [
-        *values,
-        *(path for path in usual if path not in values and not any(other.startswith(f"{path}.") for other in values)),
-    ]
-    return [
-        [path, without_passwords(values.get(path, "")), without_passwords(usual.get(path, ""))]
-        for path in paths
-        if values.get(path) != usual.get(path) and (path in usual or values[path] not in {"none", "no", ""})
-    ]
+    names = dict.fromkeys([*changed, *defaults])
+    return [(name, _yaml(changed.get(name)), _yaml(defaults.get(name))) for name in names]
 
 
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the path and the text of each value in `value`. Numbers in a path are places in a list, from 1."""
-    inside: Mapping[str, Any] | None = None
+def _yaml(value: Any) -> str:
+    """Return `value` as YAML of few lines, and as an empty text if there is nothing in it."""
     if isinstance(value, Mapping):
-        inside = value
-    elif isinstance(value, Sequence) and any(isinstance(each, Mapping) for each in value):
-        inside = {str(number): each for number, each in enumerate(value, 1)}
-    if not inside:
-        yield path, format_value(value)
-        return
-    for name, each in inside.items():
-        yield from _flat(each, f"{path}.{name}" if path else str(name))
+        # A line for each key, also if all values are plain.
+        return "\n".join(
+            _dump({name: each}, None if isinstance(each, Mapping | list) else False) for name, each in value.items()
+        )
+    return "" if value in (None, "", []) else _dump(value, None)
+
+
+def _dump(value: Any, flow: bool | None) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=flow, sort_keys=False, allow_unicode=True, width=56)
+    return without_passwords(text.removesuffix("...\n").strip())

@@ -44,25 +44,34 @@ def write_summary(
     clean: Mapping[str, Path],
     restored: Sequence[Path],
     footage: Path | None,
-    former: Path,
     figures: Path,
     path: Path,
 ) -> None:
-    """Write the first screen as an HTML page, and its figures to `figures`, JSON.
+    """Write the first screen as an HTML page, and its figures by model and measure to `figures`, JSON.
 
     `metrics`: the JSON of the evaluation of each model, by its name. `clean`: of detectors, that of `count_false_positives`.
     `restored`: of restorers, the folder of the pages of `show_restored`. `footage`: the page of `show_footage`; None if the
-    settings name no footage. The best figures of these pages are shown. `former`: the figures of the last run, if there is such
-    a file. Those from before the figures last changed are compared with.
+    settings name no footage. The best figures of these pages are shown.
     """
     read = {model: json.loads(file.read_text(encoding="utf-8")).get("splits", {}) for model, file in metrics.items()}
     false = {model: json.loads(file.read_text(encoding="utf-8")) for model, file in clean.items()}
     measures = {model: list(_measures(splits, false.get(model, {}))) for model, splits in read.items()}
-    before = _compare(measures, former, figures)
+    numbers = {
+        model: {
+            measure.name: {
+                "form": next(iter(measure.values.values())).form,
+                "values": {split: round(found.value, 6) for split, found in measure.values.items()},
+            }
+            for measure in measures_of_model
+            if measure.values
+        }
+        for model, measures_of_model in measures.items()
+    }
+    figures.write_text(json.dumps(numbers, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     remarks = [html.escape(remark) for model in read for remark in _remarks(model, read[model], false.get(model, {}))]
     parts = ["<h2>What to know first</h2>", f'<ul class="remarks"><li>{"</li><li>".join(remarks)}</li></ul>'] if remarks else []
     parts += [*_pictures(restored, footage), "<h2>How good the models are</h2>"]
-    parts.append(_tabulated(measures, before) if measures else "<p>No model was trained.</p>")
+    parts.append(_tabulated(measures) if measures else "<p>No model was trained.</p>")
     write_page(path, "Summary", "\n".join(parts))
 
 
@@ -82,17 +91,11 @@ def _pictures(restored: Sequence[Path], footage: Path | None) -> Iterator[str]:
         yield f'<h2>What it does to footage</h2><p>{text}</p><div class="gallery">{shown[0]}</div>'
 
 
-def _tabulated(measures: Mapping[str, list[Measure]], before: Mapping[str, Any]) -> str:
-    """Return an HTML table of `measures` by model, beside those of the run `before`, if there was one."""
+def _tabulated(measures: Mapping[str, list[Measure]]) -> str:
+    """Return an HTML table of `measures` by model."""
     header = ["model", "measure", *(title.lower() for title in TITLES.values())]
-    header += ["since the last run"] if before else []
     rows = [
-        [
-            model if number == 0 else "",
-            measure.name,
-            *(_cell(measure, split) for split in TITLES),
-            *([_change(before.get(model, {}).get(measure.name, {}), measure)] if before else []),
-        ]
+        [model if number == 0 else "", measure.name, *(_cell(measure, split) for split in TITLES)]
         for model, measures_of_model in measures.items()
         for number, measure in enumerate(measures_of_model or [Measure("see its metrics", {})])
     ]
@@ -108,36 +111,9 @@ def _between(ends: Sequence[float] | None, form: str) -> str:
     return f" ({ends[0]:{form}} to {ends[1]:{form}})" if ends else ""
 
 
-def _compare(measures: Mapping[str, list[Measure]], former: Path, figures: Path) -> dict[str, Any]:
-    """Write the values of `measures` to `figures`, and return those of the last run, by model, measure and split."""
-    now = {
-        model: {each.name: {split: round(found.value, 6) for split, found in each.values.items()} for each in found_of}
-        for model, found_of in measures.items()
-    }
-    last = json.loads(former.read_text(encoding="utf-8")) if former.exists() else {"now": {}, "before": {}}
-    before: dict[str, Any] = last["before"] if last["now"] == now else last["now"]
-    figures.write_text(json.dumps({"now": now, "before": before}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return before
-
-
 def _cell(measure: Measure, split: str) -> str:
     value = measure.values.get(split)
     return measure.otherwise if value is None else "\n".join(filter(None, [str(value), value.note]))
-
-
-def _change(before: Mapping[str, float], measure: Measure) -> str:
-    """Return by how much the values of `measure` differ from those `before`, by split."""
-    if not measure.values:
-        return ""
-    if not before:
-        return "new"
-    changes = [
-        f"{TITLES[split].split()[0].lower()} {change:+{each.form}}"
-        for split, each in measure.values.items()
-        # The former values are rounded.
-        if (change := round(each.value, 6) - before.get(split, each.value))
-    ]
-    return "\n".join(changes) or "unchanged"
 
 
 def _measures(splits: Read, false: Mapping[str, Read]) -> Iterator[Measure]:

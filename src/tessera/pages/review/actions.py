@@ -1,6 +1,6 @@
 """What can be decided about the items of each queue, with which key, and the row of the table that says it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Literal, NamedTuple
 
@@ -52,8 +52,7 @@ def actions_of(
     frames.
     """
     actions = [each for each in ACTIONS[queue] if may_label or each.name != ACCEPT]
-    own_keys = [(key, said.reason, each) for key, said in keys.items() for each in actions if each.name == said.decision]
-    actions = [each._replace(key=key, text=f"{each.name}: {reason}", reason=reason) for key, reason, each in own_keys] + actions
+    actions = [*_with_own_keys(actions, keys), *actions]
     if queue in {LABELS, ASKED} and labels is not None:
         if isinstance(labels, Mapping):
             actions.append(Action("relabel", "r", f"its score is … ({labels['least']:g} to {labels['most']:g})", asks="label"))
@@ -63,6 +62,14 @@ def actions_of(
     # No button shows a key that another one has.
     first = {each.key: each for each in reversed(actions)}
     return [each if first[each.key] is each else each._replace(key="") for each in actions]
+
+
+def _with_own_keys(actions: Sequence[Action], keys: Mapping[str, OwnKey]) -> Iterator[Action]:
+    """Yield an action for each of `keys` that decides one of `actions`, with the reason that the user gave the key."""
+    for key, own in keys.items():
+        for action in actions:
+            if action.name == own.decision:
+                yield action._replace(key=key, text=f"{action.name}: {own.reason}", reason=own.reason)
 
 
 def applies(action: str, item: Mapping[str, Any]) -> bool:

@@ -103,23 +103,26 @@ class Review:
             crops, lost = follow_crops(self.tables["identities"].standing(), frame)
             self._followed |= crops
             self.unmatched += lost
-        self._targets: list[tuple[Target, ...]] = []
+        columns = frame.select("queue", "key", "target", "classifier", "label").iter_rows()
+        self._targets = [self._targets_of(*row) for row in columns]
         self._items_of: dict[Target, list[int]] = {}
-        for number, (queue, key, target, classifier, label) in enumerate(
-            frame.select("queue", "key", "target", "classifier", "label").iter_rows()
-        ):
-            if queue == IDENTITIES:
-                crop = ("identities", self._followed.get((key, ""), target))
-                targets: tuple[Target, ...] = (crop, *([("identities", label)] if label else []))
-            else:
-                targets = (("decisions", self._followed.get((key, classifier), target), classifier),)
-            self._targets.append(targets)
+        for number, targets in enumerate(self._targets):
             for each in targets:
                 self._items_of.setdefault(each, []).append(number)
         known = {(name, *about) for name, table in self.tables.items() for about in table.targets()}
         self._decided = {number for target in known for number in self._items_of.get(target, ())}
         self._queues = frame["queue"].to_list()
         self._counts = Counter(self._queues[number] for number in self._decided)
+
+    def _targets_of(self, queue: str, key: str, target: str, classifier: str, label: str) -> tuple[Target, ...]:
+        """Return what decisions on an item of these columns are about.
+
+        It is the item, under the key that its decisions stand under, and for a crop its whole identity too.
+        """
+        if queue != IDENTITIES:
+            return (("decisions", self._followed.get((key, classifier), target), classifier),)
+        crop = ("identities", self._followed.get((key, ""), target))
+        return (crop, ("identities", label)) if label else (crop,)
 
     def person(self, given: Mapping[str, Any]) -> str:
         """Return who sends a request. Raises `Refused` if the name cannot stand in a table."""
@@ -418,12 +421,12 @@ class Review:
         with refusing("Not opened", HTTPStatus.FAILED_DEPENDENCY):
             if given.get("how") != "labelme":
                 folder = self.items.folder / "label_studio"
-                return {"told": export_to_label_studio(item, self.results, folder, self.items.page.classes)}
+                return {"message": export_to_label_studio(item, self.results, folder, self.items.page.classes)}
             if not item["boxes"]:
                 raise TesseraError("only frames and their regions are labelled in labelme; export it for Label Studio instead")
             if self.items.page.labels is None:
                 raise TesseraError("`annotations.frame_labels` names no folder for labels; set it, and run the workflow again")
-            return {"told": open_in_labelme(item, self.results, self.items.page.labels)}
+            return {"message": open_in_labelme(item, self.results, self.items.page.labels)}
 
     def file(self, version: str, number: int, what: str) -> tuple[Path, str]:
         """Return the file and the content type of what the page shows of an item. Raises `Refused`."""

@@ -2,6 +2,7 @@
 
 import html
 import itertools
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -89,10 +90,28 @@ def test_names_are_text(tmp_path: Path) -> None:
 def test_it_says_what_the_run_was_and_which_decisions_did_nothing(tmp_path: Path) -> None:
     text = html.unescape(report(tmp_path, some_figures(tmp_path), [("Ada", "samples", "drop", 2)]))
     assert "<b>2</b> decisions of people, and 2 that match nothing" in text
-    assert "Made from 2026-01-31 10:00 to 2026-01-31 11:00 UTC by 7 jobs in 30:00 min, which add up to" in text
-    assert f"<code>frames.every</code></th><td>8</td><td>{HOSTILE}</td>" in text
-    assert f"<h1>{HOSTILE}</h1>" in text and f"Tessera {tessera.__version__}." in text
+    assert f"Made 2026-01-31 11:01 UTC with Tessera {tessera.__version__}, from config/config.yaml and {HOSTILE}:" in text
+    assert "The 7 jobs that made the results took 30:00 min, or 45:00 min one after another; the first began 2026-01-31" in text
+    assert '<th scope="row">frames</th><td><pre>every: 8</pre></td><td><pre>every: 30</pre></td>' in text
+    assert f"<h1>{HOSTILE}</h1>" in text
+    assert "There is no earlier run to compare with." in text
     assert f"<td>{HOSTILE}</td><td>general</td><td>CC0</td>" in text, "the sources"
+
+
+def test_it_says_first_what_changed_since_the_last_run(tmp_path: Path) -> None:
+    figures = some_figures(tmp_path)
+    report(tmp_path, figures, [])
+    before = json.loads((tmp_path / "new_runs.json").read_text())
+    before["now"]["made"] = "2025-12-24 18:00"
+    before["now"]["run"]["settings"]["frames.every"] = HOSTILE
+    (tmp_path / "runs.json").write_text(json.dumps(before))
+    text = report(tmp_path, figures, [("Ada", "samples", "drop", 2)])
+    shown = " ".join(re.sub("<[^>]*>", "", text[text.index('<details class="since">') :][:2000]).split())
+    assert html.unescape(shown).startswith(
+        "Since the run of 2025-12-24 18:00 UTC, these changed: 1 setting, decisions of people"
+        f" 1 setting frames.every: 8, before {HOSTILE} decisions of people 4, before 2"
+    )
+    assert text.index("these changed") < text.index("How good the models are")
 
 
 def test_equal_files_give_equal_bytes(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from tessera.pages.report.run import changed_settings, list_sources
+from tessera.pages.report.run import list_sources, tabulate_settings
 from tessera.pages.report.timings import measure_run
 
 
@@ -30,22 +30,18 @@ def test_each_source_is_listed_once_with_the_samples_of_all_datasets(tmp_path: P
     ]
 
 
-def test_settings_that_are_not_the_defaults_are_stated_as_words_and_without_passwords() -> None:
-    defaults = {"seed": 0, "frames": {"every": 1.5, "modes": ["a"]}, "sets": [], "off": None, "weights": {"x": 1}}
-    settings = {
-        "seed": 0,
-        "frames": {"every": 0.25, "modes": ["a", "b"]},
-        "sets": [{"name": "mine", "limit": None, "path": "https://me:secret@site/x"}],
+def test_settings_that_are_not_the_defaults_are_yaml_by_section_without_passwords() -> None:
+    changed = {
         "off": True,
-        "weights": None,
+        "frames": {"every": 0.25, "modes": ["a", "b"]},
+        "sets": [{"name": "mine", "path": "https://me:secret@site/x"}],
     }
-    assert changed_settings(settings, defaults) == [
-        ["frames.every", "0.25", "1.5"],
-        ["frames.modes", "a, b", "a"],
-        ["sets.1.name", "mine", ""],
-        ["sets.1.path", "https://***@site/x", ""],
-        ["off", "yes", "none"],
-        ["weights.x", "", "1"],
+    defaults = {"off": None, "frames": {"every": 1.5, "modes": ["a"]}, "sets": [], "weights": {"x": 1}}
+    assert tabulate_settings(changed, defaults) == [
+        ("off", "true", ""),
+        ("frames", "every: 0.25\nmodes: [a, b]", "every: 1.5\nmodes: [a]"),
+        ("sets", "- {name: mine, path: 'https://***@site/x'}", ""),
+        ("weights", "", "x: 1"),
     ]
 
 

@@ -296,18 +296,28 @@ def test_what_the_classifier_is_least_certain_of_is_asked_first_and_what_it_thin
 
 
 def test_the_least_certain_crops_come_first_beside_the_surest_of_their_identity(tmp_path: Path) -> None:
-    rows = [("a", "Ada", 0.9), ("b", "Ada", 0.2), ("c", "", 0.5)]
+    rows = [
+        ("a", "Ada", 0.9, [1.0, 0.0]),
+        ("b", "Ada", 0.2, [0.8, 0.6]),
+        ("c", "", 0.5, [0.6, 0.8]),
+        ("d", "Bo", 0.7, [0.0, 1.0]),
+    ]
+    rows += [("e", "", 0.4, [0.0, 0.0])]  # has no direction, and so is similar to nothing
     crops = [
         {"key": key, "identity": name, "certainty": value, "origin": "noise" if not name else "reference", "frame": "f"}
-        for key, name, value in rows
+        for key, name, value, _ in rows
     ]
-    vectors = [{"key": key, "source": "film", "path": f"{key}.png", "vector": [1.0], "place": None} for key, *_ in rows]
+    vectors = [
+        {"key": key, "source": "film", "path": f"{key}.png", "vector": vector, "place": None} for key, _, _, vector in rows
+    ]
     tables = write(tmp_path / "identities", Identities, crops), [write(tmp_path / "vectors", Embeddings, vectors)]
     boxes = [{"key": key, "x0": 0, "y0": 0, "x1": 9, "y1": 8} for key, *_ in rows]
     found = {each["key"]: each for each in find_identities(*tables, [write(tmp_path / "crops", Crops, boxes)])}
     assert found["a"]["target"] == "a+0-0-9-8"
-    assert {key: each["beside"] for key, each in found.items()} == {"a": "b.png", "b": "a.png", "c": ""}
-    assert sorted(found, key=lambda key: -found[key]["value"]) == ["b", "c", "a"]
+    assert {key: each["beside"] for key, each in found.items()} == {"a": "b.png", "b": "a.png", "c": "b.png", "d": "", "e": ""}
+    assert sorted(found, key=lambda key: -found[key]["value"]) == ["b", "e", "c", "d", "a"]
+    assert (found["c"]["suggested"], found["c"]["label"]) == ("Ada", "")
+    assert found["c"]["beside_text"] == "the most similar: Ada, similarity 0.96"
 
 
 def test_items_are_sorted_by_queue_and_value_and_adult_ones_are_blurred(tmp_path: Path) -> None:

@@ -780,7 +780,7 @@ def test_a_full_disk_is_said_and_changes_nothing(page: Page, monkeypatch: pytest
 def test_a_frame_is_exported_to_label_studio_and_labelme_is_asked_for_if_it_is_missing(page: Page) -> None:
     (frame,) = ids(page, FRAMES)
     status, told = page.post("api/open", frame, how="label_studio")
-    assert status == 200 and "is a task to import" in told["told"]
+    assert status == 200 and "is a task to import" in told["message"]
     folder = page.folder / "results" / "review" / "label_studio"
     assert (folder / "film-0000007.json").exists() and 'value="nsfw"' in (folder / "label_studio.xml").read_text()
     status, told = page.post("api/open", frame, how="labelme")
@@ -798,7 +798,7 @@ def test_a_labelme_that_does_not_start_is_said(page: Page) -> None:
     assert status == 424 and told["error"] == "Not opened: labelme ended at once: no display"
     program.write_text("#!/bin/sh\nexec sleep 3\n")
     status, told = page.post("api/open", frame, how="labelme")
-    assert status == 200 and "labelme opens" in told["told"]
+    assert status == 200 and "labelme opens" in told["message"]
     # A region is labelled in its frame, and what is no frame has no label there.
     status, told = page.post("api/open", ids(page, REGIONS)[0], how="labelme")
     assert status == 200 and [path.name for path in (page.folder / "labels").rglob("*.json")] == ["film-0000007.json"]

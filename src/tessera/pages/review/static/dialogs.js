@@ -1,18 +1,18 @@
 // Dialogs: what is asked, the keys, the history, and what the next run will do.
 
-import { WHOLE, actions, ask, face, find, hasMarks, make, number, page, readable, rekey, shown, tell } from "./page.js";
+import { WHOLE_IDENTITY, actions, ask, currentItem, find, hasMarks, keyLabel, make, number, page, readable, rekey, showMessage } from "./page.js";
 
-const isOf = { grid: () => page.isGrid, clip: () => shown()?.clip && !page.isGrid, picture: () => shown()?.picture, frame: () => shown()?.boxes.length };
+const isAbout = { grid: () => page.isGrid, clip: () => currentItem()?.clip && !page.isGrid, picture: () => currentItem()?.picture, frame: () => currentItem()?.boxes.length };
 const KEYS = [
-  ["→ ←", "next, previous item"], ["↑ ↓ Home End", "other rows of the grid", isOf.grid], ["PageUp PageDown", "other screens of the grid", isOf.grid],
+  ["→ ←", "next, previous item"], ["↑ ↓ Home End", "other rows of the grid", isAbout.grid], ["PageUp PageDown", "other screens of the grid", isAbout.grid],
   ["q", "next queue; with Shift, the previous one"], ["f", "filters; Enter leads back"], ["/", "find a part of a key or a source"],
   ["u", "take back what you decided last: what was before counts again"], ["h", "what you decided, to take it back"],
-  ["Shift + key", "overrule somebody else"], ["1 to 9", "mark a region, or not", () => shown() && hasMarks(shown())],
-  ["v", "grid, or one at a time"], ["Enter", "open the item", isOf.grid], ["Space", "select; with Shift, all up to here", isOf.grid],
-  ["Ctrl + a", "select all", isOf.grid], ["Esc", "select nothing", isOf.grid], ["Space", "play or pause", isOf.clip],
-  [",", "one frame back", isOf.clip], [".", "one frame forward", isOf.clip], ["s", "speed: 1, ½, ¼", isOf.clip], ["o", "outlines, or none"],
+  ["Shift + key", "overrule somebody else"], ["1 to 9", "mark a region, or not", () => currentItem() && hasMarks(currentItem())],
+  ["v", "grid, or one at a time"], ["Enter", "open the item", isAbout.grid], ["Space", "select; with Shift, all up to here", isAbout.grid],
+  ["Ctrl + a", "select all", isAbout.grid], ["Esc", "select nothing", isAbout.grid], ["Space", "play or pause", isAbout.clip],
+  [",", "one frame back", isAbout.clip], [".", "one frame forward", isAbout.clip], ["s", "speed: 1, ½, ¼", isAbout.clip], ["o", "outlines, or none"],
   ["b", "show what is blurred, or not", () => page.state?.has_blurred], ["z", "as large as the screen, or not", () => !page.isGrid],
-  ["l", "open in labelme", isOf.frame], ["e", "export for Label Studio", isOf.picture], ["p", "what the next run will do"],
+  ["l", "open in labelme", isAbout.frame], ["e", "export for Label Studio", isAbout.picture], ["p", "what the next run will do"],
 ];
 
 export async function dialog(title, body, { ok = "Close", cancel = false } = {}) {
@@ -33,13 +33,15 @@ async function answer(title, label, names = [], value = "") {
   const input = make("input", { id: "answer", list: names.length ? "names" : null, autocomplete: "off", required: true, value });
   const asked = dialog(title, [make("label", { for: "answer", text: label }), input], { ok: "Save", cancel: true });
   input.focus();
+  input.select();
   return (await asked) ? input.value.trim() : "";
 }
 
 export function askFor(action, item) {
   const isName = action.asks === "to";
-  const about = WHOLE.includes(action.name) ? `${item.label}: ` : "";
-  return answer(`${about}${action.text}`, isName ? "name" : "score", isName ? page.queue.names : []);
+  const about = WHOLE_IDENTITY.includes(action.name) ? `${item.label}: ` : "";
+  const value = action.name === "move" && !item.label ? item.suggested : "";
+  return answer(`${about}${action.text}`, isName ? "name" : "score", isName ? page.queue.names : [], value);
 }
 
 // Each person who uses the server has a name, which the address says.
@@ -51,7 +53,7 @@ export async function askName() {
 // Keys
 
 function keyRows() {
-  const decisions = shown() ? actions(shown()).filter((action) => action.key).map((action) => [action.key, action.text]) : [];
+  const decisions = currentItem() ? actions(currentItem()).filter((action) => action.key).map((action) => [action.key, action.text]) : [];
   const taken = decisions.map(([key]) => key);
   return [...decisions, ...KEYS.filter(([key, , applies]) => !taken.includes(key) && (applies?.() ?? true))];
 }
@@ -60,7 +62,7 @@ const canChange = (key) => key.length === 1 && !/[0-9→←]/.test(key);
 
 function keyList() {
   const list = keyRows().flatMap(([key, text]) => [
-    make("dt", {}, make("kbd", { text: face(key) })),
+    make("dt", {}, make("kbd", { text: keyLabel(key) })),
     make("dd", {}, text, canChange(key) ? make("button", { type: "button", "data-do": "rekey", "data-value": key, "aria-label": `change the key of: ${text}`, text: "change" }) : null),
   ]);
   return [make("p", { id: "rekey", role: "status" }), make("dl", { class: "keys" }, ...list)];
@@ -72,7 +74,7 @@ let changing = null; // the key that the next one replaces
 
 export function startRekey(key) {
   changing = key;
-  find("rekey").textContent = `Press the key to use in place of ${face(key)}. The two change places. Esc keeps it.`;
+  find("rekey").textContent = `Press the key to use in place of ${keyLabel(key)}. The two change places. Esc keeps it.`;
 }
 
 // Whether the dialog waited for this key.
@@ -88,7 +90,7 @@ export function endRekey(event) {
   } else {
     const before = changing;
     changing = null;
-    rekey(before, key).then(() => find("dialog-body").replaceChildren(...keyList())).catch((error) => tell(error.message));
+    rekey(before, key).then(() => find("dialog-body").replaceChildren(...keyList())).catch((error) => showMessage(error.message));
   }
   return true;
 }
@@ -129,9 +131,9 @@ export async function showPlan() {
     const all = jobs.reduce((sum, [, count]) => sum + count, 0);
     const trained = jobs.filter(([rule]) => rule.startsWith("train_"));
     const others = jobs.filter(([rule]) => !rule.startsWith("train_"));
-    const told = [...trained, ...others].slice(0, SHOWN).map(([rule, count]) => `${rule.replaceAll("_", " ")}${count > 1 ? ` × ${number(count)}` : ""}`);
+    const listed = [...trained, ...others].slice(0, SHOWN).map(([rule, count]) => `${rule.replaceAll("_", " ")}${count > 1 ? ` × ${number(count)}` : ""}`);
     const more = jobs.length > SHOWN ? `, and ${number(jobs.length - SHOWN)} more rules` : "";
-    run.textContent = jobs.length ? `Snakemake would run ${number(all)} ${all > 1 ? "jobs" : "job"}: ${told.join(", ")}${more}.` : "Snakemake would run nothing.";
+    run.textContent = jobs.length ? `Snakemake would run ${number(all)} ${all > 1 ? "jobs" : "job"}: ${listed.join(", ")}${more}.` : "Snakemake would run nothing.";
   }).catch((error) => { run.textContent = error.message; });
   return closed;
 }

@@ -1,12 +1,12 @@
 // What the page shows of one item, and around it. Elements with `data-do` are buttons; review.js knows what they do.
 
 import {
-  actions, ask, face, find, hasMarks, isChosen, itemAt, make, marks, media, number, pace, page, readable, shown, told,
+  actions, ask, currentItem, describeDecision, find, hasMarks, isChosen, itemAt, keyLabel, make, marks, media, number, pace, page, readable,
 } from "./page.js";
 import { drawGrid, endGrid } from "./grid.js";
 
 // Items that are fetched before they are shown. A browser has few connections to one server, and a decision needs one.
-const AHEAD = { pictures: 5, clips: 3 };
+const PREFETCHED = { pictures: 5, clips: 3 };
 export const SPEEDS = [1, 0.5, 0.25];
 const FILTERS = { source: "source", split: "split", reason: "reason", state: "last run" };
 const NARROW = matchMedia("(max-width: 60rem)");
@@ -58,54 +58,54 @@ export function draw() {
   }
   if (page.isGrid) return drawGrid();
   endGrid();
-  if (shown()) drawOne();
+  if (currentItem()) drawOne();
 }
 
 // Pictures and clips
 
-const fetched = new Map(); // what is shown soon, by its address
-const own = (item) => media(item.id, item.clip ? (page.isOutlined && item.mask ? "outlined" : "clip") : "picture");
+const prefetched = new Map(); // what is shown soon, by its address
+const mediaAddress = (item) => media(item.id, item.clip ? (page.isOutlined && item.mask ? "outlined" : "clip") : "picture");
 
-function fetchAhead() {
+function prefetch() {
   const wanted = new Map();
-  for (let place = page.at; place <= page.at + (shown().clip ? AHEAD.clips : AHEAD.pictures); place += 1) {
+  for (let place = page.at; place <= page.at + (currentItem().clip ? PREFETCHED.clips : PREFETCHED.pictures); place += 1) {
     const item = itemAt(place);
     if (!item) continue;
-    wanted.set(own(item), fetched.get(own(item)) ?? (item.clip ? video(own(item)) : picture(own(item), item)));
+    wanted.set(mediaAddress(item), prefetched.get(mediaAddress(item)) ?? (item.clip ? video(mediaAddress(item)) : picture(mediaAddress(item), item)));
     shapesOf(item);
     if (item.beside) {
       const other = media(item.id, "beside");
-      wanted.set(other, fetched.get(other) ?? picture(other, item));
+      wanted.set(other, prefetched.get(other) ?? picture(other, item));
     }
   }
-  for (const [address, element] of fetched) {
+  for (const [address, element] of prefetched) {
     if (!wanted.has(address)) {
       element.removeAttribute("src");
-      fetched.delete(address);
+      prefetched.delete(address);
     }
   }
-  for (const [address, element] of wanted) fetched.set(address, element);
+  for (const [address, element] of wanted) prefetched.set(address, element);
 }
 
-function watched(element) {
-  element.addEventListener("error", () => gone(element));
+function withErrorHandler(element) {
+  element.addEventListener("error", () => showMediaError(element));
   return element;
 }
 
 export function video(src) {
-  const element = watched(make("video", { src, loop: true, playsinline: true, preload: "auto" }));
+  const element = withErrorHandler(make("video", { src, loop: true, playsinline: true, preload: "auto" }));
   element.muted = true;
   return element;
 }
 
-export const picture = (src, item) => watched(make("img", { src, alt: `${item.reason}: ${readable(item.key)}`, decoding: "async" }));
+export const picture = (src, item) => withErrorHandler(make("img", { src, alt: `${item.reason}: ${readable(item.key)}`, decoding: "async" }));
 
 export function played(element) {
   element.play().catch(() => {});
   return element;
 }
 
-async function gone(element) {
+async function showMediaError(element) {
   const address = element.getAttribute("src");
   if (!address) return;
   const needed = "Clips are H.264, for which Firefox on Linux needs FFmpeg's libavcodec.";
@@ -117,10 +117,10 @@ async function gone(element) {
     element.fault = error.message;
     if (error.status === 410) main.dispatchEvent(new CustomEvent("stale"));
   }
-  element.closest(".frame")?.replaceChildren(shownOf(element));
+  element.closest(".frame")?.replaceChildren(elementOrError(element));
 }
 
-const shownOf = (element) => element.fault ? make("p", { class: "empty", text: element.fault }) : element;
+const elementOrError = (element) => element.fault ? make("p", { class: "empty", text: element.fault }) : element;
 
 // The outlines of the regions of an item, as they are saved, and of its label; null for an item without.
 export function shapesOf(item) {
@@ -130,7 +130,7 @@ export function shapesOf(item) {
 }
 
 export function framed(element, item, boxes = []) {
-  const parts = [shownOf(element)];
+  const parts = [elementOrError(element)];
   const shapes = boxes.length || item.labelled ? shapesOf(item) : null;
   if (boxes.length || shapes) {
     const drawn = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -167,9 +167,9 @@ function drawBoxes(drawn, item, boxes, shapes, width, height) {
 // One at a time
 
 function drawOne() {
-  fetchAhead();
-  const item = shown();
-  const element = fetched.get(own(item));
+  prefetch();
+  const item = currentItem();
+  const element = prefetched.get(mediaAddress(item));
   const texts = hasMarks(item) ? item.box_texts.map((text, place) => make(
     "button", { type: "button", "data-do": "mark", "data-value": place, "aria-pressed": String(marks(item)[place]) }, `${place + 1} `, text,
   )) : [item.beside ? readable(item.key) : item.box_texts.join(", ")];
@@ -177,7 +177,7 @@ function drawOne() {
   if (item.labelled) texts.push(labelText(item));
   const figures = [make("figure", {}, framed(element, item, page.isOutlined ? item.boxes : []), make("figcaption", {}, ...texts))];
   if (item.beside) {
-    figures.push(make("figure", {}, framed(fetched.get(media(item.id, "beside")), item), make("figcaption", { text: readable(item.beside_text) })));
+    figures.push(make("figure", {}, framed(prefetched.get(media(item.id, "beside")), item), make("figcaption", { text: readable(item.beside_text) })));
   }
   const around = item.neighbours.map((id, place) => id === null ? null : make(
     "figure", { "data-plays": media(id, "outlined") }, framed(picture(media(id, "poster"), item), { ...item, labelled: false }), make("figcaption", { text: place ? "after it" : "before it" }),
@@ -220,12 +220,12 @@ function side(item) {
   if (item.state) facts.push(make("dt", { text: "last run" }), make("dd", { class: item.state, text: item.state }));
   return make(
     "aside", { class: "side", "aria-label": "Decision" }, make("dl", {}, ...facts),
-    ...item.decisions.map((row) => make("p", { class: "decided", text: told(row, item) })),
+    ...item.decisions.map((row) => make("p", { class: "decided", text: describeDecision(row, item) })),
     ...(NARROW.matches ? [] : [make("div", { class: "actions" }, ...buttons(item)), takeBack()]),
   );
 }
 
-const keyOf = (key) => key ? make("kbd", { text: face(key) }) : null;
+const keyOf = (key) => key ? make("kbd", { text: keyLabel(key) }) : null;
 const takeBack = () => make("button", { type: "button", "data-do": "undo" }, "take back ", keyOf("u"));
 const buttons = (item) => actions(item).map((action, place) => make(
   "button", { type: "button", "data-do": "decide", "data-value": place, "aria-pressed": String(!page.isGrid && isChosen(item, action)) },
@@ -234,7 +234,7 @@ const buttons = (item) => actions(item).map((action, place) => make(
 
 // Where fingers reach: below the grid, and below everything on a narrow screen.
 function drawBar() {
-  const item = shown();
+  const item = currentItem();
   const isShown = Boolean(item) && (page.isGrid || NARROW.matches);
   find("bar").hidden = !isShown;
   if (!isShown) return;

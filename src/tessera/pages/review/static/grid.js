@@ -1,38 +1,38 @@
 // The grid: only the tiles that are in view, or nearly, are in the page, however many items there are.
 
-import { face, find, isDisputed, itemAt, make, media, need, page, readable, said } from "./page.js";
+import { decisionText, ensureLoaded, find, isDisputed, itemAt, keyLabel, make, media, page, readable } from "./page.js";
 import { framed, picture } from "./draw.js";
 
-const LEAST = 176; // pixels, the width of a tile
+const TILE_WIDTH = 176; // pixels, the width of a tile
 const GAP = 12;
-const TEXT = 46; // pixels, the height of the text below the picture
-const SPARE = 1; // rows above and below those in view
+const TEXT_HEIGHT = 46; // pixels, the height of the text below the picture
+const SPARE_ROWS = 1; // rows above and below those in view
 const REFUSING = ["drop", "reject"];
 
 const main = find("main");
 let grid = null;
-let wide = 1; // tiles in a row
-let tall = 1; // pixels of a row, with the gap
-let of = null; // what the tiles show
+let columnCount = 1; // tiles in a row
+let rowHeight = 1; // pixels of a row, with the gap
+let tilesOf = null; // what the tiles show
 let tiles = new Map(); // by id
 
-export const columns = () => wide;
-export const rows = () => Math.max(1, Math.floor(room().height / tall));
+export const columns = () => columnCount;
+export const rows = () => Math.max(1, Math.floor(visibleArea().height / rowHeight));
 
 export function endGrid() {
   grid = null;
 }
 
 // What is not covered by the header and the buttons below.
-function room() {
+function visibleArea() {
   const header = document.querySelector("header");
   const top = getComputedStyle(header).position === "sticky" ? header.offsetHeight : 0;
   return { top, height: innerHeight - top - find("foot").offsetHeight };
 }
 
 export function drawGrid() {
-  if (!grid?.isConnected || of !== page.ids) {
-    [tiles, of] = [new Map(), page.ids];
+  if (!grid?.isConnected || tilesOf !== page.ids) {
+    [tiles, tilesOf] = [new Map(), page.ids];
     grid = make("ul", { class: "grid", role: "listbox", "aria-multiselectable": "true", "aria-label": page.queue.name });
     main.replaceChildren(grid);
   }
@@ -45,26 +45,26 @@ export function drawGrid() {
 
 function measure() {
   const width = grid.clientWidth;
-  wide = Math.max(1, Math.floor((width + GAP) / (LEAST + GAP)));
-  tall = Math.round((width - GAP * (wide - 1)) / wide * 0.75) + TEXT + GAP;
-  grid.style.setProperty("--wide", wide);
-  grid.style.setProperty("--tall", `${tall - GAP}px`);
+  columnCount = Math.max(1, Math.floor((width + GAP) / (TILE_WIDTH + GAP)));
+  rowHeight = Math.round((width - GAP * (columnCount - 1)) / columnCount * 0.75) + TEXT_HEIGHT + GAP;
+  grid.style.setProperty("--wide", columnCount);
+  grid.style.setProperty("--tall", `${rowHeight - GAP}px`);
 }
 
 // Scroll so that the row of the item is in view.
 function reveal() {
-  const { top, height } = room();
-  grid.style.height = `${Math.ceil(page.ids.length / wide) * tall}px`;
-  const place = grid.getBoundingClientRect().top + Math.floor(page.at / wide) * tall;
+  const { top, height } = visibleArea();
+  grid.style.height = `${Math.ceil(page.ids.length / columnCount) * rowHeight}px`;
+  const place = grid.getBoundingClientRect().top + Math.floor(page.at / columnCount) * rowHeight;
   if (place < top) scrollBy({ top: place - top - GAP, behavior: "instant" });
-  else if (place + tall > top + height) scrollBy({ top: place + tall - top - height, behavior: "instant" });
+  else if (place + rowHeight > top + height) scrollBy({ top: place + rowHeight - top - height, behavior: "instant" });
 }
 
 function fill() {
   const above = -grid.getBoundingClientRect().top;
-  const first = Math.max(0, Math.floor(above / tall) - SPARE);
-  const last = Math.max(first, Math.floor((above + innerHeight) / tall) + SPARE);
-  const [from, to] = [first * wide, Math.min(page.ids.length, (last + 1) * wide)];
+  const first = Math.max(0, Math.floor(above / rowHeight) - SPARE_ROWS);
+  const last = Math.max(first, Math.floor((above + innerHeight) / rowHeight) + SPARE_ROWS);
+  const [from, to] = [first * columnCount, Math.min(page.ids.length, (last + 1) * columnCount)];
   const wanted = new Map();
   let isWhole = true;
   for (let place = from; place < to; place += 1) {
@@ -74,14 +74,14 @@ function fill() {
     wanted.set(id, item && !known?.hasItem ? tile(item, place) : known ?? empty(place));
     if (item) describe(wanted.get(id).firstChild, item);
   }
-  grid.style.paddingTop = `${first * tall}px`;
+  grid.style.paddingTop = `${first * rowHeight}px`;
   const elements = [...wanted.values()];
   // What has the focus stays where it is, or it would lose it.
   if (elements.length !== grid.children.length || elements.some((each, place) => grid.children[place] !== each)) grid.replaceChildren(...elements);
   tiles = wanted;
   if (isWhole) return;
   const ids = page.ids;
-  need(from, to).then(() => {
+  ensureLoaded(from, to).then(() => {
     if (grid?.isConnected && ids === page.ids) drawGrid();
   }).catch(() => {}); // What asks for them when they are needed says what is wrong.
 }
@@ -89,7 +89,7 @@ function fill() {
 function described(item) {
   const row = item.decisions[0];
   const result = row ? (REFUSING.includes(row.decision ?? row.action) ? "dropped" : "kept") : item.state;
-  const text = isDisputed(item) ? "disputed" : row ? said(row) : item.label || item.detail || item.reason;
+  const text = isDisputed(item) ? "disputed" : row ? decisionText(row) : item.label || item.detail || item.reason;
   return { name: `${result} ${row ? "decided" : ""}`, text: `${{ kept: "✓ ", dropped: "✗ " }[result] ?? ""}${text}` };
 }
 
@@ -116,12 +116,12 @@ function tile(item, place) {
 const empty = (place) => make("li", { role: "presentation" }, placed(place, { title: "…" }));
 const placed = (place, given) => make("button", {
   type: "button", class: "tile", role: "option", "aria-selected": "false", "data-do": "select", "data-value": place,
-  "aria-setsize": page.ids.length, "aria-posinset": place + 1, "aria-keyshortcuts": face(" "), ...given,
+  "aria-setsize": page.ids.length, "aria-posinset": place + 1, "aria-keyshortcuts": keyLabel(" "), ...given,
 });
 
 for (const name of ["scroll", "resize"]) {
   addEventListener(name, () => requestAnimationFrame(() => {
-    if (!grid?.isConnected || of !== page.ids) return;
+    if (!grid?.isConnected || tilesOf !== page.ids) return;
     if (name === "resize") measure();
     fill();
   }), { passive: true });

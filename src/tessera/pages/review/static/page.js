@@ -2,11 +2,11 @@
 
 export const page = {
   state: null, queue: null, filters: {}, ids: [], places: new Map(), items: new Map(), decided: new Set(), at: 0,
-  selected: new Set(), anchor: 0, isGrid: false, isOutlined: true, speed: 0, noticed: 0,
+  selected: new Set(), anchor: 0, isGrid: false, isOutlined: true, speed: 0, noticesShown: 0,
   version: null, // of the items that the ids are of
-  mine: [], // batches that this tab decided and can take back, the latest last
-  said: new Map(), // what this tab decided about an item, by its id
-  refused: new Set(), // items on which the page said that others disagree
+  batches: [], // what this tab decided and can take back, the latest last
+  decidedHere: new Map(), // what this tab decided about an item, by its id
+  conflictsShown: new Set(), // items on which the page said that others disagree
   times: [], // when this tab decided, and how much: seconds and items
 };
 
@@ -25,7 +25,7 @@ export function make(tag, given = {}, ...children) {
   return element;
 }
 
-export class Answer extends Error {
+export class RequestError extends Error {
   constructor(status, content) {
     super(content.error ?? `The server answered ${status}.`);
     this.status = status;
@@ -33,8 +33,8 @@ export class Answer extends Error {
   }
 }
 
-const PATIENCE = 20000; // milliseconds for an answer
-const GONE = {
+const TIMEOUT = 20000; // milliseconds for an answer
+const NO_ANSWER = {
   GET: "The server does not answer. All decisions so far are saved.",
   POST: "The server does not answer, so this was not saved. Earlier decisions are saved.",
 };
@@ -42,14 +42,14 @@ const GONE = {
 export async function ask(path, body) {
   const method = body === undefined ? "GET" : "POST";
   const request = body === undefined ? {} : {
-    method, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ who, ...body }), signal: AbortSignal.timeout(PATIENCE),
+    method, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ who, ...body }), signal: AbortSignal.timeout(TIMEOUT),
   };
   const address = body === undefined && who && path.startsWith("api/") ? `${path}${path.includes("?") ? "&" : "?"}${new URLSearchParams({ who })}` : path;
   let response;
   try {
     response = await fetch(address, request);
   } catch {
-    throw new Answer(0, { error: `${GONE[method]} Start the review again, and open its new address.` });
+    throw new RequestError(0, { error: `${NO_ANSWER[method]} Start the review again, and open its new address.` });
   }
   let content;
   try {
@@ -57,17 +57,17 @@ export async function ask(path, body) {
   } catch {
     content = {};
   }
-  if (!response.ok) throw new Answer(response.status, content);
+  if (!response.ok) throw new RequestError(response.status, content);
   return content;
 }
 
-export const tell = (text) => {
+export const showMessage = (text) => {
   find("banner").textContent = text;
   find("banner").hidden = !text;
 };
 
 export const itemAt = (place) => page.items.get(page.ids[place]);
-export const shown = () => itemAt(page.at);
+export const currentItem = () => itemAt(page.at);
 export const media = (id, what) => `media/${page.state.version}/${id}/${what}`;
 export const number = (value) => value.toLocaleString("en");
 
@@ -81,50 +81,50 @@ export function readable(key) {
 }
 
 // Actions that are about a whole identity.
-export const WHOLE = ["rename", "merge"];
+export const WHOLE_IDENTITY = ["rename", "merge"];
 export const actions = (item) => (page.queue.actions[item.classifier] ?? []).filter((action) => item.actions.includes(action.name));
 
 // Regions that are to be labels: at first, those that the detector is sure enough of.
 export const marks = (item) => (item.marks ??= [...item.box_counts]);
 export const hasMarks = (item) => actions(item).some((action) => action.asks === "regions");
 
-const verdict = (row) => [row.decision ?? row.action, row.label || row.to].filter(Boolean).join(" ");
+const decisionOf = (row) => [row.decision ?? row.action, row.label || row.to].filter(Boolean).join(" ");
 export const by = (row) => row.who ?? row.by;
-export const said = (row) => [verdict(row), row.reason || row.note ? `(${row.reason || row.note})` : ""].filter(Boolean).join(" ");
-const isOf = (row, item) => !row.key || row.key === item.key || row.key.startsWith(`${item.key}+`);
-export const told = (row, item) => `${by(row)}, ${row.when ?? row.date}: ${said(row)}${isOf(row, item) ? "" : `, as ${readable(row.key)}`}`;
-export const own = (item) => item.decisions.find((row) => by(row) === page.state.who);
-export const isDisputed = (item) => new Set(item.decisions.map(verdict)).size > 1 && !("target" in item.decisions[0]);
+export const decisionText = (row) => [decisionOf(row), row.reason || row.note ? `(${row.reason || row.note})` : ""].filter(Boolean).join(" ");
+const isAbout = (row, item) => !row.key || row.key === item.key || row.key.startsWith(`${item.key}+`);
+export const describeDecision = (row, item) => `${by(row)}, ${row.when ?? row.date}: ${decisionText(row)}${isAbout(row, item) ? "" : `, as ${readable(row.key)}`}`;
+export const ownDecision = (item) => item.decisions.find((row) => by(row) === page.state.who);
+export const isDisputed = (item) => new Set(item.decisions.map(decisionOf)).size > 1 && !("target" in item.decisions[0]);
 export const isChosen = (item, action) => {
-  const row = own(item);
+  const row = ownDecision(item);
   return Boolean(row) && (row.decision ?? row.action) === action.name && (row.label ?? "") === action.label && (row.reason ?? "") === action.reason;
 };
 
 // Keys that the person chose: what is pressed stands for what the page calls the key.
 
-export const meant = (pressed) => page.state?.keys[pressed] ?? pressed;
+export const mappedKey = (pressed) => page.state?.keys[pressed] ?? pressed;
 
 // What a key types, in lower case. A letter of another script stands for the Latin one at its place, unless the person chose it.
-export function typed({ key, code }) {
+export function typedKey({ key, code }) {
   if (key.length > 1) return key;
   const letter = key.toLowerCase();
   const isForeign = /[^\p{Script=Latin}\P{L}]/u.test(letter) && !(letter in (page.state?.keys ?? {}));
   return isForeign && /^Key[A-Z]$/.test(code) ? code.at(-1).toLowerCase() : letter;
 }
-export const face = (key) => Object.entries(page.state?.keys ?? {}).find(([, to]) => to === key)?.[0] ?? key;
+export const keyLabel = (key) => Object.entries(page.state?.keys ?? {}).find(([, to]) => to === key)?.[0] ?? key;
 
 // The two keys change places, so that none is lost.
 export async function rekey(key, pressed) {
   const keys = { ...page.state.keys };
-  const before = face(key);
-  [keys[pressed], keys[before]] = [key, meant(pressed)];
+  const before = keyLabel(key);
+  [keys[pressed], keys[before]] = [key, mappedKey(pressed)];
   for (const [one, other] of Object.entries(keys)) if (one === other) delete keys[one];
   page.state.keys = (await ask("api/keys", { keys })).keys;
 }
 
 // Items
 
-const CHUNK = 200; // items that are asked for at a time
+const REQUEST_SIZE = 200; // items that are asked for at a time
 let asked = new Map(); // requests for items that are on their way, by id
 
 export async function restart() {
@@ -132,16 +132,16 @@ export async function restart() {
   asked = new Map();
   Object.assign(page, { ids: ids.ids, decided: new Set(ids.decided), items: new Map(), at: 0, selected: new Set(), anchor: 0 });
   // After another run, the ids are those of other items.
-  if (ids.version !== page.version) Object.assign(page, { version: ids.version, said: new Map(), refused: new Set() });
+  if (ids.version !== page.version) Object.assign(page, { version: ids.version, decidedHere: new Map(), conflictsShown: new Set() });
   page.places = new Map(page.ids.map((id, place) => [id, place]));
 }
 
 // Have the items of these places, which are loaded if they are not there.
-export async function need(from, to) {
+export async function ensureLoaded(from, to) {
   const wanted = page.ids.slice(Math.max(0, from), to).filter((id) => !page.items.has(id));
   const missing = wanted.filter((id) => !asked.has(id));
-  for (let start = 0; start < missing.length; start += CHUNK) {
-    const part = missing.slice(start, start + CHUNK);
+  for (let start = 0; start < missing.length; start += REQUEST_SIZE) {
+    const part = missing.slice(start, start + REQUEST_SIZE);
     const request = load(part, page.items);
     for (const id of part) asked.set(id, request);
   }
@@ -176,7 +176,7 @@ export async function reload() {
   await restart();
   page.at = page.places.get(id) ?? 0;
   page.selected = new Set([...selected].filter((each) => page.places.has(each)));
-  await need(page.at, page.at + 1);
+  await ensureLoaded(page.at, page.at + 1);
 }
 
 // The first item after `place` that nobody decided, or else the first of all; -1 if there is none.
@@ -189,19 +189,19 @@ export function undecidedAfter(place) {
 // How fast this tab decides, and how long the rest of the queue takes; null as long as it is not known.
 
 const BREAK = 120; // seconds without a decision that are a break
-const LATELY = 600; // seconds that count
-const KNOWN = { seconds: 20, items: 5 };
+const PACE_WINDOW = 600; // seconds that count
+const PACE_NEEDS = { seconds: 20, items: 5 };
 
 export function count(items) {
   const now = Date.now() / 1000;
   if (now - (page.times.at(-1)?.[0] ?? now) > BREAK) page.times = [];
-  page.times = [...page.times.filter(([at]) => now - at < LATELY), [now, items]];
+  page.times = [...page.times.filter(([at]) => now - at < PACE_WINDOW), [now, items]];
 }
 
 export function pace() {
   const seconds = (page.times.at(-1)?.[0] ?? 0) - (page.times[0]?.[0] ?? 0);
   const items = page.times.slice(1).reduce((sum, [, each]) => sum + each, 0);
-  if (seconds < KNOWN.seconds || items < KNOWN.items) return null;
+  if (seconds < PACE_NEEDS.seconds || items < PACE_NEEDS.items) return null;
   return { aMinute: items / seconds * 60, left: (page.queue.count - page.queue.decided) * seconds / items };
 }
 
@@ -210,8 +210,8 @@ export function pace() {
 const REMEMBERED = 500; // batches
 
 export function remember() {
-  const { filters, mine, times } = page;
-  sessionStorage.setItem("here", JSON.stringify({ who, queue: page.queue?.name, filters, key: shown()?.key, mine: mine.slice(-REMEMBERED), times }));
+  const { filters, batches, times } = page;
+  sessionStorage.setItem("here", JSON.stringify({ who, queue: page.queue?.name, filters, key: currentItem()?.key, batches: batches.slice(-REMEMBERED), times }));
 }
 
 export function remembered() {

@@ -4,28 +4,29 @@ import { askFor, askName, drawHistory, endRekey, showHistory, showKeys, showPlan
 import { SPEEDS, draw, drawFilters, frameOf, played, showFrame, video as made } from "./draw.js";
 import { columns, rows } from "./grid.js";
 import {
-  Answer, actions, apply, ask, count, face, find, hasMarks, isDisputed, marks, meant, need, number, own, page, readable, reload, remember,
-  remembered, restart, shown, tell, told, typed, undecidedAfter,
+  RequestError, WHOLE_IDENTITY, actions, apply, ask, count, currentItem, describeDecision, ensureLoaded, find, hasMarks, isDisputed, keyLabel,
+  mappedKey, marks, number, ownDecision, page, readable, reload, remember, remembered, restart, showMessage, typedKey, undecidedAfter,
 } from "./page.js";
 
-const SLOW = 700; // milliseconds after which the page says that it waits
-const MANY = 200; // decided items; if there are more, the page begins with those that are not decided
+const SLOW_SAVE = 700; // milliseconds after which the page says that it waits
+const MANY_DECIDED = 200; // decided items; if there are more, the page begins with those that are not decided
 const NEAR_END = 20; // items left before the next of them are asked for
+const LOADING = 2000; // milliseconds that a clip has to load before a key that needs it does nothing
 const LISTED = 5; // items that a message names
 const LONGEST_WAIT = 30; // held keys that wait
-const PULSE = 3000; // milliseconds between looks at what others do
+const CHECK_INTERVAL = 3000; // milliseconds between looks at what others do
 const main = find("main");
 
 // Where the person is
 
 async function start(queue, key) {
   page.state = await ask("api/state");
-  if (page.state.faults.length) tell(page.state.faults.join("\n"));
+  if (page.state.faults.length) showMessage(page.state.faults.join("\n"));
   page.queue = page.state.queues.find((each) => each.name === queue) ?? page.state.queues[0] ?? null;
-  if (page.queue?.decided > MANY && !key) page.filters.decided ??= "no";
+  if (page.queue?.decided > MANY_DECIDED && !key) page.filters.decided ??= "no";
   drawFilters();
   await restart();
-  await go(await placeOf(key));
+  await goTo(await placeOf(key));
 }
 
 // The place of the item with this key, or else of the first that is to be decided.
@@ -34,86 +35,87 @@ async function placeOf(key) {
   const { ids } = await ask(`api/ids?${new URLSearchParams({ queue: page.queue.name, find: key })}`);
   const places = ids.map((id) => page.places.get(id)).filter((place) => place !== undefined);
   for (const place of places) {
-    await need(place, place + 1);
+    await ensureLoaded(place, place + 1);
     if (page.items.get(page.ids[place]).key === key) return place;
   }
   return Math.max(0, undecidedAfter(-1));
 }
 
-const other = (queue, key) => {
+const openQueue = (queue, key) => {
   page.filters = {};
-  tell("");
+  showMessage("");
   return start(queue, key);
 };
 
-function turn(step) {
+function changeQueue(step) {
   if (!page.queue) return;
   const names = page.state.queues.map((queue) => queue.name);
-  return other(names.at((names.indexOf(page.queue.name) + step) % names.length));
+  return openQueue(names.at((names.indexOf(page.queue.name) + step) % names.length));
 }
 
-async function go(to) {
+async function goTo(to) {
   page.at = Math.max(0, Math.min(to, page.ids.length - 1));
-  await need(page.at, page.at + 1);
+  await ensureLoaded(page.at, page.at + 1);
   draw();
   remember();
-  need(page.at, page.at + NEAR_END).then(() => {}).catch(() => {}); // What asks for them when they are needed says what is wrong.
+  ensureLoaded(page.at, page.at + NEAR_END).then(() => {}).catch(() => {}); // What asks for them when they are needed says what is wrong.
 }
 
 async function next(done = "") {
   const to = undecidedAfter(page.at);
-  tell([done, to < 0 ? `All of these are decided. ${face("q")} shows the next queue.` : ""].filter(Boolean).join("\n"));
-  await go(to < 0 ? page.at : to);
+  showMessage([done, to < 0 ? `All of these are decided. ${keyLabel("q")} shows the next queue.` : ""].filter(Boolean).join("\n"));
+  await goTo(to < 0 ? page.at : to);
 }
 
 // Decisions
 
-const chosen = () => page.isGrid && page.selected.size ? page.ids.filter((id) => page.selected.has(id)) : [shown()?.id].filter((id) => id !== undefined);
+const selectedIds = () => page.isGrid && page.selected.size ? page.ids.filter((id) => page.selected.has(id)) : [currentItem()?.id].filter((id) => id !== undefined);
 
 async function decide(action, overrule, value = action.label) {
-  const ids = chosen();
+  const ids = selectedIds();
   if (!ids.length) return;
-  if (["label", "to"].includes(action.asks) && !(value = await askFor(action, shown()))) return;
-  const { version } = shown();
+  if (["label", "to"].includes(action.asks) && !(value = await askFor(action, currentItem()))) return;
+  const { version } = currentItem();
   let values;
   if (action.asks === "regions") {
     const places = ids.map((id) => page.places.get(id));
-    await need(Math.min(...places), Math.max(...places) + 1);
+    await ensureLoaded(Math.min(...places), Math.max(...places) + 1);
     values = ids.map((id) => marks(page.items.get(id)).flatMap((isMarked, place) => isMarked ? [place] : []).join());
   }
   // A key that is pressed twice decides once.
   const says = JSON.stringify([action.name, values ?? value, action.reason]);
-  if (ids.length === 1 && !overrule && page.said.get(ids[0]) === says && own(shown())) return next();
-  const text = action.asks === "label" || action.asks === "to" ? `${action.name} ${value}` : action.label ? `it is ${action.label}` : action.text;
+  if (ids.length === 1 && !overrule && page.decidedHere.get(ids[0]) === says && ownDecision(currentItem())) return next();
+  const whole = WHOLE_IDENTITY.includes(action.name) ? ` ${currentItem().label} to` : "";
+  const text = action.asks === "label" || action.asks === "to" ? `${action.name}${whole} ${value}` : action.label ? `it is ${action.label}` : action.text;
   const answer = await saving(ask("api/decide", { version, ids, action: action.name, value, values, reason: action.reason, overrule, text }));
   apply(answer);
-  if (answer.batch !== null) page.mine.push(answer.batch);
-  for (const id of ids) page.said.set(id, says);
+  if (answer.batch !== null) page.batches.push(answer.batch);
+  for (const id of ids) page.decidedHere.set(id, says);
   count(answer.saved);
   page.selected = new Set(answer.failed.map(({ id }) => id));
-  if (answer.failed.length) return partly(ids.length, answer);
-  await next(ids.length > 1 ? `${number(ids.length)} items: ${text}. ${face("u")} takes this back.` : "");
+  if (answer.failed.length) return showPartialSave(ids.length, answer);
+  await next(ids.length > 1 ? `${number(ids.length)} items: ${text}. ${keyLabel("u")} takes this back.` : "");
 }
 
-async function partly(all, { saved, failed }) {
+async function showPartialSave(all, { saved, failed }) {
   for (const { id, others } of failed) {
-    page.said.delete(id);
-    if (others) page.refused.add(id);
+    page.decidedHere.delete(id);
+    if (others) page.conflictsShown.add(id);
   }
-  await Promise.all(failed.slice(0, LISTED).map(({ id }) => need(page.places.get(id), page.places.get(id) + 1)));
+  await Promise.all(failed.slice(0, LISTED).map(({ id }) => ensureLoaded(page.places.get(id), page.places.get(id) + 1)));
   const lines = failed.slice(0, LISTED).map(({ id, error, others = [] }) => {
     const item = page.items.get(id);
-    return [readable(item.key), error, ...others.map((row) => told(row, item))].join(": ");
+    return [readable(item.key), error, ...others.map((row) => describeDecision(row, item))].join(": ");
   });
   const more = failed.length > LISTED ? [`and ${number(failed.length - LISTED)} more`] : [];
-  tell([`${number(saved)} of ${number(all)} are saved. These are not, and stay selected:`, ...lines, ...more].join("\n"));
-  await go(page.at);
+  showMessage([`${number(saved)} of ${number(all)} are saved. These are not, and stay selected:`, ...lines, ...more].join("\n"));
+  await goTo(page.at);
 }
 
-async function undo(batch = page.mine.at(-1)) {
-  const item = shown();
-  if (batch === undefined && !(item && own(item))) return tell("There is nothing of yours to take back here.");
-  const isGone = () => { page.mine = page.mine.filter((each) => each !== batch); };
+async function undo(batch = page.batches.at(-1)) {
+  const item = currentItem();
+  if (batch === undefined && !(item && ownDecision(item))) return showMessage("There is nothing of yours to take back here.");
+  const isGone = () => { page.batches = page.batches.filter((each) => each !== batch); };
   let answer;
   try {
     answer = await saving(ask("api/undo", batch === undefined ? { version: item.version, ids: [item.id] } : { batch }));
@@ -123,47 +125,49 @@ async function undo(batch = page.mine.at(-1)) {
   }
   isGone();
   apply(answer);
-  page.said.clear();
-  const lines = answer.taken > 1 ? [`${number(answer.taken)} are taken back.`] : [];
+  page.decidedHere.clear();
+  const isSelected = page.isGrid && answer.taken > 1; // so that one key decides the same items again
+  const lines = answer.taken > 1 ? [`${number(answer.taken)} are taken back${isSelected ? ", and selected" : ""}.`] : [];
   if (answer.later) lines.push(`${answer.later > 1 ? `${number(answer.later)} were` : "It was"} decided again in another tab, and that stays.`);
   lines.push(...answer.failed.slice(0, LISTED));
-  if (answer.item.queue !== page.queue.name) await other(answer.item.queue, answer.item.key);
+  if (answer.item.queue !== page.queue.name) await openQueue(answer.item.queue, answer.item.key);
+  if (isSelected) page.selected = new Set(answer.changed.map(({ id }) => id).filter((id) => page.places.has(id)));
   const place = await placeOf(answer.item.key);
   const now = page.ids.length ? page.items.get(page.ids[place]) : null;
   if (now && isDisputed(now)) lines.push("Others disagree about it, and the next run stops until one of them gives way.");
-  tell(lines.join("\n"));
-  await go(now?.key === answer.item.key ? place : page.at);
+  showMessage(lines.join("\n"));
+  await goTo(now?.key === answer.item.key ? place : page.at);
 }
 
 async function saving(request) {
-  const slow = setTimeout(() => tell("Saving …"), SLOW);
+  const slow = setTimeout(() => showMessage("Saving …"), SLOW_SAVE);
   try {
     return await request;
   } finally {
     clearTimeout(slow);
-    if (find("banner").textContent === "Saving …") tell("");
+    if (find("banner").textContent === "Saving …") showMessage("");
   }
 }
 
 // Keys that are pressed while one is worked on wait for it: one thing at a time, and none is lost.
-let line = Promise.resolve();
+let pendingWork = Promise.resolve();
 let waiting = 0;
 let isBusy = false; // what is shown may be about to change
-let round = 0;
+let generation = 0;
 
 function queue(work) {
-  const own = round;
+  const started = generation;
   waiting += 1;
-  line = line.then(async () => {
+  pendingWork = pendingWork.then(async () => {
     waiting -= 1;
-    if (own !== round) return;
+    if (started !== generation) return;
     isBusy = true;
     try {
       await work();
     } catch (error) {
       // What was pressed meanwhile was meant for what would have been shown.
-      round += 1;
-      await failed(error, waiting).catch((another) => tell(another.message));
+      generation += 1;
+      await failed(error, waiting).catch((another) => showMessage(another.message));
     }
     isBusy = false;
   });
@@ -171,13 +175,13 @@ function queue(work) {
 
 async function failed(error, left) {
   const lines = [];
-  if (error instanceof Answer) {
+  if (error instanceof RequestError) {
     if (error.status === 410) await start(page.queue?.name);
     apply(error.content);
-    const others = error.content.others?.map((row) => told(row, shown())) ?? [];
+    const others = error.content.others?.map((row) => describeDecision(row, currentItem())) ?? [];
     lines.push(error.message, ...others);
     if (others.length) {
-      page.refused.add(shown().id);
+      page.conflictsShown.add(currentItem().id);
       lines.push("Press the key with Shift to overrule, or go on.");
     }
   } else {
@@ -185,17 +189,17 @@ async function failed(error, left) {
     lines.push(`The page failed: ${error.message}. Load it again; earlier decisions are saved.`);
   }
   if (left) lines.push(`${number(left)} ${left > 1 ? "keys that were" : "key that was"} pressed meanwhile did nothing.`);
-  tell(lines.join("\n"));
+  showMessage(lines.join("\n"));
   draw();
 }
 
 async function open(how) {
-  const ids = how === "label_studio" ? chosen() : [shown()?.id].filter((id) => id !== undefined);
-  for (const id of ids) tell((await saving(ask("api/open", { version: page.state.version, ids: [id], how }))).told);
+  const ids = how === "label_studio" ? selectedIds() : [currentItem()?.id].filter((id) => id !== undefined);
+  for (const id of ids) showMessage((await saving(ask("api/open", { version: page.state.version, ids: [id], how }))).message);
 }
 
 function mark(place) {
-  const item = shown();
+  const item = currentItem();
   if (place >= item.boxes.length) return;
   marks(item)[place] = !marks(item)[place];
   draw();
@@ -205,7 +209,7 @@ function select(place, isRange) {
   const [from, to] = isRange ? [page.anchor, place].sort((one, other) => one - other) : [place, place];
   for (const id of page.ids.slice(from, to + 1)) if (isRange || !page.selected.delete(id)) page.selected.add(id);
   page.anchor = place;
-  return go(place);
+  return goTo(place);
 }
 
 function selectAll(isAll) {
@@ -217,11 +221,16 @@ function selectAll(isAll) {
 
 const video = () => main.querySelector(".stage video");
 
-function step(direction) {
+async function step(direction) {
   const clip = video();
-  if (!clip?.duration) return;
+  if (!clip || clip.error) return;
   clip.pause();
-  showFrame(clip, shown(), frameOf(clip, shown()) + direction);
+  if (!clip.duration) await new Promise((done) => {
+    clip.addEventListener("loadedmetadata", done, { once: true });
+    setTimeout(done, LOADING);
+  });
+  if (!clip.duration) return;
+  showFrame(clip, currentItem(), frameOf(clip, currentItem()) + direction);
 }
 
 function enlarge() {
@@ -236,9 +245,9 @@ function play() {
 }
 
 const CONTROLS = {
-  ArrowRight: () => go(page.at + 1),
-  ArrowLeft: () => go(page.at - 1),
-  q: (event) => turn(event.shiftKey ? -1 : 1),
+  ArrowRight: () => goTo(page.at + 1),
+  ArrowLeft: () => goTo(page.at - 1),
+  q: (event) => changeQueue(event.shiftKey ? -1 : 1),
   f: () => find("filters").querySelector("select, input")?.focus(),
   "/": () => find("filters").querySelector("[name=find]")?.focus(),
   u: () => undo(),
@@ -257,19 +266,19 @@ const CONTROLS = {
   " ": play,
 };
 const OF_GRID = {
-  ArrowDown: () => go(page.at + columns()),
-  ArrowUp: () => go(page.at - columns()),
-  PageDown: () => go(page.at + columns() * rows()),
-  PageUp: () => go(page.at - columns() * rows()),
-  Home: () => go(0),
-  End: () => go(page.ids.length - 1),
+  ArrowDown: () => goTo(page.at + columns()),
+  ArrowUp: () => goTo(page.at - columns()),
+  PageDown: () => goTo(page.at + columns() * rows()),
+  PageUp: () => goTo(page.at - columns() * rows()),
+  Home: () => goTo(0),
+  End: () => goTo(page.ids.length - 1),
   Enter: CONTROLS.v,
   Escape: () => selectAll(false),
   " ": (event) => select(page.at, event.shiftKey),
 };
 const BUTTONS = {
-  queue: (value) => other(value),
-  decide: (value, event) => decide(actions(shown())[value], event.shiftKey),
+  queue: (value) => openQueue(value),
+  decide: (value, event) => decide(actions(currentItem())[value], event.shiftKey),
   undo: () => undo(),
   mark: (value) => mark(Number(value)),
   select: (value, event) => select(Number(value), event.shiftKey),
@@ -287,12 +296,12 @@ const HELD = ["ArrowRight", "ArrowLeft", "ArrowUp", "ArrowDown", "PageUp", "Page
 // What a key does is known when its turn comes: then another item may be shown.
 function workOf(event, key) {
   const control = (page.isGrid ? OF_GRID[key] : null) ?? CONTROLS[key];
-  const item = shown();
+  const item = currentItem();
   // With Shift, the key of a digit types something else, which may be a control.
   const digit = control ? null : /^Digit([1-9])$/.exec(event.code)?.[1];
   const action = item && (actions(item).find((each) => each.key === key) ?? actions(item).find((each) => digit && each.key === digit));
   // Where digits need Shift, as on French keyboards, it overrules nobody whose decision the page has not shown as the obstacle.
-  const isMeant = () => !/^\d$/.test(event.key) || chosen().every((id) => page.refused.has(id));
+  const isMeant = () => !/^\d$/.test(event.key) || selectedIds().every((id) => page.conflictsShown.has(id));
   if (action) return () => decide(action, event.shiftKey && isMeant());
   if (digit && item && hasMarks(item) && !page.isGrid) return () => mark(digit - 1);
   return control && (() => control(event));
@@ -307,13 +316,13 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === "Escape") main.focus();
     return;
   }
-  if (page.isGrid && typed(event) === "a" && (event.ctrlKey || event.metaKey)) {
+  if (page.isGrid && typedKey(event) === "a" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     return queue(() => selectAll(true));
   }
   if (event.ctrlKey || event.metaKey || event.altKey || !page.state) return;
   if ((event.key === " " || event.key === "Enter") && event.target.matches("button:not(.tile)")) return;
-  const key = meant(typed(event));
+  const key = mappedKey(typedKey(event));
   if (event.repeat && (!HELD.includes(key) || waiting > LONGEST_WAIT)) return;
   if (!waiting && !isBusy && !workOf(event, key)) return;
   event.preventDefault();
@@ -325,29 +334,29 @@ document.addEventListener("click", (event) => {
   if (!button) return;
   const { do: name, value } = button.dataset;
   const work = IN_DIALOG[name];
-  if (work) Promise.resolve(work(value)).catch((error) => tell(error.message));
+  if (work) Promise.resolve(work(value)).catch((error) => showMessage(error.message));
   else queue(() => BUTTONS[name](value, event));
 });
 
 // A clip plays where one points at its picture.
-const POINTED = 120; // milliseconds, so that nothing is loaded where one only passes
-let pointed = null;
+const HOVER_DELAY = 120; // milliseconds, so that nothing is loaded where one only passes
+let hovered = null;
 let delay = 0;
 
-function point(figure) {
-  if (figure === pointed) return;
+function playHovered(figure) {
+  if (figure === hovered) return;
   clearTimeout(delay);
-  pointed?.querySelector("video")?.remove();
-  pointed = figure;
-  if (figure) delay = setTimeout(() => figure.querySelector(".frame")?.append(played(made(figure.dataset.plays))), POINTED);
+  hovered?.querySelector("video")?.remove();
+  hovered = figure;
+  if (figure) delay = setTimeout(() => figure.querySelector(".frame")?.append(played(made(figure.dataset.plays))), HOVER_DELAY);
 }
 for (const name of ["mouseover", "focusin"]) {
   main.addEventListener(name, (event) => {
-    point(event.target.closest("[data-plays]"));
+    playHovered(event.target.closest("[data-plays]"));
     if (name === "focusin" && event.target.matches(".tile")) page.at = Number(event.target.dataset.value);
   });
 }
-main.addEventListener("mouseleave", () => point(null));
+main.addEventListener("mouseleave", () => playHovered(null));
 
 // Whoever types in a list chooses in it, and decides nothing: the focus stays there. After a click, it leads back to the item.
 let isClicked = false;
@@ -358,7 +367,7 @@ find("filters").addEventListener("change", ({ target }) => {
   if (target.value === "*" || target.value === "" && target.name === "find") delete page.filters[target.name];
   else page.filters[target.name] = target.value;
   if (isClicked && target.matches("select")) main.focus();
-  queue(() => restart().then(() => go(0)));
+  queue(() => restart().then(() => goTo(0)));
 });
 
 main.addEventListener("stale", () => queue(() => start(page.queue?.name)));
@@ -368,11 +377,11 @@ for (const [id, key] of Object.entries({ view: "v", blur: "b", history: "h", pla
 find("who").addEventListener("click", () => queue(askName));
 
 // Another tab, another person or another program may have changed something meanwhile.
-const compare = () => { if (!document.hidden && page.state && !waiting && !find("dialog").open) queue(look); };
+const compare = () => { if (!document.hidden && page.state && !waiting && !find("dialog").open) queue(checkForChanges); };
 document.addEventListener("visibilitychange", compare);
-setInterval(compare, PULSE);
+setInterval(compare, CHECK_INTERVAL);
 
-async function look() {
+async function checkForChanges() {
   let found;
   try {
     found = await ask("api/pulse");
@@ -381,7 +390,7 @@ async function look() {
   }
   const before = page.state;
   if (found.version !== before.version) {
-    await start(page.queue?.name, shown()?.key);
+    await start(page.queue?.name, currentItem()?.key);
   } else if (String(found.tables) !== String(before.tables) || String(found.faults) !== String(before.faults)) {
     const name = page.queue?.name;
     page.state = await ask("api/state");
@@ -389,11 +398,11 @@ async function look() {
     await reload();
     draw();
   }
-  const fresh = [...found.notices.slice(page.noticed), ...found.faults.filter((text) => !before.faults.includes(text))];
-  page.noticed = found.notices.length;
-  if (fresh.length) tell(fresh.join("\n"));
+  const fresh = [...found.notices.slice(page.noticesShown), ...found.faults.filter((text) => !before.faults.includes(text))];
+  page.noticesShown = found.notices.length;
+  if (fresh.length) showMessage(fresh.join("\n"));
 }
 
-const { queue: name, filters = {}, key, mine = [], times = [] } = remembered();
-Object.assign(page, { filters, mine, times });
+const { queue: name, filters = {}, key, batches = [], times = [] } = remembered();
+Object.assign(page, { filters, batches, times });
 queue(() => start(name, key));
