@@ -1,6 +1,5 @@
 """Proposals: predictions for a person to correct, as labelme files or as tasks of Label Studio."""
 
-import csv
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from tessera.core.messages import pluralize, truncate
 from tessera.core.progress import progress
 from tessera.core.provenance import sha256_file
 from tessera.core.settings import Settings
+from tessera.core.tsv import write_sheet
 from tessera.imaging.footage import read_footage
 from tessera.imaging.images import write_image
 from tessera.records.annotation.formats.label_studio import Prediction, labelling_config, local_address, write_task
@@ -136,8 +136,7 @@ def propose_labels(
             absent = (each for each in dict.fromkeys(listed) if each not in known_ones)
             rows += [(name, video_key(name, each) if isinstance(each, int) else each, ABSENT) for each in absent]
         rows += [(name, key, status) for key, status in status_of.items()]
-    with report.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, delimiter="\t", lineterminator="\n").writerows([("source", "key", "status"), *sorted(rows)])
+    write_sheet(report, ["source", "key", "status"], sorted(rows))
 
 
 def gate_previews(
@@ -281,11 +280,9 @@ def withdraw_proposals(folder: Path, sources: Iterable[str], *, withdrawn: Path)
     Files that a person edited stay. They are listed too, and a message asks to delete them.
     """
     removed, edited = withdraw(folder, sources)
-    with withdrawn.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["path", "status"])
-        writer.writerows((str(path), "untouched proposals removed") for path in removed)
-        writer.writerows((str(path), "edited by a person: left") for path in edited)
+    rows = [(str(path), "untouched proposals removed") for path in removed]
+    rows += [(str(path), "edited by a person: left") for path in edited]
+    write_sheet(withdrawn, ["path", "status"], rows)
     if edited:
         shown = ", ".join(truncate([repr(str(path)) for path in edited], SHOWN, f", in {withdrawn.name}"))
         tell(f"edited proposals for sources that are no longer in the manifest were kept: {shown}; delete them yourself")
