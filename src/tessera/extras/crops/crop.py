@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from tessera.core.errors import Dropped, Failed, TesseraError
 from tessera.core.files import link_or_copy
@@ -26,9 +27,10 @@ from tessera.imaging.hashing import scaled_hash
 from tessera.imaging.images import read_image, write_image
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.learning.detection.detector import Detector
-
-if TYPE_CHECKING:
-    import polars as pl
+from tessera.records.tables.annotation import Annotations
+from tessera.records.tables.crops import Crops
+from tessera.records.tables.footage import Frames
+from tessera.records.tables.table import read_table, read_tables, types, write_table
 
 ROWS = "rows.json"  # file in the store, beside the crops of a source
 DIGITS = 6  # decimals of the sharpness
@@ -163,13 +165,6 @@ def crop_frames(
     including `code`, and linked from there. The detectors are loaded only if some are missing there. If a frame of a source
     failed, its crops are made again in the next run. `threads` threads read, hash and write; they change no byte.
     """
-    import polars as pl
-
-    from tessera.records.tables.annotation import Annotations
-    from tessera.records.tables.crops import Crops
-    from tessera.records.tables.footage import Frames
-    from tessera.records.tables.table import read_table, read_tables, types, write_table
-
     drawn = _regions(read_tables(list(labels), Annotations))
     detectors = [StepDetector(*each) for each in zip(settings.steps, weights, expected, strict=True)]
     rows: list[dict[str, Any]] = []
@@ -194,7 +189,7 @@ def crop_frames(
     write_table(pl.DataFrame(rows, schema=types(Crops)), Crops, table)
 
 
-def _regions(annotations: "pl.DataFrame") -> dict[str, dict[str, list[Box]]]:
+def _regions(annotations: pl.DataFrame) -> dict[str, dict[str, list[Box]]]:
     """Return the boxes of `annotations` (`tables.Annotations`), by key and by label."""
     regions: dict[str, dict[str, list[Box]]] = {}
     columns = "key", "label", "x0", "y0", "x1", "y1"

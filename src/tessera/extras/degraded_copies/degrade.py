@@ -4,6 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from tessera.core.errors import Dropped
 from tessera.core.ledger import Ledger
 from tessera.core.pool import ahead
@@ -13,6 +15,9 @@ from tessera.core.seeds import generator
 from tessera.extras.degraded_copies.settings import ConceptSettings
 from tessera.imaging.degradation.chain import degrade
 from tessera.imaging.images import read_image, shrink, write_image
+from tessera.records.frames import choose_frames
+from tessera.records.tables.image_labels import ImageLabels
+from tessera.records.tables.table import types, write_table
 
 
 def degrade_frames(
@@ -38,12 +43,6 @@ def degrade_frames(
     frame, so that no split or fold divides a frame from its copies. `ledger` gets one row per frame. The result does not depend
     on the number of `threads`.
     """
-    import polars as pl
-
-    from tessera.records.frames import choose_frames
-    from tessera.records.tables.image_labels import ImageLabels
-    from tessera.records.tables.table import types, write_table
-
     chosen = choose_frames(frames, sources, [dataset], settings.frames_per_source)
 
     def work(frame: dict[str, Any]) -> list[dict[str, Any]]:

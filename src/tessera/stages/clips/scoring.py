@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger
@@ -17,6 +18,9 @@ from tessera.imaging.images import shrink
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.learning.detection.detector import Detector
 from tessera.records.clips import packets_of, pictures_of, spread
+from tessera.records.tables.clips import Clips, Scores
+from tessera.records.tables.scenes import SceneFrames
+from tessera.records.tables.table import read_table, types, write_table
 from tessera.stages.clips import scores
 from tessera.stages.clips.quality import QualityModel, fuse, views_of
 
@@ -57,12 +61,6 @@ def score_clips(
 
     Raises `TesseraError` if `nsfw_classes` has an unknown class or `quality` is not a DOVER model.
     """
-    import polars as pl
-
-    from tessera.records.tables.clips import Clips, Scores
-    from tessera.records.tables.scenes import SceneFrames
-    from tessera.records.tables.table import read_table, types, write_table
-
     columns = ("key", "frames", "width", "height", "time", "pads", "frame_width", "frame_height")
     cut = read_table(clips, Clips).select(columns).to_dicts()
     masks = dict(read_table(scene_frames, SceneFrames).sort("key", "index").group_by("key").agg("rle").iter_rows())

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from tessera.core.errors import Failed
 from tessera.core.ledger import Ledger
@@ -20,9 +21,10 @@ from tessera.imaging.images import read_image
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.settings import InferenceSettings, settings_of
 from tessera.records.annotation.predictions import detect_frames
-
-if TYPE_CHECKING:
-    import polars as pl
+from tessera.records.eligibility import refusals
+from tessera.records.tables.annotation import Annotations
+from tessera.records.tables.footage import Frames
+from tessera.records.tables.table import read_table, types, write_table
 
 DETECTIONS = "detections.json"  # file in the store: the detections in the frames of a source
 
@@ -53,13 +55,6 @@ def find_regions(
     they depend on, including `code`. The detector is loaded only if some are missing there. If a frame of a source failed, the
     detector runs on all its frames again in the next run.
     """
-    import polars as pl
-
-    from tessera.records.eligibility import refusals
-    from tessera.records.tables.annotation import Annotations
-    from tessera.records.tables.footage import Frames
-    from tessera.records.tables.table import read_table, types, write_table
-
     refused = refusals(sources, datasets)
     sampled = read_table(frames, Frames)
     is_needed = any(refused[source] == ("", "") for source in sampled["source"].unique())
@@ -90,7 +85,7 @@ def find_regions(
 
 
 def _stored(
-    frames: "pl.DataFrame", images: Path, pool: ThreadPoolExecutor, threads: int, entries: Ledger
+    frames: pl.DataFrame, images: Path, pool: ThreadPoolExecutor, threads: int, entries: Ledger
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Yield the row and the image of each of the sampled `frames`; if one cannot be read, `entries` gets a row instead."""
     for row, reading in ahead(pool, lambda row: read_image(images / row["file"]), frames.iter_rows(named=True), 2 * threads):

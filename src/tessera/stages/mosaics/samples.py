@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import polars as pl
 
 from tessera.core.errors import Dropped, Failed
 from tessera.core.ledger import Ledger
@@ -20,6 +21,10 @@ from tessera.imaging.mosaic.blocks import Mosaic, cover, whole_blocks
 from tessera.imaging.mosaic.drawing import draw_mosaic
 from tessera.imaging.mosaic.faint import Faint, blur_region, cover_bar, darken_region, draw_faint, draw_scale
 from tessera.imaging.mosaic.settings import MIN_BLOCK, VALUES, MosaicSettings
+from tessera.records.tables.annotation import Annotations
+from tessera.records.tables.footage import Frames
+from tessera.records.tables.mosaics import Mosaics
+from tessera.records.tables.table import read_table, types, write_table
 
 # Levels, root mean square. The degradations add Gaussian noise of up to 1.6, and JPEG at quality 95 changes frames by up to 1.
 NOISE = 2.0
@@ -63,12 +68,6 @@ def pixelate_frames(
     `KEY#NUMBER`. The result does not depend on the number of `threads`.
     """
     import cv2
-    import polars as pl
-
-    from tessera.records.tables.annotation import Annotations
-    from tessera.records.tables.footage import Frames
-    from tessera.records.tables.mosaics import Mosaics
-    from tessera.records.tables.table import read_table, types, write_table
 
     cv2.setNumThreads(1)  # frames are already processed in parallel threads
     images.mkdir()

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from tessera.core.errors import Dropped
 from tessera.core.ledger import Ledger
 from tessera.core.pool import ahead
@@ -14,6 +16,10 @@ from tessera.core.seeds import generator
 from tessera.imaging.images import read_image, shrink, write_image
 from tessera.imaging.watermark.drawing import LEAST_FRAME, Mark, draw_marks, load_materials
 from tessera.imaging.watermark.settings import DrawSettings
+from tessera.records.frames import choose_frames
+from tessera.records.tables.table import types, write_table
+from tessera.records.tables.watermarks import Marks
+from tessera.stages.watermarks.boxes import write_boxes
 
 
 def draw_watermarks(
@@ -41,13 +47,6 @@ def draw_watermarks(
 
     Raises `TesseraError` if a logo or a font cannot be used.
     """
-    import polars as pl
-
-    from tessera.records.frames import choose_frames
-    from tessera.records.tables.table import types, write_table
-    from tessera.records.tables.watermarks import Marks
-    from tessera.stages.watermarks.boxes import write_boxes
-
     materials = load_materials(settings)
     chosen = choose_frames(frames, sources, datasets, settings.frames_per_source)
 
