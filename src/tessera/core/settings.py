@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from tessera.core.errors import TesseraError
@@ -19,6 +19,24 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=Settings)
+T = TypeVar("T")
+
+
+def _ascending(limits: tuple[T, T]) -> tuple[T, T]:
+    if limits[0] > limits[1]:  # type: ignore[operator]
+        raise ValueError("the first limit should not be above the second")
+    return limits
+
+
+def _some_weight(weights: dict[T, float]) -> dict[T, float]:
+    if not sum(weights.values()):
+        raise ValueError("at least one of the weights should be above 0")
+    return weights
+
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Range = Annotated[tuple[T, T], AfterValidator(_ascending)]
+Weights = Annotated[dict[T, Annotated[float, Field(ge=0, le=1e6)]], AfterValidator(_some_weight)]
 
 
 def load(model: type[S], values: dict[str, Any], origin: str) -> S:

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 from tessera.imaging.images import resize
 
 Crop: TypeAlias = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, half-open
@@ -25,7 +25,7 @@ class CropSettings(Settings):
     """How much is cut out around a region."""
 
     border: NonNegativeInt = 20
-    border_fraction: float = Field(0.08, ge=0, le=1)
+    border_fraction: Fraction = 0.08
     size: PositiveInt = 256
     growth: float = Field(1.0, ge=0, le=10)
     compat: Literal["lada"] | None = None

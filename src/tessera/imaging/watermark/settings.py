@@ -1,25 +1,15 @@
 """Settings for drawing watermarks."""
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Range, Settings
 
-Number = TypeVar("Number", int, float)
-
-
-def _ascends(limits: tuple[Number, Number]) -> tuple[Number, Number]:
-    if limits[0] > limits[1]:
-        raise ValueError("the lower limit exceeds the upper one")
-    return limits
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
 Part = Annotated[float, Field(gt=0, le=1)]
-Parts = Annotated[tuple[Part, Part], AfterValidator(_ascends)]
-Counts = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ascends)]
+Parts = Range[Part]
+Counts = Range[PositiveInt]
 
 
 class DrawSettings(Settings):
@@ -31,19 +21,19 @@ class DrawSettings(Settings):
     frames_per_source: NonNegativeInt = 200
     max_side: PositiveInt | None = 1280
     quality: int = Field(95, ge=1, le=100)
-    clean: Share = 0.2
+    clean: Fraction = 0.2
     marks: Counts = (1, 3)
-    tiled: Share = 0.15
+    tiled: Fraction = 0.15
     logos: Path | None = None
-    logo: Share = 0.5
+    logo: Fraction = 0.5
     logo_size: Parts = (0.1, 0.6)
     fonts: Path | None = None
     texts: tuple[str, ...] = ()
     alphabet: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .-_@&"
     length: Counts = (8, 23)
     text_size: Parts = (0.04, 0.2)
-    stroke: Share = 0.2
-    plate: Share = 0.2
+    stroke: Fraction = 0.2
+    plate: Fraction = 0.2
     opacity: Parts = (0.25, 0.9)
     rotation: float = Field(10.0, ge=0, le=90)
 

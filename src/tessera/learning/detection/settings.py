@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, PositiveInt
 
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 from tessera.learning.weights.declare import DeclaredWeights, TrainedOrDeclaredWeights
 
 
@@ -12,7 +12,7 @@ class InferenceSettings(Settings):
     """How a detector runs over images."""
 
     confidence: float = Field(0.1, gt=0, lt=1)
-    iou: float = Field(0.7, ge=0, le=1)
+    iou: Fraction = 0.7
     image_size: int | None = Field(None, ge=32, multiple_of=32)
     batch: PositiveInt = 8
     half: bool = True

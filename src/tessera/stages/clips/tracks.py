@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from tessera.core.files import file_name
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,11 +19,11 @@ class SceneSettings(Settings):
     """Which stretches of tracks become scenes, and how their masks and boxes are smoothed."""
 
     bridge: NonNegativeFloat = 0.5
-    merge: float = Field(0.5, ge=0, le=1)
+    merge: Fraction = 0.5
     minimum: PositiveFloat = 2.0
     maximum: PositiveFloat = 8.0
     stride: NonNegativeFloat = 0.0
-    confidence: float = Field(0.5, ge=0, le=1)
+    confidence: Fraction = 0.5
     smooth_masks: NonNegativeFloat = 0.1
     smooth_boxes: NonNegativeFloat = 1.0
     extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0, 0, 1, 1, 2), min_length=1)

@@ -15,7 +15,7 @@ from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.log import tell
 from tessera.core.progress import progress
 from tessera.core.seeds import generator
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.masks import decode_rle, grow, growth_step
 from tessera.records.confidence import ConfidenceTarget
@@ -25,18 +25,18 @@ CANDIDATES = ("nsfw", "face", "head")  # detectors whose detections can become r
 SMOOTH = 11  # pixels, side of the window of the majority filter for masks
 SPECK = 0.02  # fraction of the area of a region; smaller pieces of it are removed
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
+Confidence = Annotated[float, Field(gt=0, lt=1)]
 Range = tuple[PositiveFloat, PositiveFloat]
 
 
 class Confidences(Settings):
     """The least confidence of a detection that counts, by detector; or a target."""
 
-    nsfw: Fraction | ConfidenceTarget = 0.7
-    watermark: Fraction | ConfidenceTarget = 0.2
-    mosaic: Fraction = 0.1
-    face: Fraction = 0.8
-    head: Fraction = 0.7
+    nsfw: Confidence | ConfidenceTarget = 0.7
+    watermark: Confidence | ConfidenceTarget = 0.2
+    mosaic: Confidence = 0.1
+    face: Confidence = 0.8
+    head: Confidence = 0.7
 
 
 class Sides(Settings):
@@ -69,7 +69,7 @@ class RegionSettings(Settings):
     min_side: Sides = Sides()
     extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0, 0, 1, 1, 2), min_length=1)
     scale: Scales = Scales()
-    heads: float = Field(0.3, ge=0, le=1)
+    heads: Fraction = 0.3
 
 
 @dataclass(frozen=True, eq=False)
