@@ -17,7 +17,7 @@ from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import shrink
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.learning.detection.detector import Detector
-from tessera.records.clips import packets_of, pictures_of, spread
+from tessera.records.clips import frames_to_measure, packets_of, pictures_of
 from tessera.records.tables.clips import Clips, Scores
 from tessera.records.tables.scenes import SceneFrames
 from tessera.records.tables.table import read_table, types, write_table
@@ -55,7 +55,7 @@ def score_clips(
 
     `clips`: `tables.Clips`; their videos are in the folder `images`. `scene_frames`: `tables.SceneFrames` with the mask of each
     frame. `samples`: the number of frames to measure in each clip,
-    see `spread`. `detectors`: a function that loads the detector, by column of `tables.Scores`;
+    see `frames_to_measure`. `detectors`: a function that loads the detector, by column of `tables.Scores`;
     detectors are loaded only if there are clips. `nsfw_classes`: the classes of the detector `nsfw` that count; all if empty.
     `quality`: an ONNX file for `QualityModel`, or None. `threads` read clips ahead of the models.
 
@@ -105,7 +105,7 @@ def _measure(
     """
     path = images / f"{clip['key']}.mp4"
     packets = packets_of(path, clip)
-    indices = spread(packets.keyframe, samples)
+    indices = frames_to_measure(packets.keyframe, samples)
     quality_indices = quality_model.frame_indices(clip["frames"]) if quality_model else []
     partners = _partners(clip["time"], indices)
     moving: dict[int, np.ndarray] = {}

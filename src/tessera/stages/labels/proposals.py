@@ -122,7 +122,7 @@ def propose_labels(
         # Whatever counts there is false: the closer to certainty, the worse.
         doubtful = (regions.filter(pl.col("score") >= confidence), 1.0) if is_free else (regions, confidence)
         indices = choose(unlabelled, *doubtful, settings, listed)
-        spaced_indices = spread(unlabelled, indices, settings) if settings.choose == "uncertain" and not is_free else []
+        spaced_indices = fill_up(unlabelled, indices, settings) if settings.choose == "uncertain" and not is_free else []
         chosen = unlabelled.filter(pl.col("index").is_in([*indices, *spaced_indices]))
         proposals = _proposals(source, held.get(name, []), chosen, regions.clear() if is_free else regions, settings.simplify)
         status_of = dict(update_proposals(settings.folder / file_name(name), proposals, write))
@@ -175,9 +175,7 @@ def choose(
     if settings.choose == "list":
         return frames.filter(_is_listed(listed))["index"].to_list()
     if settings.choose == "every":
-        every = indices[:: settings.every]
-        count = min(settings.limit, len(every))
-        return [every[number * len(every) // count] for number in range(count)]
+        return _evenly_spaced(indices[:: settings.every], settings.limit)
     doubt: dict[str, float] = {}
     for key, score in regions.select("key", "score").iter_rows():
         doubt[key] = min(doubt.get(key, 1.0), abs(score - confidence))
@@ -199,7 +197,7 @@ def _is_listed(listed: Sequence[int | str]) -> "pl.Expr":
     return pl.col("name").is_in(names) | (pl.col("name").is_null() & pl.col("index").is_in(indices))
 
 
-def spread(frames: "pl.DataFrame", chosen: Collection[int], settings: ProposalSettings) -> list[int]:
+def fill_up(frames: "pl.DataFrame", chosen: Collection[int], settings: ProposalSettings) -> list[int]:
     """Return the indices of evenly spaced frames that fill the frames `chosen` of one source up to `settings.limit`, ascending.
 
     Each is `settings.apart` seconds or more from all others.
@@ -211,8 +209,12 @@ def spread(frames: "pl.DataFrame", chosen: Collection[int], settings: ProposalSe
         if index not in chosen and (time is None or all(abs(time - other) >= settings.apart for other in taken)):
             free.append(index)
             taken.append(time)
-    count = min(settings.limit - len(chosen), len(free))
-    return [free[number * len(free) // count] for number in range(count)]
+    return _evenly_spaced(free, settings.limit - len(chosen))
+
+
+def _evenly_spaced(indices: Sequence[int], most: int) -> list[int]:
+    count = min(most, len(indices))
+    return [indices[number * len(indices) // count] for number in range(count)]
 
 
 def write_proposal(regions: ImageAnnotations, path: Path, picture: str) -> None:
