@@ -3,6 +3,7 @@
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+from tessera.configuration.read import settings_files
 from tessera.core.errors import TesseraError
 from tessera.workflow.project import any_of, load_project
 from tessera.workflow.start import (
@@ -18,6 +19,7 @@ try:
         config,
         workflow.pathvars.apply("<results>"),
         logger.warning if workflow.is_main_process else None,
+        settings_files(workflow.config_settings.configfiles),
     )
     check_project(project)
     # Only in the main process, not in every job.

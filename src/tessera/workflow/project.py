@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,8 @@ from tessera.records.decisions import Decided, split_decisions
 from tessera.records.manifest import ListedSource, group_by_shard, read_manifest
 from tessera.workflow.decisions import Decisions, load_decisions
 
+# Where version 0.1 had the blocklist.
+OLD_BLOCKLIST = Path("resources/blocklist.tsv")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -231,19 +233,25 @@ class Project:
         return [f"<results>/metrics/{name}.json" for name in classifiers if name in self.models]
 
 
-def load_project(values: Mapping[str, Any], results: str, warn: Callable[[str], None] | None) -> Project:
-    """Return the project with the settings `values`, to which `project_of` then leads.
+def load_project(
+    values: Mapping[str, Any], results: str, warn: Callable[[str], None] | None, files: Sequence[Path] = ()
+) -> Project:
+    """Return the project with the settings `values` of `files`, to which `project_of` then leads.
 
     `results`: the folder of the results. For `warn`, see `load_decisions`. Raises `TesseraError` for faults in the settings,
     the manifest or the decisions.
     """
-    config = load_configuration(dict(values))
+    config = load_configuration(dict(values), files)
     sources = read_manifest(
         config["manifest"],
         [dataset.name for dataset in all_datasets(config)],
         [model.finds for model in all_models(config) if model.finds],
     )
     check_exists("sources.blocklist", config["sources"]["blocklist"])
+    if OLD_BLOCKLIST.exists() and Path(config["sources"]["blocklist"]) != OLD_BLOCKLIST:
+        raise TesseraError(
+            f"move the rows of {OLD_BLOCKLIST} to {config['sources']['blocklist']}, and delete it: it is not read"
+        )
     # Unlike `Path.is_dir`, this accepts any string that a manifest can contain.
     folders = {file_name(source.source): Path(source.path) for source in sources if os.path.isdir(source.path)}  # noqa: PTH112
     project = Project(config, results, sources, folders, load_decisions(config, sources, folders, results, warn))
