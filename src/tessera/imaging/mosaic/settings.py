@@ -31,7 +31,7 @@ class DrawSettings(Settings):
     two pixels.
     """
     bounding: Fraction = 0.5
-    """Fraction that the area of the bounding box is used instead of the area of the region."""
+    """Probability that the area of the bounding box is used instead of the area of the region."""
     scale: Factors = (0.9, 1.8)
     """Smallest and largest factor by which the block size is multiplied."""
     min_block: int = Field(3, ge=MIN_BLOCK)
@@ -43,13 +43,13 @@ class DrawSettings(Settings):
     ratio: Factors = (1.1, 1.8)
     """Smallest and largest width of an oblong block, relative to its height."""
     feathered: Fraction = 0.7
-    """Fraction of a soft edge. Only regions of more than four rows and columns of blocks get one."""
+    """Probability of a soft edge. Only regions of more than four rows and columns of blocks get one."""
     feather: Factors = (0.0, 2.5)
     """Smallest and largest width of a soft edge, relative to the height of a block."""
     dilation: tuple[Pixels, ...] = Field((0, 5), min_length=1)
     """Pixels by which the region is dilated on every side. One of these numbers is drawn for each mosaic."""
     incomplete: Fraction = 0.2
-    """Fraction that blocks are cut at the outline of the region. Otherwise they are whole, and drawn if their middle lies
+    """Probability that blocks are cut at the outline of the region. Otherwise they are whole, and drawn if their middle lies
     inside.
     """
     anchor: Literal["frame", "crop", "region"] = "frame"
@@ -66,7 +66,7 @@ class MosaicSettings(DrawSettings):
     sfw_min_block: int = Field(5, ge=MIN_BLOCK)
     """Smallest block size for faces and heads in pixels, in place of `min_block`."""
     fine: Fraction = 0.15
-    """Fraction that the blocks of a mosaic are small, whatever the size of its region. A detector that was not trained on
+    """Probability that the blocks of a mosaic are small, whatever the size of its region. A detector that was not trained on
     small blocks misses them.
     """
     fine_block: Range[Block] = (2.0, 6.0)
@@ -74,7 +74,7 @@ class MosaicSettings(DrawSettings):
     is as likely as 4 to 6.
     """
     rescaled: Fraction = 0.2
-    """Fraction that a frame is scaled after its mosaics were drawn, as in footage that was encoded again at another size.
+    """Probability that a frame is scaled after its mosaics were drawn, as in footage that was encoded again at another size.
     Blocks then have fractional sizes and soft edges. Backgrounds are scaled as often.
     """
     rescale: Range[Rescale] = (0.4, 1.5)
@@ -83,16 +83,16 @@ class MosaicSettings(DrawSettings):
     allow.
     """
     blurred: Fraction = 0.1
-    """Fraction that a mosaic is blurred. The blur fades out towards the outline of the mosaic."""
+    """Probability that a mosaic is blurred. The blur fades out towards the outline of the mosaic."""
     blur: Factors = (0.2, 1.0)
     """Smallest and largest standard deviation of the blur, relative to the height of a block. From about 0.5 on, blocks merge.
     """
     darkened: Fraction = 0.1
-    """Fraction that a mosaic is darkened."""
+    """Probability that a mosaic is darkened."""
     darken: Fractions = (0.4, 0.9)
     """Smallest and largest factor by which such a mosaic is darkened."""
     bars: Fraction = 0.0
-    """Fraction that a region gets a bar of one colour instead of a mosaic. A detector that is trained on bars also finds
+    """Probability that a region gets a bar of one colour instead of a mosaic. A detector that is trained on bars also finds
     bars, which no model can restore.
     """
     bar_thickness: Fractions = (0.3, 1.0)
@@ -104,7 +104,7 @@ class MosaicSettings(DrawSettings):
     min_side: PositiveInt = 10
     """Shortest side of a region that gets a mosaic, in pixels of the scaled frame."""
     uncovered: Fraction = 0.1
-    """Fraction that a frame with regions gets no mosaic and is a background instead. If every subject were pixelated, a
+    """Probability that a frame with regions gets no mosaic and is a background instead. If every subject were pixelated, a
     detector would learn to find the subjects.
     """
     backgrounds: Fraction = 0.5

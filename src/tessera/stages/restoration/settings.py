@@ -42,9 +42,9 @@ class DataSettings(Settings):
     degradations: tuple[Step, ...] = RESTORATION
     """Steps that a sample goes through after that, in order, as in Lada. They are those of the section `degradations`."""
     flip: Fraction = 0.5
-    """Fraction that a training sample is mirrored."""
+    """Probability that a training sample is mirrored."""
     rotate: Fraction = 0.3
-    """Fraction that a training sample is rotated."""
+    """Probability that a training sample is rotated."""
     angle: float = Field(2.0, ge=0, le=45)
     """Largest rotation in degrees, in either direction."""
 
