@@ -65,7 +65,7 @@ def write_cases(
                     common = {"model": name, "kind": matches.kind, "split": split, "key": key, "source": sources[key]}
                     matched = np.full(len(case.scores), -1)
                     best = matches.iou.max(axis=0, initial=0)
-                    for line, by, iou in zip(case.lines.tolist(), matches.found_by.tolist(), matches.iou, strict=True):
+                    for line, by, iou in zip(case.lines.tolist(), matches.detection_of.tolist(), matches.iou, strict=True):
                         box = labels.boxes[line] * [width, height, width, height]
                         if by >= 0:
                             matched[by], best[by] = line, iou[by]
