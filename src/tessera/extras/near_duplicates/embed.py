@@ -18,7 +18,7 @@ from tessera.core.files import quoted
 from tessera.core.ledger import Ledger
 from tessera.core.log import tell
 from tessera.core.messages import truncate
-from tessera.core.pool import ahead
+from tessera.core.pool import attempt, in_batches
 from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import stored_items
@@ -230,7 +230,7 @@ def _embed_source(
     """Write the values and the vectors of those of `rows` that can be embedded to `folder`. `ledger` gets a row of each."""
 
     def work(batch: Sequence[Item]) -> list[tuple[dict[str, Any], np.ndarray] | Exception]:
-        read_items = [_try(read, row) for row in batch]
+        read_items = [attempt(read, row) for row in batch]
         usable = [picture for each in read_items if isinstance(each, ReadItem) for picture in each.pictures]
         vectors = iter(embedder().embed(usable) if usable else ())
         results: list[tuple[dict[str, Any], np.ndarray] | Exception] = []
@@ -249,13 +249,8 @@ def _embed_source(
         return results
 
     values, vectors = [], []
-    size = max(1, settings.batch // pictures)
-    batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     with embedder().workers(threads) as pool:
-        # Each batch is read and embedded by one thread.
-        results = (
-            each for batch in ahead(pool, work, batches, threads) for each in zip(batch[0], batch[1].result(), strict=True)
-        )
+        results = in_batches(pool, work, rows, max(1, settings.batch // pictures), threads)
         for row, result in progress(results, len(rows), f"items of {source!r}"):
             with ledger.item(row["key"]):
                 if isinstance(result, Exception):
@@ -271,14 +266,6 @@ def _write_vectors(vectors: np.ndarray, path: Path) -> None:
     content = io.BytesIO()
     np.save(content, vectors, allow_pickle=False)
     path.write_bytes(content.getbuffer())
-
-
-def _try(read: Callable[[Item], ReadItem], row: Item) -> ReadItem | Exception:
-    """Return what `read` returns or raises, so that an item that cannot be read does not take its batch with it."""
-    try:
-        return read(row)
-    except Exception as error:
-        return error
 
 
 def _mean(vectors: np.ndarray, normalise: bool) -> np.ndarray:
