@@ -245,12 +245,10 @@ class Prediction:
     score: float | None = None  # how certain the choices are; None if that is not known
 
 
-def write_task(
-    image: ImageAnnotations, address: str, prediction: Prediction, data: Mapping[str, Any] | None = None
-) -> tuple[dict[str, Any], list[Loss]]:
+def write_task(image: ImageAnnotations, address: str, prediction: Prediction) -> tuple[dict[str, Any], list[Loss]]:
     """Return a task with the regions of `image` as a prediction to correct, and the losses.
 
-    `address`: the picture as Label Studio reaches it. `data`: more fields of the data of the task. A polygon with several parts
+    `address`: the picture as Label Studio reaches it. A polygon with several parts
     or holes becomes a brush with the same pixels. The score of the task is the lowest of its regions and choices, so that
     Label Studio can sort the least certain pictures first.
     """
@@ -275,7 +273,7 @@ def write_task(
     scores = [result["score"] for result in results if "score" in result]
     if scores := scores if prediction.score is None else [*scores, prediction.score]:
         predicted["score"] = min(scores)
-    return {"data": {"image": address, KEY: image.key, **(data or {})}, "predictions": [predicted]}, losses
+    return {"data": {"image": address, KEY: image.key}, "predictions": [predicted]}, losses
 
 
 def local_address(path: Path) -> str:
