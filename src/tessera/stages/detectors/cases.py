@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from tessera.learning.detection.offline import offline
-from tessera.learning.intervals import LEAST, RESAMPLES, draws, interval, too_few
+from tessera.learning.intervals import LEAST, RESAMPLES, draws, rounded_interval, too_few
 from tessera.records.tables.evaluation import Detections, Objects
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table, read_tables, types, write_table
@@ -170,8 +170,7 @@ def read_cases(objects: Sequence[Path], detections: Sequence[Path]) -> tuple[pl.
 
 def describe(estimates: Mapping[str, Estimate], sources: int) -> dict[str, list[float] | None]:
     """Return the interval of each metric as JSON values; None if no draw of the sources has an object."""
-    ends_of = {name: interval(each.drawn, sources) for name, each in estimates.items()}
-    return {name: ends and [round(end, 6) for end in ends] for name, ends in ends_of.items()}
+    return {name: rounded_interval(each.drawn, sources) for name, each in estimates.items()}
 
 
 def intervals_of(objects: Path, detections: Path, splits: Path, model: str, split: str, seed: int) -> dict[str, Any]:
