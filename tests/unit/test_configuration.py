@@ -167,8 +167,8 @@ def test_unset_settings_have_their_defaults() -> None:
 @pytest.mark.parametrize(
     ("values", "parts"),
     [
-        ({"split": {}}, ["split: unknown key", "did you mean 'splits'?", "seed, shards"]),
-        ({"splits": {"vall": 0.1}}, ["splits.vall: unknown key", "did you mean 'val'?", "(allowed: shared, test, val)"]),
+        ({"split": {}}, ["split: unknown key; did you mean 'splits'?"]),
+        ({"splits": {"vall": 0.1}}, ["splits.vall: unknown key; did you mean 'val'? (allowed: shared, test, val)"]),
         ({"splits": {"val": "much"}}, ["splits.val: Input should be a valid number", "given: 'much'"]),
         ({"gates": {"frames": 2}}, ["gates.frames: Input should be less than or equal to 1", "given: 2"]),
         (

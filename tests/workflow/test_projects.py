@@ -1,7 +1,9 @@
 """A project lies anywhere, also beside others that share one checkout, and Tessera can be a module of another workflow."""
 
+import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +89,50 @@ def test_a_checkout_may_lie_in_a_folder_with_other_letters(tmp_path: Path) -> No
     command = ["make", ".venv/uv", "PYTHON=echo reached"]
     made = subprocess.run(command, cwd=tmp_path / "мой-код_1.2", capture_output=True, text=True, check=False)
     assert "reached" in made.stdout and "cannot run" not in made.stderr
+
+
+def test_a_target_or_a_shard_that_there_is_not_is_named_in_one_line(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    for target, line in (
+        ("frmes", "there is no target 'frmes'; did you mean 'frames'?"),
+        ("xyzzy", "there is no target 'xyzzy'; `snakemake --list-target-rules` lists all targets"),
+        ("results/frames/shard-7/frames.parquet", "there is no shard 'shard-7'; the shards are shard-0"),
+    ):
+        run = project.run("--", target)
+        assert run.returncode and run.output.splitlines()[-1] == line, run.output
+
+
+def test_a_wrong_setting_is_named_with_its_line_and_without_those_of_the_rules(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    project.settings["frames"] = {"intervall_seconds": 2}
+    run = project.run("--", "frames")
+    lines = run.output.splitlines()
+    assert run.returncode and lines[-2] == "the configuration has 1 fault:", run.output
+    assert re.match(
+        r"  config/config\.yaml: line \d+: frames\.intervall_seconds: unknown key; did you mean 'interval_s", lines[-1]
+    )
+
+
+HOLD = """\
+include: "{snakefile}"
+
+
+rule hold:
+    output:
+        "{{number}}.txt",
+    resources:
+        gpu=1,
+    shell:
+        "date +%s.%N > {{output}}; sleep 0.5; date +%s.%N >> {{output}}"
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--resources", "mem_mb=16000"]])
+def test_one_job_at_a_time_has_the_gpu_whatever_else_is_limited(tmp_path: Path, options: list[str]) -> None:
+    project = write_project(tmp_path / "project")
+    project.snakefile = project.folder / "Snakefile"
+    project.snakefile.write_text(HOLD.format(snakefile=REPOSITORY / "workflow" / "Snakefile"), encoding="utf-8")
+    run = project.run("1.txt", "2.txt", "3.txt", *options, cores=4)
+    assert run.returncode == 0, run.output
+    spans = sorted([float(line) for line in (project.folder / f"{number}.txt").read_text().split()] for number in (1, 2, 3))
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))

@@ -1,5 +1,7 @@
 # What is known before a job starts: the project, with its settings, manifest and decisions. Every rule file has it from `config`.
 
+from functools import partial
+
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -13,7 +15,9 @@ from tessera.workflow.start import (
     warnings,
 )
 
-logger.addFilter(rewrite_log_record)
+logger.addFilter(
+    partial(rewrite_log_record, targets=lambda: (rule.name for rule in workflow.rules))
+)
 try:
     project = load_project(
         config,

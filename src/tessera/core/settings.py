@@ -44,6 +44,7 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
+FEW = 10
 Keys = Sequence[int | str]  # the keys and indices that lead to a setting
 
 
@@ -89,7 +90,9 @@ def _faults(
             allowed = sorted(_keys(model, path[:-1]))
             near = get_close_matches(str(path[-1]), allowed, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            unknown[key] = renamed.get(key) or f"unknown key{hint} (allowed: {', '.join(allowed)})"
+            # With a hint, a long list would only hide it.
+            listed = "" if near and len(allowed) > FEW else f" (allowed: {', '.join(allowed)})"
+            unknown[key] = renamed.get(key) or f"unknown key{hint}{listed}"
         else:
             wrong.setdefault(key, []).append(complaint(fault))
             # Our own checks of several values name the wrong ones in their messages.

@@ -23,6 +23,7 @@ from tessera.catalogue import (
 from tessera.configuration.read import load_configuration
 from tessera.core.errors import TesseraError
 from tessera.core.files import check_exists, file_name, files_below
+from tessera.core.messages import truncate
 from tessera.records.decisions import Decided, split_decisions
 from tessera.records.manifest import ListedSource, group_by_shard, read_manifest
 from tessera.workflow.decisions import Decisions, load_decisions
@@ -77,6 +78,11 @@ def unwatched_param(value: T) -> Callable[[Wildcards, Any], T]:
     return of_output
 
 
+class _Shards(dict[str, list[ListedSource]]):
+    def __missing__(self, shard: str) -> list[ListedSource]:
+        raise TesseraError(f"there is no shard {shard!r}; the shards are {', '.join(truncate(list(self), 10)) or 'none'}")
+
+
 @dataclass(frozen=True, eq=False)
 class Project:
     """The settings with every default, what the manifest lists, and what people decided.
@@ -92,8 +98,8 @@ class Project:
 
     @cached_property
     def shards(self) -> dict[str, list[ListedSource]]:
-        """The sources of each shard."""
-        return group_by_shard(self.sources, self.config["shards"], subfolders=self.config["sources"]["subfolders"])
+        """The sources of each shard. Raises `TesseraError` for a shard that there is not."""
+        return _Shards(group_by_shard(self.sources, self.config["shards"], subfolders=self.config["sources"]["subfolders"]))
 
     @cached_property
     def datasets(self) -> dict[str, Dataset]:
