@@ -111,8 +111,8 @@ def clips(folder: Path, out: Path) -> None:
     find_scenes(of.frames, of.detections, partial(track, settings=TrackSettings()), SceneSettings(), 0, **found)
     cut = {"clips": out / "clips", "images": out / "images", "masks": out / "masks", "ledger": out / "ledger.jsonl"}
     tables = of.scenes, of.scene_frames, sources
-    made_by = {"detector": digest, "scene_settings": "", "seed": 0, "code": "", "threads": 2}
-    cut_clips(*tables, out / "kept", ClipSettings(), block_sizes, **made_by, **cut)
+    arguments = {"detector": digest, "scene_settings": "", "seed": 0, "code": "", "threads": 2}
+    cut_clips(*tables, out / "kept", ClipSettings(), block_sizes, **arguments, **cut)
 
 
 def samples(folder: Path, out: Path) -> None:

@@ -17,7 +17,7 @@ from tessera.imaging.degradation.chain import degrade
 from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.images import write_image
 from tessera.imaging.masks import encode_rle
-from tessera.imaging.mosaic.blocks import Mosaic, pixelate, pixelate_clip
+from tessera.imaging.mosaic.blocks import Mosaic, cover, pixelate
 from tessera.imaging.mosaic.settings import MosaicSettings
 from tessera.records.tables.annotation import Annotations
 from tessera.records.tables.footage import Frames
@@ -105,7 +105,12 @@ def test_a_clip_in_5_milliseconds() -> None:
     for mask in region:
         cv2.ellipse(mask, (128, 128), (108, 108), 0, 0, 360, 255, -1)
     mosaic = Mosaic("rect_avg", 9, 6, 10)
-    ours, worst = seconds(lambda: pixelate_clip(clip, region, mosaic), lambda: pixelate_clip(clip, masks, mosaic), repeats=50)
+
+    def pixelate_all(masks: np.ndarray) -> None:
+        for frame, mask in zip(clip.copy(), masks, strict=True):
+            cover(frame, mask, mosaic)
+
+    ours, worst = seconds(lambda: pixelate_all(region), lambda: pixelate_all(masks), repeats=50)
     print(f"\n16 frames of 256 by 256, a region in each: {ours * 1e3:.1f} ms (ceiling: 5); all of each: {worst * 1e3:.1f} ms")
     assert ours <= 5e-3
 

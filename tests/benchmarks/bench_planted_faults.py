@@ -167,7 +167,7 @@ def make_clips(folder: Path, settings: Mapping[str, Any], planted: Mapping[str, 
     with Ledger(folder / "admission.jsonl") as entries:
         for source in sources:
             entries.row(source, "ok")
-    found_by, scored_by = settings["scenes"], settings["scores"]
+    scene_settings, score_settings = settings["scenes"], settings["scores"]
     detector = WEIGHTS / "nsfw_detection" / "nsfw_detection.pt"
     marked = WEIGHTS / "watermark_detection" / "watermark_detection.pt"
     detect_videos(
@@ -176,7 +176,7 @@ def make_clips(folder: Path, settings: Mapping[str, Any], planted: Mapping[str, 
         weights=detector,
         expected=detector.parent / "SHA256SUMS",
         datasets=None,
-        settings=VideoDetectionSettings(**found_by["detect"]),
+        settings=VideoDetectionSettings(**scene_settings["detect"]),
         cache=folder / "kept videos",
         code="",
         threads=2,
@@ -188,8 +188,8 @@ def make_clips(folder: Path, settings: Mapping[str, Any], planted: Mapping[str, 
     find_scenes(
         frames=folder / "frames",
         detections=folder / "detections",
-        follow=partial(track, settings=TrackSettings(**found_by["track"])),
-        settings=SceneSettings(**found_by["choose"]),
+        follow=partial(track, settings=TrackSettings(**scene_settings["track"])),
+        settings=SceneSettings(**scene_settings["choose"]),
         seed=SEED,
         scenes=folder / "scenes",
         scene_frames=folder / "scene_frames",
@@ -204,7 +204,7 @@ def make_clips(folder: Path, settings: Mapping[str, Any], planted: Mapping[str, 
         settings=ClipSettings(**settings["clips"]),
         block_sizes=block_sizes,
         detector=sha256_file(detector),
-        scene_settings=found_by,
+        scene_settings=scene_settings,
         seed=SEED,
         code="",
         threads=2,
@@ -218,14 +218,16 @@ def make_clips(folder: Path, settings: Mapping[str, Any], planted: Mapping[str, 
         scene_frames=folder / "scene_frames",
         images=folder / "images",
         detectors={
-            name: partial(Detector, path, path.parent / "SHA256SUMS", TrainedDetectionSettings(**scored_by["detectors"][name]))
+            name: partial(
+                Detector, path, path.parent / "SHA256SUMS", TrainedDetectionSettings(**score_settings["detectors"][name])
+            )
             for name, path in (("watermark", marked), ("nsfw", detector))
         },
         quality=None,
         table=folder / "scores",
         ledger=folder / "scores.jsonl",
-        samples=scored_by["samples"],
-        nsfw_classes=scored_by["nsfw_classes"],
+        samples=score_settings["samples"],
+        nsfw_classes=score_settings["nsfw_classes"],
         threads=2,
     )
     own = settings["classifiers"]["watermarked"]
@@ -235,7 +237,7 @@ def make_clips(folder: Path, settings: Mapping[str, Any], planted: Mapping[str, 
     classify_clips(
         clips=folder / "clips",
         images=folder / "images",
-        samples=scored_by["samples"],
+        samples=score_settings["samples"],
         use=use_of(
             settings={
                 "weights": "trained",

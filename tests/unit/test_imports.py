@@ -106,6 +106,16 @@ def test_the_lower_layers_import_no_framework() -> None:
     assert not loaded(*modules) & {"torch", "torchvision", "ultralytics", "matplotlib", "onnxruntime", "snakemake"}
 
 
+def test_one_module_imports_onnx_runtime_and_keeps_it_from_reporting() -> None:
+    importing = [
+        path.relative_to(ROOT).as_posix()
+        for path in sorted(ROOT.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import) and any(alias.name == "onnxruntime" for alias in node.names)
+    ]
+    assert importing == ["learning/onnx.py"]
+
+
 def has_packages(module: str | None) -> bool:
     """Return whether `module` lies in a package that may not import those beside it."""
     return str(module).startswith(tuple(f"tessera.{name}." for name in PARALLEL))

@@ -13,7 +13,6 @@ looking for "snakemake" in the command lines of its parents; the name of this fi
 import ast
 import atexit
 import contextlib
-import ctypes
 import functools
 import gc
 import importlib
@@ -43,7 +42,6 @@ LIBRARIES = (
 )
 PYTORCH = ("torch", "torchvision")
 USE_PYTORCH = {*PYTORCH, "ultralytics"}
-MADV_COLLAPSE = 25  # of Linux 6.1; others refuse it
 MESSAGE = 1 << 16  # bytes of the longest message between two processes
 
 
@@ -64,14 +62,15 @@ def main() -> None:
     ast.parse = functools.cache(ast.parse)
     light = light_scripts()
     rules = Rules()
-    settle()
+    # The garbage collectors of forks need not look at what is imported.
+    gc.freeze()
     pytorch, served = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         pytorch.close()
         serve_runs(served)
     served.close()
     for line in sys.stdin:
-        with os.fdopen(os.memfd_create("learned"), "w+b") as learned:
+        with tempfile.TemporaryFile() as learned:
             pid = os.fork()
             if pid == 0:
                 run(**json.loads(line), light=light, pytorch=pytorch, rules=rules, learned=learned)
@@ -81,19 +80,6 @@ def main() -> None:
         print(os.waitstatus_to_exitcode(status), flush=True)
     # Those that have PyTorch end when this socket closes.
     os._exit(0)
-
-
-def settle() -> None:
-    """Prepare this process, which has imported all that it needs, for being forked."""
-    # The garbage collectors of forks need not look at any of this.
-    gc.freeze()
-    # A fork takes time for each page. Where the kernel can join 512 of them to a huge one, forks take half of it.
-    madvise = ctypes.CDLL(None).madvise
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        addresses, access, _, _, inode = line.split()[:5]
-        if access == "rw-p" and inode == "0":
-            first, last = (int(address, 16) for address in addresses.split("-"))
-            madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), MADV_COLLAPSE)
 
 
 def light_scripts() -> set[str]:
@@ -180,7 +166,7 @@ def serve_runs(runs: socket.socket) -> NoReturn:
         if PYTORCH[0] not in sys.modules:
             for library in PYTORCH:
                 importlib.import_module(library)
-            settle()
+            gc.freeze()
         if os.fork() == 0:
             runs.close()
             requests, output = descriptors

@@ -18,10 +18,10 @@ def test_a_harvest_is_repeated_only_for_what_changed(project: Project) -> None:
         table.write_text("url\tcontent\trights\n" + "".join(rows[:2]))
         project.settings = {"harvest": {"table": "addresses.tsv", "contact": "tests", "rate": 1000, "private": True}}
         run = project.run("harvest")
-        assert run.jobs == ["gate_room harvest", "harvest_pictures"], run.output
+        assert run.jobs == ["check_gate harvest", "harvest_pictures"], run.output
         assert len(list((project.results / "harvest" / "general" / "harvest").iterdir())) == 2
         table.write_text("url\tcontent\trights\n" + "".join(rows))
         site.requests.clear()
-        assert project.run("harvest").jobs == ["gate_room harvest", "harvest_pictures"]
+        assert project.run("harvest").jobs == ["check_gate harvest", "harvest_pictures"]
         assert site.asked() == ["/2.png"]
         assert len(list((project.results / "harvest" / "general" / "harvest").iterdir())) == 3

@@ -53,20 +53,20 @@ rule make_clips:
     resources:
         gpu=1,
     params:
-        found_by=lookup(dpath="scenes", within=config),
+        scene_settings=lookup(dpath="scenes", within=config),
         datasets=fed_by("scenes"),
         settings=lookup(dpath="clips", within=config),
         # Without the classifiers, which have jobs of their own.
-        scores={
+        score_settings={
             name: value
             for name, value in config["scores"].items()
             if name != "classifiers"
         },
-        scored_by=list(used_detectors(project, "scores")),
+        score_detectors=list(used_detectors(project, "scores")),
         targets=targets_in(config, "scenes", "scores"),
         seed=lookup(dpath="seed", within=config),
-        detected_by=code_digest("tessera.stages.clips.detect:detect_videos"),
-        cut_by=code_digest("tessera.stages.clips.cut:cut_clips"),
+        detect_code=code_digest("tessera.stages.clips.detect:detect_videos"),
+        cut_code=code_digest("tessera.stages.clips.cut:cut_clips"),
         code=digest_of_script("make_clips"),
     script:
         "../scripts/make_clips.py"

@@ -11,24 +11,24 @@ from tessera.workflow.project import any_of, literal_param, project_of
 project = project_of(config)
 
 
-rule gate_room:
+rule check_gate:
     input:
         ledgers=project.of_job(ledgers_of_gate),
     output:
         summary="<results>/gates/{gate}.json",
     log:
-        "<logs>/gate_room/{gate}.log",
+        "<logs>/check_gate/{gate}.log",
     benchmark:
-        "<benchmarks>/gate_room/{gate}.jsonl"
+        "<benchmarks>/check_gate/{gate}.jsonl"
     wildcard_constraints:
         gate=any_of(gates(project)),
     localrule: True
     params:
         steps=project.of_job(steps_of_gate),
         max_failed=lookup(dpath="gates/{gate}", within=config),
-        code=digest_of_script("gate_room"),
+        code=digest_of_script("check_gate"),
     script:
-        "../scripts/gate_room.py"
+        "../scripts/check_gate.py"
 
 
 # For all datasets together, so that a source that validates one model trains no other.
@@ -78,9 +78,10 @@ rule write_plain_datasheet:
         splits="<results>/datasets/{dataset}/splits.parquet",
         sources="<results>/sources/admitted.parquet",
         pictures=project.of_dataset(
-            lambda dataset: expand(
-                "<results>/datasets/{dataset}/pictures.parquet",
-                dataset=[dataset.name] if dataset.layout == PICTURES else [],
+            lambda dataset: (
+                f"<results>/datasets/{dataset.name}/pictures.parquet"
+                if dataset.layout == PICTURES
+                else []
             )
         ),
     output:

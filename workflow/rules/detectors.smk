@@ -74,7 +74,7 @@ rule train_detector:
         training=lookup(dpath="models/{model}/training", within=config),
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of the training: the definitions that its result depends on.
-        trained_by=code_digest("tessera.stages.detectors.train:fit"),
+        train_code=code_digest("tessera.stages.detectors.train:fit"),
         code=digest_of_script("train_detector"),
     script:
         "../scripts/train_detector.py"
@@ -139,7 +139,7 @@ rule evaluate_on_videos:
         image_size=project.of_job(inference_size),
         settings=lookup(dpath="video_metrics", within=config),
         track=lookup(dpath="scenes/track", within=config),
-        watched_by=code_digest(
+        video_code=code_digest(
             "tessera.records.video_detections:detect_video",
             "tessera.stages.detectors.watch:choose_frames",
             "tessera.learning.detection.detector:Detector",

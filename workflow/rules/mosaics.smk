@@ -71,7 +71,7 @@ rule make_mosaic_samples:
         degradations=lookup(dpath="degradations", within=config),
         min_area=lookup(dpath="annotations/min_area", within=config),
         seed=lookup(dpath="seed", within=config),
-        detected_by=code_digest("tessera.stages.mosaics.find:find_regions"),
+        detect_code=code_digest("tessera.stages.mosaics.find:find_regions"),
         code=digest_of_script("make_mosaic_samples"),
     script:
         "../scripts/make_mosaic_samples.py"

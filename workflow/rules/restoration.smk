@@ -57,7 +57,7 @@ rule train_stage:
         training=lookup(dpath="restoration/training", within=config),
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of the training: the definitions that its result depends on.
-        trained_by=code_digest("tessera.stages.restoration.trainer:fit"),
+        train_code=code_digest("tessera.stages.restoration.trainer:fit"),
         code=digest_of_script("train_stage"),
     script:
         "../scripts/train_stage.py"
@@ -141,7 +141,7 @@ rule export_restoration:
         model=project.models_of_kind(RESTORER),
     params:
         generator=lookup(dpath="restoration/generator", within=config),
-        trained_by=code_digest("tessera.stages.restoration.trainer:fit"),
+        train_code=code_digest("tessera.stages.restoration.trainer:fit"),
         code=digest_of_script("export_restoration"),
     script:
         "../scripts/export_restoration.py"

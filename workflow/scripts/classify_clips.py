@@ -18,7 +18,7 @@ with job(snakemake) as (inputs, outputs, params):
             embedder_checksums=inputs.embedder_checksums,
         ),
         cache=Path(snakemake.output.scored).parent / "kept" / snakemake.wildcards.classifier,
-        code=params.scored_by,
+        code=params.score_code,
         threads=snakemake.threads,
         **vars(outputs),
     )

@@ -26,7 +26,7 @@ with job(snakemake) as (inputs, outputs, params):
         suffix=SUFFIX[params.stored["format"]],
         quality=params.stored["quality"],
         cache=Path(snakemake.output.table).parent / "kept",
-        code=params.cropped_by,
+        code=params.crop_code,
         threads=snakemake.threads,
         **vars(outputs),
     )

@@ -16,7 +16,7 @@ with job(snakemake) as (inputs, outputs, params):
         expected=expected_digest(params.settings["weights"], inputs.checksums),
         settings=EmbeddingSettings(**params.settings),
         cache=Path(snakemake.output.table).parent / "kept" / snakemake.wildcards.embedding,
-        code=params.embedded_by,
+        code=params.embed_code,
         threads=snakemake.threads,
         **vars(outputs),
     )

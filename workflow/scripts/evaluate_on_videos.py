@@ -23,7 +23,7 @@ with job(snakemake) as (inputs, outputs, params):
         settings=VideoMetricSettings(**params.settings),
         following=TrackSettings(**params.track),
         cached=Path(snakemake.output.videos).parent / "kept",
-        code=params.watched_by,
+        code=params.video_code,
         threads=snakemake.threads,
         videos=outputs.videos,
         ledger=outputs.ledger,

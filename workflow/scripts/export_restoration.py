@@ -10,5 +10,5 @@ with job(snakemake) as (inputs, outputs, params):
         safetensors=outputs.safetensors,
         application=outputs.application,
         generator=GeneratorSettings(**params.generator),
-        code=params.trained_by,
+        code=params.train_code,
     )

@@ -19,17 +19,21 @@ from tessera.stages.clips.settings import ClipSettings
 from tessera.stages.clips.tracks import SceneSettings
 
 with job(snakemake) as (inputs, outputs, params):
-    found_by = with_confidences(settings=params.found_by, part="scenes", targets=params.targets, measured=inputs.measured)
-    scores = with_confidences(settings=params.scores, part="scores", targets=params.targets, measured=inputs.measured)
+    scene_settings = with_confidences(
+        settings=params.scene_settings, part="scenes", targets=params.targets, measured=inputs.measured
+    )
+    score_settings = with_confidences(
+        settings=params.score_settings, part="scores", targets=params.targets, measured=inputs.measured
+    )
     detect_videos(
         sources=inputs.sources,
         admission=inputs.admission,
         weights=inputs.weights,
-        expected=expected_digest(found_by["detect"]["weights"], inputs.checksums),
+        expected=expected_digest(scene_settings["detect"]["weights"], inputs.checksums),
         datasets=params.datasets,
-        settings=VideoDetectionSettings(**found_by["detect"]),
+        settings=VideoDetectionSettings(**scene_settings["detect"]),
         cache=Path(snakemake.output.scenes).parent / "kept",
-        code=params.detected_by,
+        code=params.detect_code,
         threads=snakemake.threads,
         frames=outputs.frames,
         detections=outputs.detections,
@@ -38,8 +42,8 @@ with job(snakemake) as (inputs, outputs, params):
     find_scenes(
         frames=outputs.frames,
         detections=outputs.detections,
-        follow=partial(track, settings=TrackSettings(**found_by["track"])),
-        settings=SceneSettings(**found_by["choose"]),
+        follow=partial(track, settings=TrackSettings(**scene_settings["track"])),
+        settings=SceneSettings(**scene_settings["choose"]),
         seed=params.seed,
         scenes=outputs.scenes,
         scene_frames=outputs.scene_frames,
@@ -54,9 +58,9 @@ with job(snakemake) as (inputs, outputs, params):
         settings=ClipSettings(**params.settings),
         block_sizes=block_sizes,
         detector=sha256_file(inputs.weights),
-        scene_settings=found_by,
+        scene_settings=scene_settings,
         seed=params.seed,
-        code=params.cut_by,
+        code=params.cut_code,
         threads=snakemake.threads,
         clips=outputs.clips,
         images=outputs.images,
@@ -71,15 +75,15 @@ with job(snakemake) as (inputs, outputs, params):
             name: partial(
                 Detector,
                 weights=path,
-                expected=expected_digest(scores["detectors"][name]["weights"], path.parent / "SHA256SUMS"),
-                settings=TrainedDetectionSettings(**scores["detectors"][name]),
+                expected=expected_digest(score_settings["detectors"][name]["weights"], path.parent / "SHA256SUMS"),
+                settings=TrainedDetectionSettings(**score_settings["detectors"][name]),
             )
-            for name, path in zip(params.scored_by, inputs.score_weights, strict=True)
+            for name, path in zip(params.score_detectors, inputs.score_weights, strict=True)
         },
         quality=inputs.quality or None,
         table=outputs.scores,
         ledger=outputs.score_ledger,
-        samples=scores["samples"],
-        nsfw_classes=scores["nsfw_classes"],
+        samples=score_settings["samples"],
+        nsfw_classes=score_settings["nsfw_classes"],
         threads=snakemake.threads,
     )

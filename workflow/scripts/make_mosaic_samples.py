@@ -30,7 +30,7 @@ with job(snakemake) as (inputs, outputs, params):
             datasets=params.datasets,
             settings=settings,
             cache=cache / name,
-            code=params.detected_by,
+            code=params.detect_code,
             threads=snakemake.threads,
             table=table,
             ledger=ledger,

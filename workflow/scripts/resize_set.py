@@ -11,7 +11,7 @@ with job(snakemake) as (inputs, outputs, params):
         selected=inputs.selected,
         cache=Path(snakemake.output.table).parent / "kept",
         settings=PictureSettings(**params.settings),
-        code=params.encoded_by,
+        code=params.encode_code,
         threads=snakemake.threads,
         **vars(outputs),
     )

@@ -18,5 +18,5 @@ with job(snakemake) as (inputs, outputs, params):
         sources=trained_on(inputs.splits),
         seed=params.seed,
         threads=snakemake.threads,
-        code=params.trained_by,
+        code=params.train_code,
     )

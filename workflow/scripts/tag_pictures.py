@@ -16,7 +16,7 @@ with job(snakemake) as (inputs, outputs, params):
         tag_list=inputs.tag_list,
         settings=TaggerSettings(**params.settings),
         cache=Path(snakemake.output.table).parent / "kept",
-        code=params.tagged_by,
+        code=params.tag_code,
         threads=snakemake.threads,
         **vars(outputs),
     )

@@ -17,5 +17,5 @@ with job(snakemake) as (inputs, outputs, params):
         settings=ClassifierSettings(**params.settings),
         seed=params.seed,
         threads=snakemake.threads,
-        code=params.trained_by,
+        code=params.train_code,
     )

@@ -21,5 +21,5 @@ with job(snakemake) as (inputs, outputs, params):
         settings=DetectorSettings(architecture=params.architecture, weights=params.weights, training=params.training),
         seed=params.seed,
         threads=snakemake.threads,
-        code=params.trained_by,
+        code=params.train_code,
     )

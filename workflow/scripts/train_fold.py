@@ -24,5 +24,5 @@ with job(snakemake) as (inputs, outputs, params):
         fold=int(snakemake.wildcards.fold),
         seed=params.seed,
         threads=snakemake.threads,
-        code=params.trained_by,
+        code=params.train_code,
     )

@@ -34,5 +34,5 @@ with job(snakemake) as (inputs, outputs, params):
         seed=params.seed,
         threads=snakemake.threads,
         gpus=max(snakemake.resources.gpu, 1),
-        code=params.trained_by,
+        code=params.train_code,
     )

@@ -9,7 +9,7 @@ with job(snakemake) as (inputs, outputs, params):
         samples=params.samples,
         splits=inputs.splits,
         sources=inputs.sources,
-        pictures=inputs.pictures[0] if inputs.pictures else None,
+        pictures=inputs.pictures or None,
         sets=params.sets,
         settings=params.settings,
         **vars(outputs),

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BufferedReader
 from math import inf
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -258,6 +258,6 @@ def open_file(path: Path) -> BufferedReader:
         raise Failed("unreadable", f"{quoted(path)}: {error.strerror}; fix the path") from None
 
 
-def quoted(path: Path) -> str:
+def quoted(path: PurePath) -> str:
     """Return `path` in quotes, for a message."""
     return repr(str(path))

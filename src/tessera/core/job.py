@@ -53,7 +53,11 @@ def job(snakemake: Any, *, is_recorded: bool = True) -> Iterator[tuple[SimpleNam
             for path in final:
                 clean(path)
             with temporary_files_in(temporary):
-                yield SimpleNamespace(**_paths(snakemake.input)), SimpleNamespace(**outputs), _namespace(snakemake.params)
+                yield (
+                    SimpleNamespace(**_paths(snakemake.input)),
+                    SimpleNamespace(**outputs),
+                    SimpleNamespace(**dict(snakemake.params.items())),
+                )
                 put_in_place(final)
                 if is_recorded and not is_replay:
                     record(final, Path(snakemake.log[0]).with_suffix(".json"))
@@ -113,10 +117,6 @@ def _free_space(folders: Iterable[Path]) -> str:
     disks = {folder.stat().st_dev: folder for folder in reversed(list(folders)) if folder.exists()}
     free = {str(folder): shutil.disk_usage(folder).free for folder in reversed(disks.values())}
     return ", ".join(f"{size / 1e6:,.1f} MB are free in {folder!r}" for folder, size in free.items())
-
-
-def _namespace(items: Any) -> SimpleNamespace:
-    return SimpleNamespace(**dict(items.items()))
 
 
 def _paths(files: Any, convert: Callable[[str], Path] = Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +31,23 @@ def loaders(threads: int) -> int:
         tell(f"less than 1 GiB is free in {shared}: this process loads the data alone; give the container more shared memory")
         return 0
     return max(threads - 1, 0)
+
+
+def attempt(work: Callable[[T], R], item: T) -> R | Exception:
+    """Return what `work(item)` returns or raises, so that an item that cannot be used does not take its batch with it."""
+    try:
+        return work(item)
+    except Exception as error:
+        return error
+
+
+def in_batches(
+    pool: ThreadPoolExecutor, work: Callable[[Sequence[T]], Iterable[R]], items: Sequence[T], size: int, count: int
+) -> Iterator[tuple[T, R]]:
+    """Yield each of `items` with its result of `work`, which gets `size` of them in one thread; see `ahead`."""
+    batches = (items[start : start + size] for start in range(0, len(items), size))
+    for batch, results in ahead(pool, work, batches, count):
+        yield from zip(batch, results.result(), strict=True)
 
 
 def ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[tuple[T, "Future[R]"]]:

@@ -6,13 +6,30 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from tessera.core.errors import TesseraError
 from tessera.core.messages import pluralize
 
+T = TypeVar("T")
+
+
+def _ascending(limits: tuple[T, T]) -> tuple[T, T]:
+    if limits[0] > limits[1]:  # type: ignore[operator]
+        raise ValueError("the first limit should not be above the second")
+    return limits
+
+
+def _some_weight(weights: dict[T, float]) -> dict[T, float]:
+    if not sum(weights.values()):
+        raise ValueError("at least one of the weights should be above 0")
+    return weights
+
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Range = Annotated[tuple[T, T], AfterValidator(_ascending)]
+Weights = Annotated[dict[T, Annotated[float, Field(ge=0, le=1e6)]], AfterValidator(_some_weight)]
 
 
 class Settings(BaseModel):

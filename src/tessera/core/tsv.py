@@ -1,14 +1,15 @@
-"""Read tab-separated tables that people write, and report all their faults at once, each with its line."""
+"""Write tab-separated tables, and read those that people write: all their faults are reported at once, each with its line."""
 
 import csv
 import io
 import re
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ValidationError
 
@@ -50,14 +51,14 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str, columns: Sequenc
     Fields that contain a tab, a quote or a newline are quoted as in CSV. Lines before the header that start with `#` are
     comments. The order of the columns does not matter, and spreadsheets may have saved empty ones after the last. `columns`:
     those of a CSV without a header.
-    Raises `FileNotFoundError` if the file does not exist, and `TesseraError` if it cannot be read. The message calls the file
-    `name`, and ends with `fix`, which says how to fix it.
+    Raises `TesseraError` if the file does not exist or cannot be read. The message calls it `name`, and ends with `fix`, which
+    says how to fix it.
     """
     try:
         # Line endings stay as they are, because a field may contain one.
         text = Path(path).read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise
+        raise TesseraError(f"{path}: no such {name}; {fix}") from None
     except OSError as error:
         raise TesseraError(f"{path}: the {name} cannot be read ({error.strerror}); {fix}") from None
     except UnicodeDecodeError as error:
@@ -116,12 +117,16 @@ def read_shipped_sheet(path: Path, model: type[M], name: str, fix: str, default:
 
     Raises `TesseraError` if another file does not exist.
     """
-    try:
-        return Sheet([], [], []) if is_empty(path) else read_sheet(path, model, name, fix)
-    except FileNotFoundError:
-        if Path(path) == default:
-            return Sheet([], [], [])
-        raise TesseraError(f"{path}: no such {name}; {fix} (see config/README.md)") from None
+    path = Path(path)
+    if is_empty(path) if path.exists() else path == default:
+        return Sheet([], [], [])
+    return read_sheet(path, model, name, f"{fix} (see config/README.md)")
+
+
+def write_sheet(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write `rows` to `path` in the format that `read_sheet` reads, below a header that names the `columns`."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter="\t", lineterminator="\n").writerows(chain([columns], rows))
 
 
 def _header_faults(header: Sequence[str], model: type[BaseModel]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 from tessera.imaging.images import resize
 
 Crop: TypeAlias = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, half-open
@@ -26,7 +26,7 @@ class CropSettings(Settings):
 
     border: NonNegativeInt = 20
     """Border around the region in pixels."""
-    border_fraction: float = Field(0.08, ge=0, le=1)
+    border_fraction: Fraction = 0.08
     """Border around the region as a fraction of its longer side. The larger of the two borders is used."""
     size: PositiveInt = 256
     """Side in pixels to which both sides of a crop grow. A crop that is longer than that grows to a square."""

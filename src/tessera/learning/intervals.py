@@ -43,6 +43,12 @@ def interval(values: np.ndarray, sources: int) -> Interval | None:
     return Interval(float(low), float(high))
 
 
+def rounded_interval(values: np.ndarray, sources: int) -> list[float] | None:
+    """Return the ends of the `interval`, rounded to six decimals, for JSON."""
+    ends = interval(values, sources)
+    return ends and [round(end, 6) for end in ends]
+
+
 def too_few(sources: int) -> str:
     """Return why there is no interval."""
     return f"too few sources for an interval ({sources})"

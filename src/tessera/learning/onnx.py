@@ -1,8 +1,13 @@
 """Run ONNX models without telemetry."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from tessera.core.errors import TesseraError
 
 
 def disable_telemetry() -> None:
@@ -26,3 +31,27 @@ def open_model(path: Path, threads: int, *, gpu: bool = False) -> Any:
     preferred = ["CUDAExecutionProvider", "CPUExecutionProvider"] if gpu else ["CPUExecutionProvider"]
     providers = [name for name in preferred if name in onnxruntime.get_available_providers()]
     return onnxruntime.InferenceSession(path, options, providers=providers)
+
+
+def load_model(path: Path, threads: int, fix: str) -> Any:
+    """Return the same on the GPU, if there is one. Raises `TesseraError` if `path` is no such model; it ends with `fix`."""
+    try:
+        return open_model(path, threads, gpu=True)
+    except Exception as error:  # the type depends on the kind of damage
+        said = " ".join(str(error).split())[:300]
+        raise TesseraError(f"{path}: not an ONNX model that can be loaded ({said}); {fix}") from error
+
+
+def sides_of(tensors: Sequence[Any]) -> list[int | None]:
+    """Return the sides of the only one of `tensors`, None for one of any size; none if it is not alone, or not of floats."""
+    if len(tensors) != 1 or tensors[0].type != "tensor(float)":
+        return []
+    # A side of any size is a name or None.
+    return [side if isinstance(side, int) else None for side in tensors[0].shape]
+
+
+def run_pictures(session: Any, output: str, batch: np.ndarray) -> np.ndarray:
+    """Return the `output` of `session` for the pictures `batch`, one by one if its only input takes one at a time."""
+    (given,) = session.get_inputs()
+    parts = [batch[index : index + 1] for index in range(len(batch))] if given.shape[0] == 1 else [batch]
+    return np.concatenate([session.run([output], {given.name: part})[0] for part in parts])

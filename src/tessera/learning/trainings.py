@@ -1,5 +1,6 @@
 """Trainings that outlive a change: each has its own folder, named by a digest of what decides its numbers."""
 
+import csv
 import json
 import os
 import platform
@@ -196,6 +197,13 @@ def report_curves(curves: str) -> None:
     """Report `curves`, the table of the epochs of a training so far, as CSV, after its state was saved; see `listening`."""
     for listener in _listeners:
         listener(curves)
+
+
+def read_curves(path: Path) -> dict[str, list[float]]:
+    """Return the columns of the table of epochs in the file `path`, CSV, by name; NaN where nothing was measured."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
 
 
 def state_file(run: Path) -> Path:

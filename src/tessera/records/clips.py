@@ -14,7 +14,7 @@ from tessera.imaging.video import Packets, read_frames, read_packets
 FAULT = "clip is not as its table says"
 
 
-def spread(keyframes: np.ndarray, samples: int) -> list[int]:
+def frames_to_measure(keyframes: np.ndarray, samples: int) -> list[int]:
     """Return at most `samples` frames, evenly spaced from the first to the last, but some of them a little earlier; ascending.
 
     `keyframes`: bool (N,), whether each frame is a keyframe. The first sample from each keyframe on moves back to the frame

@@ -132,11 +132,9 @@ def meant_frames(keys: Iterable[str], frames: Collection[str], moved: Mapping[st
     return meant
 
 
-def for_frames(
-    values: Mapping[str, Value], frames: Collection[str], moved: Mapping[str, str] | None = None
-) -> dict[str, Value]:
+def for_frames(values: Mapping[str, Value], frames: Collection[str]) -> dict[str, Value]:
     """Return those of `values`, given by keys, that are meant for `frames`, by the keys of these; see `meant_frames`.
 
     Of several values of one frame, given under its own key and former ones, the last counts, as in a table that is a log.
     """
-    return {frame: values[key] for key, frame in meant_frames(values, frames, moved).now.items()}
+    return {frame: values[key] for key, frame in meant_frames(values, frames).now.items()}

@@ -9,9 +9,8 @@ from pydantic import Field, model_validator
 
 from tessera.core.errors import TesseraError
 from tessera.core.log import tell
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(ge=0)]
 
 

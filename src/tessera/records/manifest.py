@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, files_of, not_an_address, or_folder, size_of
 from tessera.core.messages import Message
 from tessera.core.provenance import digest
@@ -77,11 +76,8 @@ def read_manifest(path: Path, datasets: Collection[str], findable: Collection[st
     `datasets` are the names that are allowed in the column `use`, and `findable` those in the column `free_of`: what detectors
     find. Raises `TesseraError` that lists every fault with its line.
     """
-    fix = "set `manifest` to a table of your sources"
-    try:
-        sheet = read_sheet(path, ListedSource, "manifest", fix)
-    except FileNotFoundError:
-        raise TesseraError(f"{path}: no such manifest; {fix} (see config/README.md){or_folder(path)}") from None
+    fix = f"set `manifest` to a table of your sources (see config/README.md){or_folder(path)}"
+    sheet = read_sheet(path, ListedSource, "manifest", fix)
     faults = [
         (line, f"{column}: unknown {what} {name!r}; allowed: {', '.join(allowed)}")
         for column, what, allowed in (("use", "dataset", datasets), ("free_of", "kind of region", findable))

@@ -1,6 +1,5 @@
 """Write the results of a search: a table of its trials, and the best settings."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import polars as pl
 import yaml
 
 from tessera.core.messages import pluralize
+from tessera.core.tsv import write_sheet
 from tessera.learning.search import Search, SearchSettings, Trial, Value, changed
 from tessera.records.tables.search import Trials
 from tessera.records.tables.table import types, write_table
@@ -36,7 +36,7 @@ def write_search(
         for trial in search.trials
     ]
     write_table(pl.DataFrame(rows, schema=types(Trials)), Trials, trials)
-    _write_sheet(search, sheet)
+    _write_trials(search, sheet)
     content = {
         "model": settings.model,
         "metric": search.metric,
@@ -53,15 +53,14 @@ def _metric(trial: Trial) -> float | None:
     return trial.values[-1] if trial.values else None
 
 
-def _write_sheet(search: Search, path: Path) -> None:
+def _write_trials(search: Search, path: Path) -> None:
     paths = list(search.trials[0].parameters)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["number", "state", *paths, search.metric, "epochs", "seconds", "reason"])
-        for trial in search.trials:
-            values = [_cell(trial.parameters[name]) for name in paths]
-            metric = _cell(_metric(trial)) if trial.values else ""
-            writer.writerow([trial.number, trial.state, *values, metric, len(trial.values), trial.seconds, trial.reason])
+    rows = []
+    for trial in search.trials:
+        values = [_cell(trial.parameters[name]) for name in paths]
+        metric = _cell(_metric(trial)) if trial.values else ""
+        rows.append([trial.number, trial.state, *values, metric, len(trial.values), trial.seconds, trial.reason])
+    write_sheet(path, ["number", "state", *paths, search.metric, "epochs", "seconds", "reason"], rows)
 
 
 def _cell(value: Value) -> str:

@@ -195,7 +195,7 @@ FIGURES = (
     ),
     _of_model("plot_stages", "stages.svg", "Curves of the stages", _of_restorers, caption="stages.rst"),
     _of_model(
-        "plot_methods",
+        "plot_baselines",
         "methods.svg",
         "Beside simple methods",
         _of_restorers,
@@ -205,7 +205,7 @@ FIGURES = (
     ),
     _of_model("tabulate_restorers", "comparison.html", "Compared with other models", _of_restorers, caption="restorers.rst"),
     _of_model(
-        "plot_where",
+        "plot_breakdown",
         "where.svg",
         "Where it is good, and where it fails",
         _of_restorers,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numba import types
 
 from tessera.core.seeds import generator
-from tessera.imaging.mosaic.blocks import Mosaic, cover, pixelate, pixelate_clip, whole_blocks
+from tessera.imaging.mosaic.blocks import Mosaic, cover, pixelate, whole_blocks
 from tessera.imaging.mosaic.drawing import block_size_v1, block_size_v2, block_size_v3, block_size_v4, draw_mosaic
 from tessera.imaging.mosaic.kernel import compiled
 from tessera.imaging.mosaic.settings import DrawSettings
@@ -187,23 +187,6 @@ def test_invalid_parameters_of_a_mosaic_are_refused(kind: Any, width: int, heigh
         Mosaic(kind, width, height, feather)
 
 
-def test_a_clip_has_one_grid_which_stands_still_where_crops_move() -> None:
-    footage = np.stack([noise(60, 80)] * 4)
-    region = ellipse(60, 80, (40, 30), (18, 14))
-    mosaic = Mosaic("rect_avg", 7, 5, feather=4, origin=(3, 1))
-    whole = pixelate_clip(footage, np.stack([region] * 4), mosaic)
-    assert all(np.array_equal(frame, pixelate(footage[0], region, mosaic)) for frame in whole)
-
-    places = [(10, 5), (13, 5), (11, 9), (4, 0)]
-    crops = np.stack([footage[0, y : y + 50, x : x + 64] for x, y in places])
-    masks = np.stack([region[y : y + 50, x : x + 64] for x, y in places])
-    first = Mosaic("rect_avg", 7, 5, feather=4, origin=(3 - 10, 1 - 5))
-    clip = pixelate_clip(crops, masks, first, moves=[(x - 10, y - 5) for x, y in places])
-    for frame, (x, y) in zip(clip, places, strict=True):
-        assert np.array_equal(frame, whole[0, y : y + 50, x : x + 64])
-    assert not np.array_equal(pixelate_clip(crops, masks, first)[1], clip[1]), "without moves it goes along"
-
-
 @given(mosaics(), st.integers(0, 2**32 - 1))
 def test_whole_blocks_are_counted(mosaic: Mosaic, seed: int) -> None:
     mask = np.where(cv2.GaussianBlur(np.random.default_rng(seed).random((60, 50)), (0, 0), 4) > 0.5, 255, 0).astype(np.uint8)
@@ -304,16 +287,15 @@ def test_a_region_of_few_blocks_has_hard_edges() -> None:
 
 
 def test_the_grid_is_anchored() -> None:
-    crop, corner = LARGE[50:, 100:], (100, 50)
+    crop = LARGE[50:, 100:]
     x, y, _, _ = cv2.boundingRect(crop)
     for number in range(20):
         mosaics = {}
         for anchor in ("frame", "crop", "region"):
             settings = DrawSettings.model_validate({"anchor": anchor})
-            mosaics[anchor] = draw_mosaic(generator(0, "mosaics", str(number)), crop, settings, (360, 640), corner)
+            mosaics[anchor] = draw_mosaic(generator(0, "mosaics", str(number)), crop, settings, (360, 640))
         one = mosaics["crop"]
-        assert one.origin == (0, 0)
-        assert mosaics["frame"].origin == (-100 % one.width, -50 % one.height)
+        assert one.origin == mosaics["frame"].origin == (0, 0)
         assert mosaics["region"].origin == ((x - one.dilation) % one.width, (y - one.dilation) % one.height)
 
 

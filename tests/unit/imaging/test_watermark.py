@@ -193,7 +193,7 @@ def test_drawn_texts_are_those_of_the_settings(materials: Materials) -> None:
         ({"texts": ["  "]}, "blank"),
         ({"texts": ["a\nb"]}, "unprintable"),
         ({"alphabet": " "}, "it is blank"),
-        ({"marks": [3, 1]}, "the lower limit exceeds"),
+        ({"marks": [3, 1]}, "the first limit should not be above the second"),
         ({"opacity": [0, 0.5]}, "greater than 0"),
         ({"clean": 1.5}, "less than or equal to 1"),
     ],

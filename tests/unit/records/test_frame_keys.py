@@ -106,7 +106,7 @@ def test_of_several_keys_of_one_picture_the_last_counts() -> None:
     assert for_frames({frame: "first", "s-a.jpg~000000000001": "last"}, [frame]) == {frame: "last"}
     assert for_frames({"s-c.jpg~000000000001": "first", frame: "last"}, [frame]) == {frame: "last"}
     assert for_frames({"s-c.jpg~000000000001": "first", "s-b.jpg": "last"}, [frame]) == {frame: "last"}
-    assert for_frames({"s-0000003": "position"}, [frame], {"s-0000003": frame}) == {frame: "position"}
+    assert meant_frames(["s-0000003"], [frame], {"s-0000003": frame}).now == {"s-0000003": frame}
 
 
 def test_a_renamed_file_keeps_the_name_of_its_cluster() -> None:

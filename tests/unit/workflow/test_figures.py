@@ -78,9 +78,9 @@ def test_snakemake_shows_the_same_texts_and_files(load: Callable[..., Project]) 
 
 
 def test_a_rule_is_made_of_an_entry_with_a_function(load: Callable[..., Project]) -> None:
-    project, figure = load("one"), named("plot_methods")
+    project, figure = load("one"), named("plot_baselines")
     assert figure in figures_with_function()
-    assert log_of_figure(figure) == "plot_methods/{model}"
+    assert log_of_figure(figure) == "plot_baselines/{model}"
     assert constraints_of_figure(project, figure) == {"model": "mosaic_restoration"}
     wildcards = {"model": "mosaic_restoration"}
     assert inputs_of_figure(project, wildcards, figure) == {"metrics": "<results>/metrics/mosaic_restoration.json"}

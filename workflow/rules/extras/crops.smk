@@ -39,7 +39,7 @@ rule crop_frames:
         settings=literal_param(config["crops"]),
         # Crops are stored as frames are, unless the settings say more.
         stored=crop_storage(project),
-        cropped_by=code_digest("tessera.extras.crops.crop:crop_frames"),
+        crop_code=code_digest("tessera.extras.crops.crop:crop_frames"),
         code=digest_of_script("crop_frames"),
     script:
         "../../scripts/crop_frames.py"

@@ -45,7 +45,7 @@ rule embed_frames:
         gpu=1,
     params:
         settings=project.of_job(embedder),
-        embedded_by=code_digest("tessera.extras.near_duplicates.embed:embed_pictures"),
+        embed_code=code_digest("tessera.extras.near_duplicates.embed:embed_pictures"),
         code=digest_of_script("embed_frames"),
     script:
         "../../scripts/embed_frames.py"
@@ -69,7 +69,7 @@ rule embed_labels:
         gpu=1,
     params:
         settings=project.of_job(embedder),
-        embedded_by=code_digest("tessera.extras.near_duplicates.embed:embed_pictures"),
+        embed_code=code_digest("tessera.extras.near_duplicates.embed:embed_pictures"),
         code=digest_of_script("embed_labels"),
     script:
         "../../scripts/embed_labels.py"
@@ -94,7 +94,7 @@ rule embed_clips:
     params:
         settings=project.of_job(embedder),
         samples=lookup(dpath="embeddings/{embedding}/clips", within=config),
-        embedded_by=code_digest("tessera.extras.near_duplicates.embed:embed_clips"),
+        embed_code=code_digest("tessera.extras.near_duplicates.embed:embed_clips"),
         code=digest_of_script("embed_clips"),
     script:
         "../../scripts/embed_clips.py"
@@ -120,7 +120,7 @@ rule embed_crops:
     params:
         settings=project.of_job(embedder),
         steps=lookup(dpath="embeddings/{embedding}/crops", within=config),
-        embedded_by=code_digest("tessera.extras.near_duplicates.embed:embed_crops"),
+        embed_code=code_digest("tessera.extras.near_duplicates.embed:embed_crops"),
         code=digest_of_script("embed_crops"),
     script:
         "../../scripts/embed_crops.py"
@@ -149,7 +149,7 @@ rule embed_dataset:
     params:
         settings=project.of_job(embedder),
         max_failed=lookup(dpath="gates/embeddings", within=config),
-        embedded_by=code_digest("tessera.extras.near_duplicates.embed:embed_dataset"),
+        embed_code=code_digest("tessera.extras.near_duplicates.embed:embed_dataset"),
         code=digest_of_script("embed_dataset"),
     script:
         "../../scripts/embed_dataset.py"

@@ -38,7 +38,7 @@ rule embed_references:
         watched=project.of_job(watched_references),
         blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
         settings=project.of_job(embedder),
-        embedded_by=code_digest("tessera.extras.near_duplicates.embed:embed_references"),
+        embed_code=code_digest("tessera.extras.near_duplicates.embed:embed_references"),
         code=digest_of_script("embed_references"),
     script:
         "../../scripts/embed_references.py"

@@ -78,7 +78,7 @@ rule resize_set:
     threads: 8
     params:
         settings=project.of_job(settings_of_set, "pictures"),
-        encoded_by=code_digest("tessera.extras.image_sets.resize:encode"),
+        encode_code=code_digest("tessera.extras.image_sets.resize:encode"),
         code=digest_of_script("resize_set"),
     script:
         "../../scripts/resize_set.py"

@@ -73,7 +73,7 @@ rule train_fold:
         settings=network_settings(project),
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of the training: the definitions that its result depends on.
-        trained_by=code_digest("tessera.extras.classifiers.trainer:fit"),
+        train_code=code_digest("tessera.extras.classifiers.trainer:fit"),
         code=digest_of_script("train_fold"),
     script:
         "../../scripts/train_fold.py"

@@ -43,7 +43,7 @@ rule score_frames:
         gpu=1,
     params:
         settings=project.of_job(classifier_use),
-        scored_by=code_digest("tessera.extras.classifiers.predict:score_frames"),
+        score_code=code_digest("tessera.extras.classifiers.predict:score_frames"),
         code=digest_of_script("score_frames"),
     script:
         "../../scripts/score_frames.py"
@@ -70,7 +70,7 @@ rule classify_clips:
     params:
         settings=project.of_job(classifier_use),
         samples=lookup(dpath="scores/samples", within=config),
-        scored_by=code_digest("tessera.extras.classifiers.predict:classify_clips"),
+        score_code=code_digest("tessera.extras.classifiers.predict:classify_clips"),
         code=digest_of_script("classify_clips"),
     script:
         "../../scripts/classify_clips.py"

@@ -53,7 +53,7 @@ rule search_classifier:
         search=project.of_job(search_settings),
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of a trial, as of any training.
-        trained_by=code_digest("tessera.extras.classifiers.trainer:fit"),
+        train_code=code_digest("tessera.extras.classifiers.trainer:fit"),
         code=digest_of_script("search_classifier"),
     script:
         "../../scripts/search_classifier.py"
@@ -90,7 +90,7 @@ rule search_detector:
         search=project.of_job(search_settings),
         seed=lookup(dpath="seed", within=config),
         # A part of the identity of a trial, as of any training.
-        trained_by=code_digest("tessera.stages.detectors.train:fit"),
+        train_code=code_digest("tessera.stages.detectors.train:fit"),
         code=digest_of_script("search_detector"),
     script:
         "../../scripts/search_detector.py"

@@ -37,7 +37,7 @@ rule tag_pictures:
         gpu=1,
     params:
         settings=project.of_job(tagger),
-        tagged_by=code_digest("tessera.extras.tagging.tag:tag_pictures"),
+        tag_code=code_digest("tessera.extras.tagging.tag:tag_pictures"),
         code=digest_of_script("tag_pictures"),
     script:
         "../../scripts/tag_pictures.py"

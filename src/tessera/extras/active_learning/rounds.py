@@ -1,6 +1,5 @@
 """Ask for labels: choose the pictures of a round, and write them into the folder of the answers."""
 
-import csv
 import json
 import shutil
 from collections import Counter
@@ -16,6 +15,7 @@ from tessera.core.ledger import Ledger
 from tessera.core.log import tell
 from tessera.core.messages import format_counts, pluralize
 from tessera.core.progress import progress
+from tessera.core.tsv import write_sheet
 from tessera.extras.active_learning.choose import at_random, choose, margins
 from tessera.extras.active_learning.pool import read_pool, reasons_against, vectors_of
 from tessera.extras.active_learning.settings import AskSettings
@@ -195,9 +195,7 @@ def _write_round(
         config = labelling_config([], {answers.question: classes})
         (unfinished / "label_studio.xml").write_text(config, encoding="utf-8")
     if answers.layout == "tsv":
-        with (unfinished / "labels.tsv").open("w", encoding="utf-8", newline="") as file:
-            rows = [("path", "label"), *((path, "") for path in paths.values())]
-            csv.writer(file, delimiter="\t", lineterminator="\n").writerows(rows)
+        write_sheet(unfinished / "labels.tsv", ["path", "label"], ([path, ""] for path in paths.values()))
     (unfinished / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
     unfinished.rename(folder)
 

@@ -1,6 +1,5 @@
 """Evaluate a classifier: its predictions, its metrics on each split, and plots."""
 
-import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from tessera.extras.classifiers.settings import ClassifierSettings
 from tessera.imaging.figures import BLUE, QUIET, new_figure, shorten
 from tessera.learning.classification.classifier import read_classifier
 from tessera.learning.classification.settings import Labels, ScoreRange
+from tessera.learning.trainings import read_curves
 from tessera.records.tables.classification import Predictions
 from tessera.records.tables.table import read_table, write_table
 
@@ -52,7 +52,7 @@ def evaluate_classifier(
     indices = np.concatenate([samples.indices(split) for split in ("val", "test")])
     rows = predict_samples(trained, samples, indices, fold=None, workers=loaders(threads), batch=settings.training.batch)
     write_table(rows, Predictions, predictions)
-    epochs = _read_curves(curves)
+    epochs = read_curves(curves)
     content = {
         "dataset": samples_digest(samples, dataset),
         "task": "score" if isinstance(settings.labels, ScoreRange) else "classes",
@@ -94,13 +94,6 @@ def evaluate_folds(predictions: Path, metrics: Path, labels: Labels, *, seed: in
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _read_curves(path: Path) -> dict[str, list[float]]:
-    """Return the columns of the table of epochs by name; NaN where nothing was measured."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
 
 
 def _draw_epochs(rows: Mapping[str, list[float]], path: Path) -> None:

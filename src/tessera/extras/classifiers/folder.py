@@ -1,6 +1,5 @@
 """Score any folder of pictures: a table, copies or links by score, and contact sheets."""
 
-import csv
 import os
 import shutil
 from collections import Counter
@@ -16,6 +15,7 @@ from tessera.core.ledger import read_ledger
 from tessera.core.log import tell
 from tessera.core.messages import format_counts, pluralize
 from tessera.core.progress import progress
+from tessera.core.tsv import write_sheet
 from tessera.extras.classifiers.predict import Use, score_pictures
 from tessera.extras.classifiers.settings import ScoreSettings
 from tessera.imaging.images import read_image, shrink, write_image
@@ -94,7 +94,12 @@ def show_scores(folder: Path, scored: Path, settings: ScoreSettings, table: Path
     """
     rows = read_table(scored, Scored).to_dicts()
     classes: list[str] = rows[0]["classes"] if rows else []
-    _write_tsv(rows, classes, table)
+    if classes:
+        columns = ["path", "label", *(f"probability of {name}" for name in classes)]
+        cells = ([row["key"], row["label"], *(round(each, DIGITS) for each in row["probabilities"])] for row in rows)
+        write_sheet(table, columns, cells)
+    else:
+        write_sheet(table, ["path", "score"], ([row["key"], round(row["score"], DIGITS)] for row in rows))
     brackets.mkdir()
     sheets.mkdir()
     shown_values = _values_of_classes(rows, classes, settings.label)
@@ -115,15 +120,6 @@ def show_scores(folder: Path, scored: Path, settings: ScoreSettings, table: Path
     }
     _write_sheet("least certain", folder, order, captions, settings.shown, sheets / "least-certain.jpg")
     tell(f"the table, the brackets and the contact sheets are in {table.parent}")
-
-
-def _write_tsv(rows: Sequence[dict[str, Any]], classes: Sequence[str], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["path", "label", *(f"probability of {name}" for name in classes)] if classes else ["path", "score"])
-        for row in rows:
-            values = [round(value, DIGITS) for value in (row["probabilities"] if classes else [row["score"]])]
-            writer.writerow([row["key"], *([row["label"]] if classes else []), *values])
 
 
 def _values_of_classes(rows: Sequence[dict[str, Any]], classes: Sequence[str], label: str | None) -> list[Values]:

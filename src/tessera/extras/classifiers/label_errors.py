@@ -1,6 +1,5 @@
 """Find labels that may be wrong: by out-of-fold predictions, and by the vectors of the pictures."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from tessera.core.ledger import Ledger
 from tessera.core.log import tell
 from tessera.core.messages import format_counts, pluralize, truncate
 from tessera.core.progress import progress
+from tessera.core.tsv import write_sheet
 from tessera.extras.classifiers.dataset import FAULTS_SHOWN, read_vectors
 from tessera.extras.classifiers.folds import held_out
 from tessera.extras.classifiers.settings import LabelErrorSettings
@@ -280,14 +280,13 @@ def _suggest(table: pl.DataFrame, classifier: str, path: Path) -> None:
 
     Of two near-duplicates, the label of the one is kept that the classifier finds most likely itself.
     """
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(Decision.model_fields), delimiter="\t", lineterminator="\n", restval="")
-        writer.writeheader()
-        for row in table.unique("key", keep="first", maintain_order=True).iter_rows(named=True):
-            label = row["suggested"] if row["suggested_score"] is None else f"{row['suggested_score']:.4g}"
-            decision = "relabel" if label else "drop" if row["kind"] == OUTLIER else "keep"
-            said = {"decision": decision, "reason": row["kind"], "classifier": classifier, "label": label or ""}
-            writer.writerow({"key": row["key"], **said})
+    suggested = []
+    for row in table.unique("key", keep="first", maintain_order=True).iter_rows(named=True):
+        label = row["suggested"] if row["suggested_score"] is None else f"{row['suggested_score']:.4g}"
+        decision = "relabel" if label else "drop" if row["kind"] == OUTLIER else "keep"
+        said = {"key": row["key"], "decision": decision, "reason": row["kind"], "classifier": classifier, "label": label}
+        suggested.append([said.get(column) for column in Decision.model_fields])
+    write_sheet(path, Decision.model_fields, suggested)
 
 
 def _numbers(rows: pl.DataFrame, labels: Sequence[str]) -> np.ndarray:

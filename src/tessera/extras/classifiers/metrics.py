@@ -7,7 +7,7 @@ import polars as pl
 
 from tessera.extras.classifiers.calibration import bins_of, calibration_error
 from tessera.learning.classification.settings import Labels, ScoreRange
-from tessera.learning.intervals import LEAST, draws, interval, too_few
+from tessera.learning.intervals import LEAST, draws, rounded_interval, too_few
 
 WORST = 20  # sources that are listed
 GROUPS = 200  # of pictures that are drawn together, at most, where there are too few sources
@@ -28,13 +28,13 @@ def measure(rows: pl.DataFrame, labels: Labels, seed: int, name: str) -> dict[st
     numbers = {source: number for number, source in enumerate(names)}
     sources = np.array([numbers[source] for source in rows["source"]], int)
     values, detail, of_source = _values(rows, labels, sources, seed, name)
-    ends = {metric: _ends(estimates[1:], len(names)) for metric, estimates in values.items()}
+    ends = {metric: rounded_interval(estimates[1:], len(names)) for metric, estimates in values.items()}
     certain, by = ends, "sources"
     if len(names) < LEAST:
         # Pictures of a source resemble each other, so these intervals are too narrow: those that include chance still do.
         groups = np.arange(len(rows)) % GROUPS
         drawn, by = _values(rows, labels, groups, seed, name)[0], "pictures"
-        certain = {metric: _ends(estimates[1:], len(set(groups))) for metric, estimates in drawn.items()}
+        certain = {metric: rounded_interval(estimates[1:], len(set(groups))) for metric, estimates in drawn.items()}
     return {
         "pictures": len(rows),
         "sources": len(names),
@@ -185,8 +185,3 @@ def _worst(names: list[str], sources: np.ndarray, metric: dict[str, np.ndarray])
 
 def _number(value: float) -> float | None:
     return round(float(value), 6) if np.isfinite(value) else None
-
-
-def _ends(values: np.ndarray, sources: int) -> list[float] | None:
-    ends = interval(values, sources)
-    return ends and [round(end, 6) for end in ends]

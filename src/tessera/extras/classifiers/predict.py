@@ -24,7 +24,7 @@ from tessera.learning.classification.settings import Description, Labels, Tiling
 from tessera.learning.embedding.embedder import Embedder
 from tessera.learning.embedding.settings import EmbedderSettings
 from tessera.learning.weights.resolve import expected_digest
-from tessera.records.clips import packets_of, pictures_of, spread
+from tessera.records.clips import frames_to_measure, packets_of, pictures_of
 from tessera.records.tables.classification import Scored
 from tessera.records.tables.clips import Clips
 from tessera.records.tables.footage import Frames
@@ -173,8 +173,8 @@ def classify_clips(
 ) -> None:
     """Write the predictions of a classifier for `clips` (`tables.Clips`), means over frames, to `scored` (`tables.Scored`).
 
-    `images`: the folder of their videos. `samples`: the number of frames, without their padding, see `spread`. The rest is as
-    in `score_frames`.
+    `images`: the folder of their videos. `samples`: the number of frames, without their padding, see
+    `frames_to_measure`. The rest is as in `score_frames`.
     """
     read = read_table(clips, Clips).sort("source", "first", "key")
     items = read.select(
@@ -193,7 +193,9 @@ def classify_clips(
 def _clip(item: Item) -> list[np.ndarray]:
     path = Path(item["path"])
     packets = packets_of(path, item)
-    return [picture for _, picture in pictures_of(path, item, packets, set(spread(packets.keyframe, item["samples"])))]
+    return [
+        picture for _, picture in pictures_of(path, item, packets, set(frames_to_measure(packets.keyframe, item["samples"])))
+    ]
 
 
 def _picture(item: Item) -> list[np.ndarray]:

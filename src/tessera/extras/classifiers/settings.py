@@ -2,18 +2,17 @@
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 from tessera.learning.architectures import architecture_fault
 from tessera.learning.classification.settings import HEAD, Labels, Tiling
 from tessera.learning.preprocessing import Resize
 from tessera.learning.search import Searched
 from tessera.learning.weights.declare import DeclaredWeights
 
-Probability = Annotated[float, Field(ge=0, le=1)]
 LEAST_FOLDS = 2
 # Settings that change what the loss means.
 LOSS = ("training.loss", "training.class_weights")
@@ -26,11 +25,11 @@ class ClassifierAugmentationSettings(Settings):
     `colour`: largest change of brightness, contrast and saturation, as a fraction.
     """
 
-    flip: Probability = 0.5
-    flip_vertical: Probability = 0.0
-    grayscale: Probability = 0.0
+    flip: Fraction = 0.5
+    flip_vertical: Fraction = 0.0
+    grayscale: Fraction = 0.0
     crop: float = Field(1.0, gt=0, le=1)
-    colour: Probability = 0.0
+    colour: Fraction = 0.0
 
 
 class ClassifierTrainingSettings(Settings):

@@ -8,27 +8,28 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
-from tessera.core.errors import Dropped, Failed, TesseraError
+from tessera.core.errors import Dropped, TesseraError
 from tessera.core.files import link_or_copy
 from tessera.core.ledger import Ledger
-from tessera.core.pool import ahead
-from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import stored_items
 from tessera.extras.crops.place import Rectangle, crop_key, holder, place
 from tessera.extras.crops.settings import CropSettings, CropStepSettings
 from tessera.imaging.boxes import Box
 from tessera.imaging.hashing import scaled_hash
-from tessera.imaging.images import read_image, write_image
+from tessera.imaging.images import write_image
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.learning.detection.detector import Detector
-
-if TYPE_CHECKING:
-    import polars as pl
+from tessera.records.frames import read_sampled
+from tessera.records.tables.annotation import Annotations
+from tessera.records.tables.crops import Crops
+from tessera.records.tables.footage import Frames
+from tessera.records.tables.table import read_table, read_tables, types, write_table
 
 ROWS = "rows.json"  # file in the store, beside the crops of a source
 DIGITS = 6  # decimals of the sharpness
@@ -163,22 +164,15 @@ def crop_frames(
     including `code`, and linked from there. The detectors are loaded only if some are missing there. If a frame of a source
     failed, its crops are made again in the next run. `threads` threads read, hash and write; they change no byte.
     """
-    import polars as pl
-
-    from tessera.records.tables.annotation import Annotations
-    from tessera.records.tables.crops import Crops
-    from tessera.records.tables.footage import Frames
-    from tessera.records.tables.table import read_table, read_tables, types, write_table
-
     drawn = _regions(read_tables(list(labels), Annotations))
     detectors = [StepDetector(*each) for each in zip(settings.steps, weights, expected, strict=True)]
     rows: list[dict[str, Any]] = []
     pictures.mkdir()
 
     def cut(sampled: Sequence[dict[str, Any]], folder: Path, made: Ledger) -> None:
-        reading = ahead(pool, lambda row: _read(images, row), sampled, 2 * threads)
-        read = progress(_readable(reading, drawn, made), len(sampled), f"frames of {sampled[0]['source']!r}")
-        crops = list(_cut(read, detectors, folder, suffix, quality, pool, made))
+        read = read_sampled(sampled, images, pool, 2 * threads, made)
+        pieces = (Picture(row, image, drawn.get(row["key"], {})) for row, image in read)
+        crops = list(_cut(pieces, detectors, folder, suffix, quality, pool, made))
         (folder / ROWS).write_text(json.dumps(crops), encoding="utf-8")
 
     with stored_items(cache, "sources", ledger) as (_, stored), ThreadPoolExecutor(threads) as pool:
@@ -194,30 +188,13 @@ def crop_frames(
     write_table(pl.DataFrame(rows, schema=types(Crops)), Crops, table)
 
 
-def _regions(annotations: "pl.DataFrame") -> dict[str, dict[str, list[Box]]]:
+def _regions(annotations: pl.DataFrame) -> dict[str, dict[str, list[Box]]]:
     """Return the boxes of `annotations` (`tables.Annotations`), by key and by label."""
     regions: dict[str, dict[str, list[Box]]] = {}
     columns = "key", "label", "x0", "y0", "x1", "y1"
     for key, label, *box in annotations.filter(~annotations["crowd"]).sort("key", "number").select(columns).iter_rows():
         regions.setdefault(key, {}).setdefault(label, []).append(tuple(box))
     return regions
-
-
-def _read(images: Path, row: Mapping[str, Any]) -> np.ndarray:
-    image = read_image(images / row["file"])
-    size = image.shape[1], image.shape[0]
-    if size != (row["width"], row["height"]):
-        raise Failed("image is not the frame", f"{size} pixels, sampled were {(row['width'], row['height'])}")
-    return image
-
-
-def _readable(reading: Iterable[Any], drawn: Mapping[str, Mapping[str, Sequence[Box]]], ledger: Ledger) -> Iterator[Picture]:
-    """Yield the frames that can be read; of others, `ledger` gets a row."""
-    for row, image in reading:
-        try:
-            yield Picture(row, image.result(), drawn.get(row["key"], {}))
-        except Failed as error:
-            ledger.row(row["key"], "failed", error.reason, error.detail)
 
 
 def _cut(

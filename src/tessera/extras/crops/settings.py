@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeInt, model_validator
 
 from tessera.core.messages import Message
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 from tessera.learning.detection.settings import InferenceSettings
 from tessera.learning.weights.declare import TrainedOrDeclaredWeights
 
@@ -28,7 +28,7 @@ class CropStepSettings(InferenceSettings):
     annotations: bool = False
     labels: tuple[str, ...] = ()
     confidence: float = Field(0.3, gt=0, lt=1)
-    iou: float = Field(0.5, ge=0, le=1)
+    iou: Fraction = 0.5
     min_side: NonNegativeInt = 320
     square: float | None = Field(None, ge=1, le=10)
     max_area: float | None = Field(None, gt=0, lt=1)

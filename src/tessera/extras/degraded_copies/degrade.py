@@ -1,18 +1,20 @@
 """Copy frames of a shard at each level of a concept."""
 
-from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from tessera.core.errors import Dropped
-from tessera.core.ledger import Ledger
-from tessera.core.pool import ahead
-from tessera.core.progress import progress
+import numpy as np
+import polars as pl
+
 from tessera.core.provenance import sha256_file
 from tessera.core.seeds import generator
 from tessera.extras.degraded_copies.settings import ConceptSettings
 from tessera.imaging.degradation.chain import degrade
-from tessera.imaging.images import read_image, shrink, write_image
+from tessera.imaging.images import write_image
+from tessera.records.frames import choose_frames, make_samples
+from tessera.records.tables.image_labels import ImageLabels
+from tessera.records.tables.table import types, write_table
 
 
 def degrade_frames(
@@ -38,20 +40,9 @@ def degrade_frames(
     frame, so that no split or fold divides a frame from its copies. `ledger` gets one row per frame. The result does not depend
     on the number of `threads`.
     """
-    import polars as pl
-
-    from tessera.records.frames import choose_frames
-    from tessera.records.tables.image_labels import ImageLabels
-    from tessera.records.tables.table import types, write_table
-
     chosen = choose_frames(frames, sources, [dataset], settings.frames_per_source)
 
-    def work(frame: dict[str, Any]) -> list[dict[str, Any]]:
-        if frame["key"] in chosen.left_out:
-            raise Dropped(*chosen.left_out[frame["key"]])
-        image = read_image(pictures / frame["file"])
-        if settings.max_side:
-            image = shrink(image, settings.max_side)
+    def make(frame: dict[str, Any], image: np.ndarray) -> list[dict[str, Any]]:
         source = chosen.sources[frame["source"]]
         shared = {
             **{name: frame[name] for name in ("source", "phash")},
@@ -67,10 +58,6 @@ def degrade_frames(
             made.append({**shared, **content, "label": level.label, "score": level.score})
         return made
 
-    rows: list[dict[str, Any]] = []
     degraded.mkdir()
-    with Ledger(ledger) as entries, ThreadPoolExecutor(threads) as pool:
-        for frame, made in ahead(pool, work, progress(chosen.frames, unit="frames"), 2 * threads):
-            with entries.item(frame["key"]):
-                rows += made.result()
-    write_table(pl.DataFrame(rows, schema=types(ImageLabels)), ImageLabels, labels)
+    rows = chain.from_iterable(make_samples(chosen, make, pictures, settings.max_side, ledger, threads))
+    write_table(pl.DataFrame(list(rows), schema=types(ImageLabels)), ImageLabels, labels)

@@ -1,6 +1,5 @@
 """Tables of the addresses of pictures, with the rights to them."""
 
-import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,10 +7,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from tessera.core.errors import Failed, TesseraError
+from tessera.core.errors import Failed
 from tessera.core.files import file_name
 from tessera.core.messages import Message
-from tessera.core.tsv import read_sheet, refuse
+from tessera.core.tsv import read_sheet, refuse, write_sheet
 from tessera.records.manifest import SourceId
 
 FIX = "set `harvest.table` to a table of addresses (see config/README.md)"
@@ -55,10 +54,7 @@ def read_addresses(tables: Sequence[Path]) -> dict[str, Address | Failed]:
     location_of_url: dict[str, str] = {}
     first: dict[str, tuple[Address, str]] = {}
     for table in tables:
-        try:
-            sheet = read_sheet(table, Address, "table of addresses", FIX)
-        except FileNotFoundError:
-            raise TesseraError(f"{table}: no such table; {FIX}") from None
+        sheet = read_sheet(table, Address, "table of addresses", FIX)
         faults: list[tuple[int, Message]] = []
         for line, address in sheet.rows:
             location = f"line {line} of {table}"
@@ -88,7 +84,4 @@ def read_addresses(tables: Sequence[Path]) -> dict[str, Address | Failed]:
 
 def write_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
     """Write `rows` to `path`, a table separated by tabs with these `columns`; other keys are left out."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore", delimiter="\t", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_sheet(path, columns, ([row.get(name, "") for name in columns] for row in rows))

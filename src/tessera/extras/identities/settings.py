@@ -6,10 +6,9 @@ from typing import Annotated
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from tessera.core.files import InputFile
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 from tessera.records.identities import DEFAULT
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Cosine = Annotated[float, Field(gt=0, lt=1)]
 
 

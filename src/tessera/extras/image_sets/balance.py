@@ -10,7 +10,6 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tessera.core.errors import TesseraError
 from tessera.core.log import tell
 from tessera.core.tsv import read_sheet, refuse
 from tessera.extras.image_sets.arrangement_settings import ArrangementSettings
@@ -37,10 +36,7 @@ def read_weights(path: Path) -> list[tuple[int, Weight]]:
     A file `.csv` is one of anime_screenshot_pipeline: a pattern and a weight on each line, without a header.
     """
     fix = "set `arrangement.weights` to your table of weights"
-    try:
-        sheet = read_sheet(path, Weight, "table of weights", fix, COLUMNS if path.suffix.lower() == ".csv" else None)
-    except FileNotFoundError:
-        raise TesseraError(f"{path}: no such table of weights; {fix}") from None
+    sheet = read_sheet(path, Weight, "table of weights", fix, COLUMNS if path.suffix.lower() == ".csv" else None)
     lines: dict[str, int] = {}
     for line, row in sheet.texts:
         pattern = row.get("pattern", "")

@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
 from tessera.core.files import InputFile
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 
 CAPTION_SUFFIXES = (".txt", ".caption", ".yaml", ".yml", ".jsonl")  # of the files with captions
 BESIDE = "beside"  # where captions are looked for: beside the pictures of sources that are folders
-Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 def _one_line(text: str) -> str:
@@ -26,12 +25,12 @@ Named = Annotated[Line, Field(min_length=1)]
 class TagThresholds(Settings):
     """The least score of a tag of each category; the table of tags has its own thresholds, which are not undercut."""
 
-    general: Probability = 0.35
-    character: Probability = 0.85
-    copyright: Probability = 0.85
-    artist: Probability = 0.85
-    rating: Probability = 0.0
-    meta: Probability = 0.35
+    general: Fraction = 0.35
+    character: Fraction = 0.85
+    copyright: Fraction = 0.85
+    artist: Fraction = 0.85
+    rating: Fraction = 0.0
+    meta: Fraction = 0.35
 
 
 class CharacterTagSettings(Settings):
@@ -93,15 +92,15 @@ class TagSettings(Settings):
 class PartSettings(Settings):
     """How often each part is in a caption, if the picture has it."""
 
-    npeople: Probability = 0.0
-    character: Probability = 1.0
-    copyright: Probability = 0.0
-    image_type: Probability = 1.0
-    artist: Probability = 0.0
-    rating: Probability = 1.0
-    crop_info: Probability = 1.0
-    tags: Probability = 1.0
-    text: Probability = 1.0
+    npeople: Fraction = 0.0
+    character: Fraction = 1.0
+    copyright: Fraction = 0.0
+    image_type: Fraction = 1.0
+    artist: Fraction = 0.0
+    rating: Fraction = 1.0
+    crop_info: Fraction = 1.0
+    tags: Fraction = 1.0
+    text: Fraction = 1.0
 
 
 Part = Literal["npeople", "character", "copyright", "image_type", "artist", "rating", "crop_info", "tags", "text"]

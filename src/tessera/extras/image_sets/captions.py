@@ -263,11 +263,7 @@ def _given(path: Path, keys: list[str], maximum: int) -> tuple[dict[str, list[st
     For renamed pictures, see `meant_frames`. A NUL character or a byte order mark is removed, and a line break becomes a space.
     Raises `TesseraError` if the table has a fault, or if none of its keys is a picture of the set.
     """
-    fix = "set `captions.table` to your table of captions"
-    try:
-        sheet = read_sheet(path, CaptionRow, "table of captions", fix)
-    except FileNotFoundError:
-        raise TesseraError(f"{path}: no such table of captions; {fix}") from None
+    sheet = read_sheet(path, CaptionRow, "table of captions", "set `captions.table` to your table of captions")
     refuse(path, sheet.faults)
     known = Names((key, key) for key in keys)
     stated = {row.key for _, row in sheet.rows}

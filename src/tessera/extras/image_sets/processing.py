@@ -49,11 +49,7 @@ def read_overlaps(path: Path) -> list[tuple[str, str]]:
     """
     if path.suffix.lower() == ".json":
         return _read_overlaps_as_json(path)
-    fix = "set `captions.tags.overlaps` to your table of overlaps"
-    try:
-        sheet = read_sheet(path, Overlap, "table of overlaps", fix)
-    except FileNotFoundError:
-        raise TesseraError(f"{path}: no such table of overlaps; {fix}") from None
+    sheet = read_sheet(path, Overlap, "table of overlaps", "set `captions.tags.overlaps` to your table of overlaps")
     pairs = [(line, same_tag(row.tag), same_tag(row.beside)) for line, row in sheet.rows]
     alone = [
         (line, f"{tag!r} would never be in a caption; put it on the blacklist") for line, tag, beside in pairs if tag == beside
@@ -75,11 +71,7 @@ def _read_overlaps_as_json(path: Path) -> list[tuple[str, str]]:
 
 def read_core_tags(path: Path) -> pl.DataFrame:
     """Return the core tags in the file `path`, with the columns of `core_tags`; those of people have the frequency 1."""
-    fix = "set `captions.tags.core` to your table of core tags"
-    try:
-        sheet = read_sheet(path, CoreTag, "table of core tags", fix)
-    except FileNotFoundError:
-        raise TesseraError(f"{path}: no such table of core tags; {fix}") from None
+    sheet = read_sheet(path, CoreTag, "table of core tags", "set `captions.tags.core` to your table of core tags")
     refuse(path, sheet.faults)
     rows = sorted({(row.identity, row.appearance, readable(row.tag), 1.0) for _, row in sheet.rows})
     schema = {"identity": pl.String, "appearance": pl.String, "tag": pl.String, "frequency": pl.Float64}

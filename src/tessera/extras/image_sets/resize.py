@@ -6,6 +6,8 @@ from math import inf, isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import link_or_copy
 from tessera.core.pool import ahead
@@ -14,6 +16,8 @@ from tessera.core.provenance import digest, sha256_file
 from tessera.core.store import Store
 from tessera.extras.image_sets.settings import PictureSettings
 from tessera.imaging.images import read_image
+from tessera.records.tables.image_sets import ResizedPictures, SetPictures
+from tessera.records.tables.table import read_table, types, write_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,11 +85,6 @@ def resize_set(
 
     Raises `TesseraError` if a picture is missing or damaged, or if a side is too long for the format.
     """
-    import polars as pl
-
-    from tessera.records.tables.image_sets import ResizedPictures, SetPictures
-    from tessera.records.tables.table import read_table, types, write_table
-
     store = Store(cache, "pictures")
     suffix = SUFFIX[settings.format]
 

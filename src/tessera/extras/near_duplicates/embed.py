@@ -8,16 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
+import polars as pl
 
 from tessera.core.errors import Dropped, Failed
 from tessera.core.files import quoted
 from tessera.core.ledger import Ledger
 from tessera.core.log import tell
 from tessera.core.messages import truncate
-from tessera.core.pool import ahead
+from tessera.core.pool import attempt, in_batches
 from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import stored_items
@@ -30,9 +31,13 @@ from tessera.records.clips import packets_of, pictures_of
 from tessera.records.identities import read_references
 from tessera.records.image_checks import check_image
 from tessera.records.rights import check_identifiable
-
-if TYPE_CHECKING:
-    import polars as pl
+from tessera.records.tables.annotation import Images
+from tessera.records.tables.classification import Pictures, picture_files
+from tessera.records.tables.clips import Clips
+from tessera.records.tables.crops import Crops
+from tessera.records.tables.embeddings import ClipEmbeddings, Embeddings
+from tessera.records.tables.footage import Frames, Sources
+from tessera.records.tables.table import read_table, read_tables, types, write_table
 
 VECTORS, ROWS = "vectors.npy", "rows.json"  # files in the store, of each source
 DIGITS = 6  # decimals of the sharpness
@@ -74,13 +79,6 @@ def embed_pictures(frames: Path | None, images: Path | None, labelled: Sequence[
     missing there. The pictures of a source are embedded in their order, in batches of `settings.batch`, so that shards, threads
     and other sources change no byte.
     """
-    import polars as pl
-
-    from tessera.records.tables.annotation import Images
-    from tessera.records.tables.embeddings import Embeddings
-    from tessera.records.tables.footage import Frames
-    from tessera.records.tables.table import read_table, read_tables
-
     columns = "key", "source", "path", "place"
     parts = []
     if frames is not None:
@@ -107,12 +105,6 @@ def embed_dataset(pictures: Path, images: Path, **how: Unpack[EmbeddingJob]) -> 
 
     `pictures`: `tables.Pictures`, with the files `SPLIT/KEY.EXT` in the folder `images`. The rest is as in `embed_pictures`.
     """
-    import polars as pl
-
-    from tessera.records.tables.classification import Pictures, picture_files
-    from tessera.records.tables.embeddings import Embeddings
-    from tessera.records.tables.table import read_table
-
     items = read_table(pictures, Pictures).sort("source", "key")
     files = picture_files(images)
     # A picture that is not there cannot be read, which is a row of the ledger.
@@ -127,13 +119,6 @@ def embed_crops(crops: Path, images: Path, sources: Path, steps: Sequence[str], 
     `images`: the folder of their files. `sources`: `tables.Sources`. Vectors of crops tell who is in them, so that crops of
     sources that `check_identifiable` refuses are dropped, each with a row in the ledger. The rest is as in `embed_pictures`.
     """
-    import polars as pl
-
-    from tessera.records.tables.crops import Crops
-    from tessera.records.tables.embeddings import Embeddings
-    from tessera.records.tables.footage import Sources
-    from tessera.records.tables.table import read_table
-
     contents = dict(read_table(sources, Sources).select("source", "content").iter_rows())
     chosen = read_table(crops, Crops).filter(pl.col("step").is_in(steps)).sort("source", "key")
     left_out = {}
@@ -155,10 +140,6 @@ def embed_references(folder: Path, blocklist: Path, blocklist_distance: int, **h
     `check_image` with the `blocklist`. The rest is as in `embed_pictures`. Raises
     `TesseraError` if the folder is not one of references, see `read_references`.
     """
-    import polars as pl
-
-    from tessera.records.tables.embeddings import Embeddings
-
     listed = read_blocklist(blocklist)
     left_out = {}
     references = []
@@ -187,12 +168,6 @@ def embed_clips(clips: Path, images: Path, samples: int, **how: Unpack[Embedding
     `images`: the folder of their videos. The vector of a clip is the mean of those of `samples` frames, evenly spaced from the
     first to the last, without the padding. The rest is as in `embed_pictures`.
     """
-    import polars as pl
-
-    from tessera.records.tables.clips import Clips
-    from tessera.records.tables.embeddings import ClipEmbeddings
-    from tessera.records.tables.table import read_table
-
     read = read_table(clips, Clips).sort("source", "first", "key")
     items = read.select(
         "key", "source", "frames", "width", "height", "pads", path=pl.lit(f"{images}/") + pl.col("key") + ".mp4"
@@ -201,7 +176,7 @@ def embed_clips(clips: Path, images: Path, samples: int, **how: Unpack[Embedding
 
 
 def _embed(
-    items: "pl.DataFrame",
+    items: pl.DataFrame,
     read: Callable[[Item], ReadItem],
     pictures: int,
     schema: type[Any],
@@ -220,10 +195,6 @@ def _embed(
 
     `left_out`: why each item that is not embedded is left out, by its key.
     """
-    import polars as pl
-
-    from tessera.records.tables.table import types, write_table
-
     tables: list[pl.DataFrame] = [pl.DataFrame(schema=types(schema))]
     # Where the weights come from does not matter, but how they are used does.
     used = settings.model_dump(mode="json", include=set(EmbedderSettings.model_fields) - {"weights"})
@@ -259,7 +230,7 @@ def _embed_source(
     """Write the values and the vectors of those of `rows` that can be embedded to `folder`. `ledger` gets a row of each."""
 
     def work(batch: Sequence[Item]) -> list[tuple[dict[str, Any], np.ndarray] | Exception]:
-        read_items = [_try(read, row) for row in batch]
+        read_items = [attempt(read, row) for row in batch]
         usable = [picture for each in read_items if isinstance(each, ReadItem) for picture in each.pictures]
         vectors = iter(embedder().embed(usable) if usable else ())
         results: list[tuple[dict[str, Any], np.ndarray] | Exception] = []
@@ -278,13 +249,8 @@ def _embed_source(
         return results
 
     values, vectors = [], []
-    size = max(1, settings.batch // pictures)
-    batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     with embedder().workers(threads) as pool:
-        # Each batch is read and embedded by one thread.
-        results = (
-            each for batch in ahead(pool, work, batches, threads) for each in zip(batch[0], batch[1].result(), strict=True)
-        )
+        results = in_batches(pool, work, rows, max(1, settings.batch // pictures), threads)
         for row, result in progress(results, len(rows), f"items of {source!r}"):
             with ledger.item(row["key"]):
                 if isinstance(result, Exception):
@@ -300,14 +266,6 @@ def _write_vectors(vectors: np.ndarray, path: Path) -> None:
     content = io.BytesIO()
     np.save(content, vectors, allow_pickle=False)
     path.write_bytes(content.getbuffer())
-
-
-def _try(read: Callable[[Item], ReadItem], row: Item) -> ReadItem | Exception:
-    """Return what `read` returns or raises, so that an item that cannot be read does not take its batch with it."""
-    try:
-        return read(row)
-    except Exception as error:
-        return error
 
 
 def _mean(vectors: np.ndarray, normalise: bool) -> np.ndarray:

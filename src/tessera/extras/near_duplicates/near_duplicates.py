@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger
@@ -13,9 +13,10 @@ from tessera.core.messages import pluralize
 from tessera.extras.near_duplicates.settings import NearDuplicateSettings
 from tessera.learning.embedding.representatives import find_representatives, l2_normalise
 from tessera.records.label_sets import SETS
-
-if TYPE_CHECKING:
-    import polars as pl
+from tessera.records.tables.annotation import Images
+from tessera.records.tables.embeddings import Embeddings, NearDuplicates
+from tessera.records.tables.footage import Sources
+from tessera.records.tables.table import read_table, read_tables, types, write_table
 
 WITHIN, ACROSS, ENDS = "within a source", "across sources", "openings or endings"
 NEVER = 2.0  # no cosine reaches it
@@ -41,13 +42,6 @@ def find_near_duplicates(
 
     Raises `TesseraError` if the vectors differ in length.
     """
-    import polars as pl
-
-    from tessera.records.tables.annotation import Images
-    from tessera.records.tables.embeddings import NearDuplicates
-    from tessera.records.tables.footage import Sources
-    from tessera.records.tables.table import read_table, read_tables, types, write_table
-
     admitted = set(read_table(sources, Sources)["source"])
     known = set(read_tables(list(labelled), Images)["key"])
     pictures, vectors = _read(tables, admitted, known)
@@ -83,11 +77,6 @@ def _read(tables: Sequence[Path], admitted: Collection[str], labelled: Collectio
 
     The tables are read twice, so that only the vectors of one of them are held beside the result.
     """
-    import polars as pl
-
-    from tessera.records.tables.embeddings import Embeddings
-    from tessera.records.tables.table import read_table, types
-
     light = [read_table(path, Embeddings, without=["vector", "path"]) for path in tables]
     light = light or [pl.DataFrame(schema=types(Embeddings)).drop("vector", "path")]
     numbered = [table.with_row_index("row").with_columns(table=pl.lit(number)) for number, table in enumerate(light)]

@@ -12,7 +12,7 @@ import polars as pl
 
 from tessera.core.errors import Failed
 from tessera.core.ledger import Ledger
-from tessera.core.pool import ahead
+from tessera.core.pool import attempt, in_batches
 from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import stored_items
@@ -96,24 +96,21 @@ def _tag(
 ) -> None:
     """Write the tags of the pictures in `rows` to `folder`. `ledger` gets a row of each picture."""
 
-    def work(batch: Sequence[Mapping[str, Any]]) -> list[np.ndarray | Failed]:
-        read_pictures = [_try(Path(row["path"])) for row in batch]
-        usable = [each for each in read_pictures if not isinstance(each, Failed)]
+    def work(batch: Sequence[Mapping[str, Any]]) -> list[np.ndarray | Exception]:
+        read_pictures = [attempt(read_image, Path(row["path"])) for row in batch]
+        usable = [each for each in read_pictures if not isinstance(each, Exception)]
         scores = iter(tagger().scores(usable) if usable else ())
-        return [each if isinstance(each, Failed) else next(scores) for each in read_pictures]
+        return [each if isinstance(each, Exception) else next(scores) for each in read_pictures]
 
     is_named = np.array([bool(tag.name) for tag in tags])
     keys: list[str] = []
     numbers: list[np.ndarray] = []
     values: list[np.ndarray] = []
-    batches = [rows[start : start + settings.batch] for start in range(0, len(rows), settings.batch)]
     with ThreadPoolExecutor(threads) as pool:
-        results = (
-            each for batch in ahead(pool, work, batches, threads) for each in zip(batch[0], batch[1].result(), strict=True)
-        )
+        results = in_batches(pool, work, rows, settings.batch, threads)
         for row, result in progress(results, len(rows), f"pictures of {source!r}"):
             with ledger.item(row["key"]):
-                if isinstance(result, Failed):
+                if isinstance(result, Exception):
                     raise result
                 if np.isnan(result).any():
                     raise Failed("no usable scores", f"{row['path']}: the tagger gives scores that are NaN; declare another")
@@ -131,10 +128,3 @@ def _tag(
         "score": np.concatenate([np.empty(0), *values]),
     }
     write_table(pl.DataFrame(columns, schema=types(Tags)), Tags, folder / SCORES)
-
-
-def _try(path: Path) -> np.ndarray | Failed:
-    try:
-        return read_image(path)
-    except Failed as error:
-        return error

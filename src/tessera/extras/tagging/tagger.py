@@ -8,7 +8,7 @@ from threading import Lock
 import numpy as np
 
 from tessera.core.errors import TesseraError
-from tessera.learning.onnx import open_model
+from tessera.learning.onnx import load_model, run_pictures, sides_of
 from tessera.learning.weights.resolve import verify_weights
 from tessera.records.tags import Tag
 
@@ -44,16 +44,10 @@ class Tagger:
         verify_weights(weights, expected)
         self._weights = weights
         self._tags = tags
-        try:
-            self._session = open_model(weights, 1, gpu=True)
-        except Exception as error:  # the type depends on the kind of damage
-            said = " ".join(str(error).split())[:300]
-            raise TesseraError(f"{weights}: not an ONNX model that can be loaded ({said}); declare another file") from error
+        self._session = load_model(weights, 1, "declare another file")
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        # A side of any size is a name or None.
-        sides = [side if isinstance(side, int) else None for side in inputs[0].shape] if len(inputs) == 1 else []
-        fits = len(sides) == 4 and sides[3] == 3 and sides[1] == sides[2] and sides[1] is not None
-        if not fits or inputs[0].type != "tensor(float)":
+        sides = sides_of(inputs)
+        if len(sides) != 4 or sides[3] != 3 or sides[1] != sides[2] or sides[1] is None:
             stated = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
             raise TesseraError(
                 f"{weights}: its inputs are {stated or 'none'}; a tagger has one input of 32-bit floating-point numbers"
@@ -62,9 +56,7 @@ class Tagger:
         count = outputs[0].shape[-1] if len(outputs) == 1 and len(outputs[0].shape) == 2 else None
         if isinstance(count, int) and count != len(tags):
             raise self._other_list(count)
-        self._input, self._output = inputs[0].name, outputs[0].name
-        self._size = int(inputs[0].shape[1])
-        self._singly = sides[0] == 1
+        self._output, self._size = outputs[0].name, sides[1]
         # A GPU works on one batch at a time anyway, and would need the memory of several.
         self._turn = Lock() if "CUDAExecutionProvider" in self._session.get_providers() else nullcontext()
 
@@ -74,10 +66,9 @@ class Tagger:
         Raises `TesseraError` if the model cannot run on them, or if its scores are not from 0 to 1. A score may be NaN.
         """
         batch = np.stack([square(picture, self._size) for picture in pictures])
-        parts = [batch[start : start + 1] for start in range(len(batch))] if self._singly else [batch]
         try:
             with self._turn:
-                outputs = np.concatenate([self._session.run([self._output], {self._input: part})[0] for part in parts])
+                outputs = run_pictures(self._session, self._output, batch)
         except MemoryError:
             raise
         except Exception as error:  # ONNX Runtime raises exceptions of its own

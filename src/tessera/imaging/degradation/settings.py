@@ -1,18 +1,10 @@
 """Settings of degradations: chains of steps, each with its probability and the ranges of its parameters."""
 
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from tessera.core.settings import Settings
-
-T = TypeVar("T")
-
-
-def _ascending(limits: tuple[T, T]) -> tuple[T, T]:
-    if limits[0] > limits[1]:  # type: ignore[operator]
-        raise ValueError("the first limit should not be above the second")
-    return limits
+from tessera.core.settings import Fraction, Range, Settings, Weights
 
 
 def _odd(size: int) -> int:
@@ -21,14 +13,6 @@ def _odd(size: int) -> int:
     return size
 
 
-def _some_weight(weights: dict[T, float]) -> dict[T, float]:
-    if not sum(weights.values()):
-        raise ValueError("at least one of the weights should be above 0")
-    return weights
-
-
-Range = Annotated[tuple[T, T], AfterValidator(_ascending)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Sizes = Annotated[tuple[Annotated[int, Field(ge=1, le=51), AfterValidator(_odd)], ...], Field(min_length=1)]
 Kernel = Literal[
     "isotropic",
@@ -65,7 +49,7 @@ class Blur(Operation):
     """Sides of the kernel in pixels, odd. One of these numbers is drawn."""
     sigma: Range[Annotated[float, Field(ge=0.05, le=50)]]
     """Smallest and largest standard deviation in pixels. Anisotropic kernels draw two."""
-    kernels: Annotated[dict[Kernel, Annotated[float, Field(ge=0, le=1e6)]], AfterValidator(_some_weight)]
+    kernels: Weights[Kernel]
     """Weight with which each kind of kernel is drawn."""
 
 

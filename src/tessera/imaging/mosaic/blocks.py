@@ -13,8 +13,7 @@ DeepMosaics. They differ from Lada where Lada has a bug:
 - The mask covers the pixels where the mosaic is visible. In Lada, it also covers pixels of a soft edge with almost no mosaic.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -52,22 +51,6 @@ def pixelate(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic) -> np.ndarray:
     """
     result = image.copy()
     cover(result, mask, mosaic)
-    return result
-
-
-def pixelate_clip(
-    frames: np.ndarray, masks: np.ndarray, mosaic: Mosaic, moves: Sequence[tuple[int, int]] | None = None
-) -> np.ndarray:
-    """Return the clip `frames` with the regions `masks` pixelated to one grid; see `pixelate`.
-
-    `frames`: uint8 (T, H, W, 3), RGB. `masks`: uint8 (T, H, W), 0 or 255. `moves`: if the frames are crops that move, the
-    offset x and y, in pixels, of each crop from the crop for which `mosaic` was drawn, so that the grid stays still in the
-    footage. Without it, the grid moves with the crops.
-    """
-    result = frames.copy()
-    x, y = mosaic.origin
-    for frame, mask, (right, down) in zip(result, masks, moves or [(0, 0)] * len(frames), strict=True):
-        cover(frame, mask, replace(mosaic, origin=(x - right, y - down)))
     return result
 
 

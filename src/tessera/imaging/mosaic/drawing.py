@@ -94,16 +94,14 @@ def draw_mosaic(
     mask: np.ndarray,
     settings: DrawSettings,
     frame: tuple[int, int] | None = None,
-    corner: tuple[int, int] = (0, 0),
     block: int | None = None,
 ) -> Mosaic:
     """Draw a random mosaic for the region `mask`, according to `settings`.
 
-    `mask`: uint8 (H, W), 0 or 255, not empty. If it is a crop, `frame` is the height and width of the whole frame, and
-    `corner` the x and y of the crop in it, in pixels. The grid starts at the corner of the frame, of the crop, or of the box
-    of the region, see `settings.anchor`. `block`: the height of a block in pixels, instead of one that follows from the region;
-    it changes nothing else that is drawn from `rng`. All frames of a clip should get the same mosaic: draw it once, for one of
-    the masks.
+    `mask`: uint8 (H, W), 0 or 255, not empty. If it is a crop, `frame` is the height and width of the whole frame. The grid
+    starts at the corner of the mask or, if `settings.anchor` is `region`, of the box of the region. `block`: the height of a
+    block in pixels, instead of one that follows from the region; it changes nothing else that is drawn from `rng`. All frames
+    of a clip should get the same mosaic: draw it once, for one of the masks.
     """
     import cv2
 
@@ -135,5 +133,5 @@ def draw_mosaic(
     rows, columns = np.ceil((y1 - y0 + 2 * dilation) / block), np.ceil((x1 - x0 + 2 * dilation) / length)
     if not feathered or min(rows, columns) < FEATHERED_FROM:
         feather = 0
-    x, y = {"frame": (-corner[0], -corner[1]), "crop": (0, 0), "region": (x0 - dilation, y0 - dilation)}[settings.anchor]
+    x, y = (x0 - dilation, y0 - dilation) if settings.anchor == "region" else (0, 0)
     return Mosaic(kind, length, block, feather, dilation, (x % length, y % block), incomplete)

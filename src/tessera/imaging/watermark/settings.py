@@ -1,25 +1,15 @@
 """Settings for drawing watermarks."""
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Range, Settings
 
-Number = TypeVar("Number", int, float)
-
-
-def _ascends(limits: tuple[Number, Number]) -> tuple[Number, Number]:
-    if limits[0] > limits[1]:
-        raise ValueError("the lower limit exceeds the upper one")
-    return limits
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
 Part = Annotated[float, Field(gt=0, le=1)]
-Parts = Annotated[tuple[Part, Part], AfterValidator(_ascends)]
-Counts = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ascends)]
+Parts = Range[Part]
+Counts = Range[PositiveInt]
 
 
 class DrawSettings(Settings):
@@ -36,15 +26,15 @@ class DrawSettings(Settings):
     """Longest side of a frame in pixels. Larger frames are scaled down. `null` keeps the size."""
     quality: int = Field(95, ge=1, le=100)
     """Quality of JPEG, from 1 to 100."""
-    clean: Share = 0.2
+    clean: Fraction = 0.2
     """Fraction of the frames that get no watermark."""
     marks: Counts = (1, 3)
     """Smallest and largest number of watermarks on a frame."""
-    tiled: Share = 0.15
+    tiled: Fraction = 0.15
     """Fraction of the watermarked frames that show one watermark repeated over the whole frame."""
     logos: Path | None = None
     """Folder of logos: images with an alpha channel. An image without one is drawn as a rectangle. `null` draws text only."""
-    logo: Share = 0.5
+    logo: Fraction = 0.5
     """Fraction of the watermarks that are logos, if there are logos."""
     logo_size: Parts = (0.1, 0.6)
     """Smallest and largest longer side of a logo, as a fraction of the shorter side of the frame."""
@@ -58,9 +48,9 @@ class DrawSettings(Settings):
     """Smallest and largest number of characters of a random text."""
     text_size: Parts = (0.04, 0.2)
     """Smallest and largest font size, as a fraction of the shorter side of the frame."""
-    stroke: Share = 0.2
+    stroke: Fraction = 0.2
     """Fraction of the texts that have an outline."""
-    plate: Share = 0.2
+    plate: Fraction = 0.2
     """Fraction of the texts that have a plate behind them."""
     opacity: Parts = (0.25, 0.9)
     """Smallest and largest opacity of a watermark, from 0 to 1."""

@@ -4,14 +4,14 @@ from typing import Any
 
 from pydantic import Field, PositiveInt
 
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 from tessera.learning.weights.declare import DeclaredWeights, TrainedOrDeclaredWeights
 
 
 class RuntimeSettings(Settings):
     """What all detectors have in common when they run. `detection` states it for all of them."""
 
-    iou: float = Field(0.7, ge=0, le=1)
+    iou: Fraction = 0.7
     """Largest overlap (intersection over union) of the boxes of two detections, beyond which the less confident is removed."""
     batch: PositiveInt = 8
     """Images per batch. Lower it if the GPU runs out of memory."""

@@ -1,12 +1,12 @@
 """Track regions through the frames of a video, and find the cuts between shots."""
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat
+from pydantic import NonNegativeFloat
 
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 from tessera.learning.detection.offline import offline
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ REACH = 4  # the number of frames before and after a frame whose changes its own
 FARTHEST = 2.0  # the largest growth of a box, as a multiple of its sides
 RATIO = 1.5  # the least ratio of the change at a cut to the changes around it
 TINY = 1e-6  # seconds; a tolerance for rounding
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class TrackSettings(Settings):

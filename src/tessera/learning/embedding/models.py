@@ -1,6 +1,7 @@
 """Load the models that embed pictures: of timm, in ONNX, or the backbone of a detector."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ from tessera.core.errors import TesseraError
 from tessera.learning.architectures import load_all, pretrained_config
 from tessera.learning.detection.offline import offline
 from tessera.learning.embedding.settings import EmbedderSettings
-from tessera.learning.onnx import open_model
+from tessera.learning.onnx import load_model, run_pictures, sides_of
 from tessera.learning.preprocessing import Preprocessing
 from tessera.learning.weights.tensors import read_tensors
 
@@ -134,18 +135,13 @@ def _of_torch(model: "torch.nn.Module", preprocessing: Preprocessing) -> Network
 
 
 def _onnx(weights: Path, settings: EmbedderSettings) -> Network:
-    try:
-        # One thread, because several threads run it at a time, each with a batch of its own.
-        session = open_model(weights, 1, gpu=True)
-    except Exception as error:  # the type depends on the kind of damage
-        raise TesseraError(f"{weights}: not an ONNX model that can be loaded ({error}); declare another file") from error
+    # One thread, because several threads run it at a time, each with a batch of its own.
+    session = load_model(weights, 1, "declare another file")
     assert settings.preprocessing is not None, "checked where the settings are read"
     inputs, outputs = session.get_inputs(), session.get_outputs()
     size = settings.preprocessing.size
-    # A side of any size is a name or None.
-    sides = [side if isinstance(side, int) else None for side in inputs[0].shape] if len(inputs) == 1 else []
-    fits = len(sides) == 4 and all(side in {None, expected} for side, expected in zip(sides[1:], (3, size, size), strict=True))
-    if not fits or inputs[0].type != "tensor(float)":
+    sides = sides_of(inputs)
+    if len(sides) != 4 or not all(side in {None, due} for side, due in zip(sides[1:], (3, size, size), strict=True)):
         stated = ", ".join(f"{tensor.name} {tensor.type} {tensor.shape}" for tensor in inputs)
         raise TesseraError(
             f"{weights}: its inputs are {stated or 'none'}; expected is one input of 32-bit floating-point numbers"
@@ -158,10 +154,6 @@ def _onnx(weights: Path, settings: EmbedderSettings) -> Network:
             f"{weights}: its outputs are {stated}; expected is one of the shape (pictures, numbers); export the model with"
             " its pooled features as an output"
         )
-    singly = sides[0] == 1
-
-    def run(batch: np.ndarray) -> np.ndarray:
-        parts = [batch[index : index + 1] for index in range(len(batch))] if singly else [batch]
-        return np.concatenate([session.run([chosen], {inputs[0].name: part})[0] for part in parts])
-
-    return Network(run, settings.preprocessing, "CUDAExecutionProvider" in session.get_providers())
+    return Network(
+        partial(run_pictures, session, chosen), settings.preprocessing, "CUDAExecutionProvider" in session.get_providers()
+    )

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from glob import escape
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import unquote
 
@@ -118,7 +118,7 @@ def _unsaved(path: Path) -> Dropped:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: PurePath) -> Iterator[None]:
     """Put `path` before the detail of a `Dropped` or `Failed` that the block raises about the content of this file."""
     try:
         yield

@@ -8,9 +8,10 @@ from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 from threading import Semaphore
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+import polars as pl
 
 from tessera.core.errors import Failed
 from tessera.core.files import link_or_copy
@@ -24,10 +25,11 @@ from tessera.imaging.encode import SOUGHT_EVERY, VideoWriter
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.masks import decode_patch, decode_rle
 from tessera.imaging.video import Packets, read_frames, read_packets, span
+from tessera.records.tables.clips import Clips
+from tessera.records.tables.footage import Sources
+from tessera.records.tables.scenes import SceneFrames, Scenes
+from tessera.records.tables.table import read_table, types, write_table
 from tessera.stages.clips.settings import ClipSettings
-
-if TYPE_CHECKING:
-    import polars as pl
 
 # The largest sum of the pixels of one frame of all clips that are cut at a time. x264 needs about 100 bytes per pixel. A single
 # clip may be larger.
@@ -45,8 +47,8 @@ class _Plan:
     key: str
     source: str
     first: int
-    pts: "pl.Series"
-    rles: "pl.Series"
+    pts: pl.Series
+    rles: pl.Series
     frame: tuple[int, int]  # height and width
     crops: list[Crop]
     pads: list[Pad]
@@ -130,13 +132,6 @@ def cut_clips(
     Clips are kept in the `Store` in the folder `cache`, under a digest of everything that they depend on, including `code`, and
     linked from there. A later run uses them again, after it was killed or if their scenes did not change.
     """
-    import polars as pl
-
-    from tessera.records.tables.clips import Clips
-    from tessera.records.tables.footage import Sources
-    from tessera.records.tables.scenes import SceneFrames, Scenes
-    from tessera.records.tables.table import read_table, types, write_table
-
     admitted = {row["source"]: row for row in read_table(sources, Sources).to_dicts()}
     frames_of = read_table(scene_frames, SceneFrames).sort("key", "index").partition_by("key", as_dict=True, include_key=False)
     scene_table = read_table(scenes, Scenes)
@@ -170,7 +165,7 @@ def cut_clips(
 
 
 def _plan(
-    scene: dict[str, Any], frames: "pl.DataFrame | None", source: dict[str, Any] | None, settings: ClipSettings, code: str
+    scene: dict[str, Any], frames: pl.DataFrame | None, source: dict[str, Any] | None, settings: ClipSettings, code: str
 ) -> _Plan:
     """Return the clip to cut for `scene`. Raises `Failed` if the tables contradict each other."""
     import av
@@ -205,7 +200,7 @@ def _plan(
     return _Plan(*identity, frames["pts"], frames["rle"], frame, crops, pads, shape, rate, digest(cache_key))
 
 
-def _rate(time: "pl.Series", source: dict[str, Any]) -> Fraction:
+def _rate(time: pl.Series, source: dict[str, Any]) -> Fraction:
     """Return the rate of a clip with frames at `time` in frames per second: that of the video, or the mean if it varies."""
     average = source["average_rate"] or GUESSED_RATE
     varies = source["variable_rate"] and time[-1] > time[0]
@@ -214,7 +209,7 @@ def _rate(time: "pl.Series", source: dict[str, Any]) -> Fraction:
 
 
 def _row(
-    scene: dict[str, Any], plan: _Plan, frames: "pl.DataFrame", source: dict[str, Any], block_sizes: BlockSizes
+    scene: dict[str, Any], plan: _Plan, frames: pl.DataFrame, source: dict[str, Any], block_sizes: BlockSizes
 ) -> dict[str, Any]:
     """Return the row of `tables.Clips` of a clip that was cut, without the columns that are the same for all clips."""
     areas = ((frames["x1"] - frames["x0"]) * (frames["y1"] - frames["y0"])).to_numpy()

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from tessera.core.errors import Dropped
 from tessera.core.ledger import Ledger
@@ -21,9 +22,8 @@ from tessera.core.pool import ahead
 from tessera.core.progress import progress
 from tessera.core.seeds import generator
 from tessera.imaging.masks import Patch, encode_patch, growth_step
-
-if TYPE_CHECKING:
-    import polars as pl
+from tessera.records.tables.scenes import SceneFrames, Scenes, VideoDetections, VideoFrames
+from tessera.records.tables.table import read_table, types, write_table
 from tessera.stages.clips.masks import (
     area_of,
     enlarge_patch,
@@ -39,7 +39,7 @@ from tessera.stages.clips.masks import (
 from tessera.stages.clips.tracks import TINY, Piece, SceneSettings, Stretch, choose_stretches
 
 # A function of all frames and all detections of a video that returns the number of the track of each detection, or -1.
-Follow = Callable[["pl.DataFrame", "pl.DataFrame"], np.ndarray]
+Follow = Callable[[pl.DataFrame, pl.DataFrame], np.ndarray]
 HELD = 7  # the largest number of masks before and after a mask that are used to smooth it
 
 
@@ -68,11 +68,6 @@ def find_scenes(
 
     Draws depend on `seed`. `threads` threads compute the masks; the result does not depend on their number.
     """
-    import polars as pl
-
-    from tessera.records.tables.scenes import SceneFrames, Scenes, VideoDetections, VideoFrames
-    from tessera.records.tables.table import read_table, types, write_table
-
     known = read_table(detections, VideoDetections, without=["rle"]).with_row_index("row")
     scene_rows: list[dict[str, Any]] = []
     tables = [pl.DataFrame(schema=types(SceneFrames))]
@@ -97,18 +92,13 @@ def find_scenes(
 
 def _shape(
     stretch: Stretch,
-    video: "pl.DataFrame",
-    video_detections: "pl.DataFrame",
+    video: pl.DataFrame,
+    video_detections: pl.DataFrame,
     detections: Path,
     settings: SceneSettings,
     seed: int,
-) -> tuple[dict[str, Any], "pl.DataFrame"]:
+) -> tuple[dict[str, Any], pl.DataFrame]:
     """Return the row of the scene `stretch`, and its `tables.SceneFrames`. Raises `Dropped` if it is not a scene."""
-    import polars as pl
-
-    from tessera.records.tables.scenes import SceneFrames
-    from tessera.records.tables.table import types
-
     if stretch.reason:
         raise Dropped(stretch.reason, stretch.detail)
     first, stop = stretch.first, stretch.stop

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tessera.core.errors import TesseraError
+from tessera.learning.onnx import load_model, sides_of
 
 INPUTS = ["aes_view", "tech_view"]
 SIDE = 224  # pixels, sides of both views
@@ -39,16 +40,7 @@ class QualityModel:
 
     def __init__(self, path: Path) -> None:
         """Load the ONNX file `path`. Raises `TesseraError` if it is not such a model."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = THREADS
-        preferred = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-        providers = [provider for provider in preferred if provider in onnxruntime.get_available_providers()]
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers)
-        except Exception as error:  # the type depends on the kind of damage
-            raise TesseraError(f"{path}: not an ONNX model that can be loaded ({error}); {EXPECTED}") from error
+        self._session = load_model(path, THREADS, EXPECTED)
         inputs = {tensor.name: tensor for tensor in self._session.get_inputs()}
         if sorted(inputs) != INPUTS or len(self._session.get_outputs()) != 2:
             raise TesseraError(
@@ -108,11 +100,10 @@ def fuse(aesthetic: float, technical: float) -> float:
 
 def _shape(path: Path, tensor: Any) -> tuple[int, int]:
     """Return the number of views of an input and the frames of a view; if the model takes any number, 1 and `FRAMES`."""
-    # A dimension of variable length is a name or None.
-    views, *rest = [side if isinstance(side, int) else None for side in tensor.shape] or [None]
+    views, *rest = sides_of([tensor]) or [None]
     frames = rest[1] if len(rest) == 4 else None
     fits = len(rest) == 4 and all(side in (None, due) for side, due in zip(rest, (3, frames, SIDE, SIDE), strict=True))
-    if not fits or tensor.type != "tensor(float)":
+    if not fits:
         raise TesseraError(f"{path}: its input {tensor.name} is {tensor.type} {tensor.shape}; {EXPECTED}")
     return views or 1, frames or FRAMES
 

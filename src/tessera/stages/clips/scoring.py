@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger
@@ -16,7 +17,10 @@ from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.images import shrink
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.learning.detection.detector import Detector
-from tessera.records.clips import packets_of, pictures_of, spread
+from tessera.records.clips import frames_to_measure, packets_of, pictures_of
+from tessera.records.tables.clips import Clips, Scores
+from tessera.records.tables.scenes import SceneFrames
+from tessera.records.tables.table import read_table, types, write_table
 from tessera.stages.clips import scores
 from tessera.stages.clips.quality import QualityModel, fuse, views_of
 
@@ -51,18 +55,12 @@ def score_clips(
 
     `clips`: `tables.Clips`; their videos are in the folder `images`. `scene_frames`: `tables.SceneFrames` with the mask of each
     frame. `samples`: the number of frames to measure in each clip,
-    see `spread`. `detectors`: a function that loads the detector, by column of `tables.Scores`;
+    see `frames_to_measure`. `detectors`: a function that loads the detector, by column of `tables.Scores`;
     detectors are loaded only if there are clips. `nsfw_classes`: the classes of the detector `nsfw` that count; all if empty.
     `quality`: an ONNX file for `QualityModel`, or None. `threads` read clips ahead of the models.
 
     Raises `TesseraError` if `nsfw_classes` has an unknown class or `quality` is not a DOVER model.
     """
-    import polars as pl
-
-    from tessera.records.tables.clips import Clips, Scores
-    from tessera.records.tables.scenes import SceneFrames
-    from tessera.records.tables.table import read_table, types, write_table
-
     columns = ("key", "frames", "width", "height", "time", "pads", "frame_width", "frame_height")
     cut = read_table(clips, Clips).select(columns).to_dicts()
     masks = dict(read_table(scene_frames, SceneFrames).sort("key", "index").group_by("key").agg("rle").iter_rows())
@@ -107,7 +105,7 @@ def _measure(
     """
     path = images / f"{clip['key']}.mp4"
     packets = packets_of(path, clip)
-    indices = spread(packets.keyframe, samples)
+    indices = frames_to_measure(packets.keyframe, samples)
     quality_indices = quality_model.frame_indices(clip["frames"]) if quality_model else []
     partners = _partners(clip["time"], indices)
     moving: dict[int, np.ndarray] = {}

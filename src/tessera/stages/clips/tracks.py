@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from tessera.core.files import file_name
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +20,7 @@ class SceneSettings(Settings):
 
     bridge_seconds: NonNegativeFloat = 0.5
     """Seconds for which a region may go undetected within a scene. Its mask is interpolated in between."""
-    merge: float = Field(0.5, ge=0, le=1)
+    merge: Fraction = 0.5
     """Overlap of two tracks beyond which they are one region: the fraction of the smaller box that lies in the other, in more
     than half of their common frames. 1 merges none.
     """
@@ -30,7 +30,7 @@ class SceneSettings(Settings):
     """Longest duration of a scene in seconds. Longer ones are divided into several."""
     gap_seconds: NonNegativeFloat = 0.0
     """Seconds that are left out between the scenes into which a longer one is divided."""
-    confidence: float = Field(0.5, ge=0, le=1)
+    confidence: Fraction = 0.5
     """Smallest mean confidence of a track. Less confident tracks are dropped before merging. A target, as in
     `regions.choose.confidence.nsfw`, is measured on single detections.
     """

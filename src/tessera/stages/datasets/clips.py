@@ -4,10 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import polars as pl
+
 from tessera.core.errors import TesseraError
 from tessera.core.files import link_or_copy
 from tessera.core.progress import progress
 from tessera.records.lada.metadata import IMAGES, MASKS, METADATA, metadata
+from tessera.records.tables.clips import Clips, Scores
+from tessera.records.tables.splits import Splits
+from tessera.records.tables.table import read_table, write_table
 
 
 def write_clip_dataset(
@@ -27,12 +32,6 @@ def write_clip_dataset(
 
     Raises `TesseraError` if a file of a clip is missing.
     """
-    import polars as pl
-
-    from tessera.records.tables.clips import Clips, Scores
-    from tessera.records.tables.splits import Splits
-    from tessera.records.tables.table import read_table, write_table
-
     frame = read_table(clips, Clips).sort("key")
     score_of = {row["key"]: row for row in read_table(scores, Scores).iter_rows(named=True)}
     split_of = dict(read_table(splits, Splits).select("key", "split").iter_rows())

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from tessera.learning.detection.offline import offline
-from tessera.learning.intervals import LEAST, RESAMPLES, draws, interval, too_few
+from tessera.learning.intervals import LEAST, RESAMPLES, draws, rounded_interval, too_few
 from tessera.records.tables.evaluation import Detections, Objects
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table, read_tables, types, write_table
@@ -65,7 +65,7 @@ def write_cases(
                     common = {"model": name, "kind": matches.kind, "split": split, "key": key, "source": sources[key]}
                     matched = np.full(len(case.scores), -1)
                     best = matches.iou.max(axis=0, initial=0)
-                    for line, by, iou in zip(case.lines.tolist(), matches.found_by.tolist(), matches.iou, strict=True):
+                    for line, by, iou in zip(case.lines.tolist(), matches.detection_of.tolist(), matches.iou, strict=True):
                         box = labels.boxes[line] * [width, height, width, height]
                         if by >= 0:
                             matched[by], best[by] = line, iou[by]
@@ -170,8 +170,7 @@ def read_cases(objects: Sequence[Path], detections: Sequence[Path]) -> tuple[pl.
 
 def describe(estimates: Mapping[str, Estimate], sources: int) -> dict[str, list[float] | None]:
     """Return the interval of each metric as JSON values; None if no draw of the sources has an object."""
-    ends_of = {name: interval(each.drawn, sources) for name, each in estimates.items()}
-    return {name: ends and [round(end, 6) for end in ends] for name, ends in ends_of.items()}
+    return {name: rounded_interval(each.drawn, sources) for name, each in estimates.items()}
 
 
 def intervals_of(objects: Path, detections: Path, splits: Path, model: str, split: str, seed: int) -> dict[str, Any]:

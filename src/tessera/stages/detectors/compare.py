@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tessera.learning.intervals import LEAST, draws, interval, too_few
+from tessera.learning.intervals import LEAST, draws, rounded_interval, too_few
 from tessera.learning.weights.resolve import verify_weights
 from tessera.stages.detectors.cases import Estimate, count_cases, estimate, read_cases, sources_of, write_cases
 from tessera.stages.detectors.dataset import dataset_digest, read_dataset
@@ -108,12 +108,7 @@ def _describe(estimate: Estimate, trained: Estimate, sources: int) -> dict[str, 
     differences = Estimate(estimate.value - trained.value, estimate.drawn - trained.drawn)
     return {
         "value": round(estimate.value, 6),
-        "interval": _interval(estimate, sources),
+        "interval": rounded_interval(estimate.drawn, sources),
         "difference": round(differences.value, 6),
-        "interval_of_difference": _interval(differences, sources),
+        "interval_of_difference": rounded_interval(differences.drawn, sources),
     }
-
-
-def _interval(estimate: Estimate, sources: int) -> list[float] | None:
-    ends = interval(estimate.drawn, sources)
-    return ends and [round(end, 6) for end in ends]

@@ -1,6 +1,5 @@
 """Evaluate a detector: its metrics on each split, and plots."""
 
-import csv
 import json
 import math
 import tempfile
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tessera.imaging.figures import new_figure
+from tessera.learning.trainings import read_curves
 from tessera.stages.detectors.cases import intervals_of, write_cases
 from tessera.stages.detectors.dataset import dataset_digest, read_dataset
 from tessera.stages.detectors.library import task_of
@@ -47,7 +47,7 @@ def evaluate_detector(
         measured = measure_detectors(dataset, [contender], used, settings, Path(folder), threads)
     is_single = bool(settings.training.get("single_cls"))
     write_cases(measured, data.names, is_single, splits, objects, detections)
-    rows = _read_curves(curves)
+    rows = read_curves(curves)
     content = {
         "dataset": dataset_digest(dataset),
         "task": task_of(settings.architecture),
@@ -90,13 +90,6 @@ def _describe(result: Any, names: tuple[str, ...]) -> dict[str, Any]:
 
 def _round(value: Any) -> float | None:
     return round(float(value), 6) if math.isfinite(value) else None
-
-
-def _read_curves(path: Path) -> dict[str, list[float]]:
-    """Return the columns of the table of epochs by name."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
 def _draw_epochs(rows: dict[str, list[float]], folder: Path) -> None:

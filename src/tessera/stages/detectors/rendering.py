@@ -2,23 +2,25 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from tessera.core.files import file_name
 from tessera.core.messages import pluralize
 from tessera.core.progress import progress
 from tessera.core.seeds import fraction
 from tessera.imaging.boxes import Box
+from tessera.imaging.encode import write_video
 from tessera.imaging.footage import read_footage
 from tessera.imaging.images import shrink, write_image
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.sheets import COLOURS, SHADE, Colour, RenderSettings, contact_sheet, stamp, write
 from tessera.records.stills import read_stills, stills_of
-
-if TYPE_CHECKING:
-    import polars as pl
+from tessera.records.tables.annotation import Annotations, PredictedFrames
+from tessera.records.tables.footage import Sources
+from tessera.records.tables.table import read_table
 
 TINT = 0.4  # opacity of the colour over a mask
 SLOWEST = 5.0  # lowest frame rate of an overlay video, frames per second
@@ -52,12 +54,6 @@ def render_previews(
     of the source, but with at least `SLOWEST` frames per second. Nothing is blurred: previews are for people who work with the
     footage.
     """
-    import polars as pl
-
-    from tessera.records.tables.annotation import Annotations, PredictedFrames
-    from tessera.records.tables.footage import Sources
-    from tessera.records.tables.table import read_table
-
     predicted, regions = read_table(frames, PredictedFrames), read_table(predictions, Annotations)
     overlays.mkdir()
     sheets.mkdir()
@@ -104,8 +100,8 @@ def colour_of(label: str) -> Colour:
 def _render(
     source: dict[str, Any],
     files: list[dict[str, Any]],
-    frames: "pl.DataFrame",
-    regions: "pl.DataFrame",
+    frames: pl.DataFrame,
+    regions: pl.DataFrame,
     confidence: float,
     settings: RenderSettings,
     overlays: Path,
@@ -115,8 +111,6 @@ def _render(
 
     `files`: its rows of `tables.SourceFiles`.
     """
-    from tessera.imaging.encode import write_video
-
     evenly, doubtful = _choose(frames, regions, confidence, settings.columns * settings.rows)
     of_key = {str(key): rows.to_dicts() for (key,), rows in regions.group_by("key", maintain_order=True)}
     rows = {row["key"]: row for row in frames.iter_rows(named=True)}
@@ -159,7 +153,7 @@ def _render(
     write_image(sheets / f"{name}.jpg", sheet)
 
 
-def _choose(frames: "pl.DataFrame", regions: "pl.DataFrame", confidence: float, count: int) -> tuple[list[str], list[str]]:
+def _choose(frames: pl.DataFrame, regions: pl.DataFrame, confidence: float, count: int) -> tuple[list[str], list[str]]:
     """Return the keys of `count` evenly spaced frames, and of the most uncertain frame in each of `count` equal parts.
 
     The closer the score of a region is to `confidence`, the more uncertain its frame. No frame is in both lists.
@@ -187,7 +181,7 @@ def _caption(frame: dict[str, Any], marks: Sequence[Mark]) -> str:
     return f"{where}   {listed}"
 
 
-def _rate(frames: "pl.DataFrame") -> float:
+def _rate(frames: pl.DataFrame) -> float:
     seconds = frames["time"][-1] - frames["time"][0]
     return max(SLOWEST, (frames.height - 1) / seconds) if seconds > 0 else SLOWEST
 

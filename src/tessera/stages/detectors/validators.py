@@ -29,13 +29,13 @@ class Labels(NamedTuple):
 class Matches(NamedTuple):
     """How the objects of an image compare with its detections.
 
-    `kind`: box or mask. `iou`: float (objects, detections), 0 where the classes differ. `found_by`: for each object, the
+    `kind`: box or mask. `iou`: float (objects, detections), 0 where the classes differ. `detection_of`: for each object, the
     detection that found it at IoU 0.5, or -1.
     """
 
     kind: str
     iou: np.ndarray
-    found_by: np.ndarray
+    detection_of: np.ndarray
 
 
 class Case(NamedTuple):
@@ -86,8 +86,8 @@ class BoxValidator(DetectionValidator):  # type: ignore[misc]
         lines, positions = self._order(batch)
         empty = (np.zeros((len(batch["cls"]), len(preds["cls"]))), np.full(len(batch["cls"]), -1))
         matches = [
-            Matches(kind, iou[positions], found_by[positions])
-            for kind, (iou, found_by) in zip(self._kinds(), self._computed or [empty] * len(self._kinds()), strict=True)
+            Matches(kind, iou[positions], detection_of[positions])
+            for kind, (iou, detection_of) in zip(self._kinds(), self._computed or [empty] * len(self._kinds()), strict=True)
         ]
         height, width = batch["ori_shape"]
         boxes = self._in_image(preds["bboxes"], batch)
@@ -101,10 +101,10 @@ class BoxValidator(DetectionValidator):  # type: ignore[misc]
         """Return which detections are correct at each IoU, and keep which object each of them found at the first, 0.5."""
         correct = super().match_predictions(pred_classes, true_classes, iou, use_scipy)
         of_class = (iou * (true_classes[:, None] == pred_classes)).cpu().numpy()
-        found_by = np.full(len(of_class), -1)
+        detection_of = np.full(len(of_class), -1)
         for detection in np.flatnonzero(correct[:, 0].cpu().numpy()):
-            found_by[np.where(found_by < 0, of_class[:, detection], 0).argmax()] = detection
-        self._computed.append((of_class, found_by))
+            detection_of[np.where(detection_of < 0, of_class[:, detection], 0).argmax()] = detection
+        self._computed.append((of_class, detection_of))
         return correct
 
     def _kinds(self) -> tuple[str, ...]:

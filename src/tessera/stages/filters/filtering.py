@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, Status
 from tessera.core.log import tell
 from tessera.core.messages import format_counts
 from tessera.records.decisions import ClipExtent, Decision, find_clips, mean_box, write_matches
+from tessera.records.eligibility import NOT_ADMITTED, refusals
 from tessera.records.limits import IGNORED, REASONS, FilterSettings, ignored_limits, values_of
+from tessera.records.tables.clips import Clips, Scores
+from tessera.records.tables.table import read_tables, types, write_table
 from tessera.stages.filters.similar import find_similar, signature
 
 
@@ -45,12 +49,6 @@ def filter_clips(
     `ledger` gets one row per clip. Its reason is the first of its `complaints`, and its detail lists all of them.
     `matched` gets one row per decision, see `write_matches`. Raises `TesseraError` if no clip is left.
     """
-    import polars as pl
-
-    from tessera.records.eligibility import NOT_ADMITTED, refusals
-    from tessera.records.tables.clips import Clips, Scores
-    from tessera.records.tables.table import read_tables, types, write_table
-
     cut = read_tables(list(clips), Clips).sort("key")
     scored = {row["key"]: row for row in read_tables(list(scores), Scores).iter_rows(named=True)}
     values = {name: values_of(classified[name], name, limit.label) for name, limit in settings.classifiers.items()}

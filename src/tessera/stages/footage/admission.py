@@ -1,6 +1,5 @@
 """Examine sources, and admit those that may be used."""
 
-import csv
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from tessera.core.messages import format_counts, pluralize, truncate
 from tessera.core.progress import progress
 from tessera.core.provenance import digest
 from tessera.core.settings import Settings
+from tessera.core.tsv import write_sheet
 from tessera.imaging.images import Decoded, is_image
 from tessera.imaging.probe import Media, media_of, probe_video
 from tessera.records.blocklist import Blocklist, Listed, read_blocklist
@@ -283,10 +283,7 @@ def gather_sources(ledgers: list[Path], order: list[str], *, ledger: Path, refus
         for source in order:
             entries.row(**rows[source])
     left_out = [rows[source] for source in order if rows[source]["status"] != "ok"]
-    with refused.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["source", "reason", "detail"])
-        writer.writerows([row["key"], row["reason"], row["detail"]] for row in left_out)
+    write_sheet(refused, ["source", "reason", "detail"], ([row["key"], row["reason"], row["detail"]] for row in left_out))
     reasons = format_counts(Counter(row["reason"] for row in left_out))
     tell(
         f"{len(order) - len(left_out):,} of {pluralize(len(order), 'sources')} admitted"

@@ -1,6 +1,5 @@
 """Remove the results of sources that are no longer in the manifest."""
 
-import csv
 import os
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from tessera.core.files import file_name
 from tessera.core.ledger import read_ledger
 from tessera.core.log import tell
 from tessera.core.messages import pluralize
+from tessera.core.tsv import write_sheet
 from tessera.learning.trainings import RECORD, read_record
 from tessera.records.frame_keys import source_of
 from tessera.records.tables.splits import Splits
@@ -96,14 +96,13 @@ def remove_withdrawn(
     for run in runs:
         shutil.rmtree(run)
         tell(f"removed the training {run}: it learned from a source that is no longer in the manifest")
-    with withdrawn.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["path", "status"])
-        for shard, shard_folders in removed.items():
-            status = "removed, its sources are in other shards now" if shard in moved else "removed"
-            writer.writerows((shard_folder, status) for shard_folder in shard_folders)
-        writer.writerows((str(path), "removed, it is not made any more") for path in obsolete)
-        writer.writerows((str(run), "removed, it learned from a withdrawn source") for run in runs)
+    rows = []
+    for shard, shard_folders in removed.items():
+        status = "removed, its sources are in other shards now" if shard in moved else "removed"
+        rows += [(shard_folder, status) for shard_folder in shard_folders]
+    rows += [(str(path), "removed, it is not made any more") for path in obsolete]
+    rows += [(str(run), "removed, it learned from a withdrawn source") for run in runs]
+    write_sheet(withdrawn, ["path", "status"], rows)
     for why, gone in [
         ("are no longer in the manifest", removed.keys() - moved),
         ("are in other shards now (`shards`, or the column `shard`), where their results are made again", moved),

@@ -1,6 +1,5 @@
 """Proposals: predictions for a person to correct, as labelme files or as tasks of Label Studio."""
 
-import csv
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from tessera.core.messages import pluralize, truncate
 from tessera.core.progress import progress
 from tessera.core.provenance import sha256_file
 from tessera.core.settings import Settings
+from tessera.core.tsv import write_sheet
 from tessera.imaging.footage import read_footage
 from tessera.imaging.images import write_image
 from tessera.records.annotation.formats.label_studio import Prediction, labelling_config, local_address, write_task
@@ -135,7 +135,7 @@ def propose_labels(
         # Whatever counts there is false: the closer to certainty, the worse.
         doubtful = (regions.filter(pl.col("score") >= confidence), 1.0) if is_free else (regions, confidence)
         indices = choose(unlabelled, *doubtful, settings, listed)
-        spaced_indices = spread(unlabelled, indices, settings) if settings.choose == "uncertain" and not is_free else []
+        spaced_indices = fill_up(unlabelled, indices, settings) if settings.choose == "uncertain" and not is_free else []
         chosen = unlabelled.filter(pl.col("index").is_in([*indices, *spaced_indices]))
         proposals = _proposals(source, held.get(name, []), chosen, regions.clear() if is_free else regions, settings.simplify)
         status_of = dict(update_proposals(settings.folder / file_name(name), proposals, write))
@@ -149,8 +149,7 @@ def propose_labels(
             absent = (each for each in dict.fromkeys(listed) if each not in known_ones)
             rows += [(name, video_key(name, each) if isinstance(each, int) else each, ABSENT) for each in absent]
         rows += [(name, key, status) for key, status in status_of.items()]
-    with report.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, delimiter="\t", lineterminator="\n").writerows([("source", "key", "status"), *sorted(rows)])
+    write_sheet(report, ["source", "key", "status"], sorted(rows))
 
 
 def gate_previews(
@@ -189,9 +188,7 @@ def choose(
     if settings.choose == "list":
         return frames.filter(_is_listed(listed))["index"].to_list()
     if settings.choose == "every":
-        every = indices[:: settings.every_frames]
-        count = min(settings.limit, len(every))
-        return [every[number * len(every) // count] for number in range(count)]
+        return _evenly_spaced(indices[:: settings.every_frames], settings.limit)
     doubt: dict[str, float] = {}
     for key, score in regions.select("key", "score").iter_rows():
         doubt[key] = min(doubt.get(key, 1.0), abs(score - confidence))
@@ -213,7 +210,7 @@ def _is_listed(listed: Sequence[int | str]) -> "pl.Expr":
     return pl.col("name").is_in(names) | (pl.col("name").is_null() & pl.col("index").is_in(indices))
 
 
-def spread(frames: "pl.DataFrame", chosen: Collection[int], settings: ProposalSettings) -> list[int]:
+def fill_up(frames: "pl.DataFrame", chosen: Collection[int], settings: ProposalSettings) -> list[int]:
     """Return the indices of evenly spaced frames that fill the frames `chosen` of one source up to `settings.limit`, ascending.
 
     Each is `settings.apart_seconds` or more from all others.
@@ -225,8 +222,12 @@ def spread(frames: "pl.DataFrame", chosen: Collection[int], settings: ProposalSe
         if index not in chosen and (time is None or all(abs(time - other) >= settings.apart_seconds for other in taken)):
             free.append(index)
             taken.append(time)
-    count = min(settings.limit - len(chosen), len(free))
-    return [free[number * len(free) // count] for number in range(count)]
+    return _evenly_spaced(free, settings.limit - len(chosen))
+
+
+def _evenly_spaced(indices: Sequence[int], most: int) -> list[int]:
+    count = min(most, len(indices))
+    return [indices[number * len(indices) // count] for number in range(count)]
 
 
 def write_proposal(regions: ImageAnnotations, path: Path, picture: str) -> None:
@@ -294,11 +295,9 @@ def withdraw_proposals(folder: Path, sources: Iterable[str], *, withdrawn: Path)
     Files that a person edited stay. They are listed too, and a message asks to delete them.
     """
     removed, edited = withdraw(folder, sources)
-    with withdrawn.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["path", "status"])
-        writer.writerows((str(path), "untouched proposals removed") for path in removed)
-        writer.writerows((str(path), "edited by a person: left") for path in edited)
+    rows = [(str(path), "untouched proposals removed") for path in removed]
+    rows += [(str(path), "edited by a person: left") for path in edited]
+    write_sheet(withdrawn, ["path", "status"], rows)
     if edited:
         shown = ", ".join(truncate([repr(str(path)) for path in edited], SHOWN, f", in {withdrawn.name}"))
         tell(f"edited proposals for sources that are no longer in the manifest were kept: {shown}; delete them yourself")

@@ -15,7 +15,7 @@ from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.log import tell
 from tessera.core.progress import progress
 from tessera.core.seeds import generator
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 from tessera.imaging.boxes import Box, mask_box
 from tessera.imaging.masks import decode_rle, grow, growth_step
 from tessera.records.confidence import ConfidenceTarget
@@ -25,24 +25,24 @@ CANDIDATES = ("nsfw", "face", "head")  # detectors whose detections can become r
 SMOOTH = 11  # pixels, side of the window of the majority filter for masks
 SPECK = 0.02  # fraction of the area of a region; smaller pieces of it are removed
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
+Confidence = Annotated[float, Field(gt=0, lt=1)]
 Range = tuple[PositiveFloat, PositiveFloat]
 
 
 class Confidences(Settings):
     """The least confidence of a detection that counts, by detector; or a target."""
 
-    nsfw: Fraction | ConfidenceTarget = 0.7
+    nsfw: Confidence | ConfidenceTarget = 0.7
     """Smallest confidence of a region of nsfw. {target: precision, at_least: 0.9} chooses the lowest one with that precision on
     the validation split; with `recall`, the highest one with that recall. A target needs a detector that is trained here.
     """
-    watermark: Fraction | ConfidenceTarget = 0.2
+    watermark: Confidence | ConfidenceTarget = 0.2
     """Smallest confidence of a watermark, or a target as above."""
-    mosaic: Fraction = 0.1
+    mosaic: Confidence = 0.1
     """Smallest confidence of a mosaic."""
-    face: Fraction = 0.8
+    face: Confidence = 0.8
     """Smallest confidence of a face."""
-    head: Fraction = 0.7
+    head: Confidence = 0.7
     """Smallest confidence of a head."""
 
 
@@ -89,7 +89,7 @@ class RegionSettings(Settings):
     """
     scale: Scales = Scales()
     """How faces and heads are scaled. They become ellipses that fill the scaled box."""
-    heads: float = Field(0.3, ge=0, le=1)
+    heads: Fraction = 0.3
     """Fraction of the frames in which heads get the mosaics. In the other frames, faces do. Used if both are detected."""
 
 

@@ -2,27 +2,25 @@
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+import polars as pl
 
-from tessera.core.errors import Failed
 from tessera.core.ledger import Ledger
-from tessera.core.pool import ahead
-from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import stored_items
-from tessera.imaging.images import read_image
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.settings import InferenceSettings, settings_of
 from tessera.records.annotation.predictions import detect_frames
-
-if TYPE_CHECKING:
-    import polars as pl
+from tessera.records.eligibility import refusals
+from tessera.records.frames import read_sampled
+from tessera.records.tables.annotation import Annotations
+from tessera.records.tables.footage import Frames
+from tessera.records.tables.table import read_table, types, write_table
 
 DETECTIONS = "detections.json"  # file in the store: the detections in the frames of a source
 
@@ -53,13 +51,6 @@ def find_regions(
     they depend on, including `code`. The detector is loaded only if some are missing there. If a frame of a source failed, the
     detector runs on all its frames again in the next run.
     """
-    import polars as pl
-
-    from tessera.records.eligibility import refusals
-    from tessera.records.tables.annotation import Annotations
-    from tessera.records.tables.footage import Frames
-    from tessera.records.tables.table import read_table, types, write_table
-
     refused = refusals(sources, datasets)
     sampled = read_table(frames, Frames)
     is_needed = any(refused[source] == ("", "") for source in sampled["source"].unique())
@@ -68,11 +59,7 @@ def find_regions(
     detections: list[dict[str, Any]] = []
 
     def find(source_frames: pl.DataFrame, folder: Path, processed: Ledger) -> None:
-        pictures = progress(
-            _stored(source_frames, images, pool, threads, processed),
-            source_frames.height,
-            f"frames of {source_frames['source'][0]!r}",
-        )
+        pictures = read_sampled(source_frames.to_dicts(), images, pool, 2 * threads, processed)
         source_detections = [row for _, rows in detect_frames(detector(), pictures, processed) for row in rows]
         (folder / DETECTIONS).write_text(json.dumps(source_detections), encoding="utf-8")
 
@@ -87,19 +74,3 @@ def find_regions(
             name = digest([*cache_key, known, [sha256_if_readable(images / file) for file in source_frames["file"]]])
             detections += json.loads((stored(name, partial(find, source_frames)) / DETECTIONS).read_text(encoding="utf-8"))
     write_table(pl.DataFrame(detections, schema=types(Annotations)), Annotations, table)
-
-
-def _stored(
-    frames: "pl.DataFrame", images: Path, pool: ThreadPoolExecutor, threads: int, entries: Ledger
-) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Yield the row and the image of each of the sampled `frames`; if one cannot be read, `entries` gets a row instead."""
-    for row, reading in ahead(pool, lambda row: read_image(images / row["file"]), frames.iter_rows(named=True), 2 * threads):
-        try:
-            image = reading.result()
-            size = image.shape[1], image.shape[0]
-            if size != (row["width"], row["height"]):
-                raise Failed("image is not the frame", f"{size} pixels, sampled were {(row['width'], row['height'])}")
-        except Failed as error:
-            entries.row(row["key"], "failed", error.reason, error.detail)
-            continue
-        yield row, image

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import polars as pl
 
 from tessera.core.errors import Dropped, Failed
 from tessera.core.ledger import Ledger
@@ -20,6 +21,10 @@ from tessera.imaging.mosaic.blocks import Mosaic, cover, whole_blocks
 from tessera.imaging.mosaic.drawing import draw_mosaic
 from tessera.imaging.mosaic.faint import Faint, blur_region, cover_bar, darken_region, draw_faint, draw_scale
 from tessera.imaging.mosaic.settings import MIN_BLOCK, VALUES, MosaicSettings
+from tessera.records.tables.annotation import Annotations
+from tessera.records.tables.footage import Frames
+from tessera.records.tables.mosaics import Mosaics
+from tessera.records.tables.table import read_table, types, write_table
 
 # Levels, root mean square. The degradations add Gaussian noise of up to 1.6, and JPEG at quality 95 changes frames by up to 1.
 NOISE = 2.0
@@ -63,12 +68,6 @@ def pixelate_frames(
     `KEY#NUMBER`. The result does not depend on the number of `threads`.
     """
     import cv2
-    import polars as pl
-
-    from tessera.records.tables.annotation import Annotations
-    from tessera.records.tables.footage import Frames
-    from tessera.records.tables.mosaics import Mosaics
-    from tessera.records.tables.table import read_table, types, write_table
 
     cv2.setNumThreads(1)  # frames are already processed in parallel threads
     images.mkdir()
@@ -138,11 +137,13 @@ def _make_sample(
     blocks: list[float] = []
     for region in regions:
         name = f"{key}#{region['number']}"
-        region_settings = _settings_of(settings, region["label"], scale)
+        region_settings = _label_settings(settings, region["label"], scale)
         try:
             mask = _region_mask(region, picture, image, scale, settings)
             faint = draw_faint(generator(seed, FAINT, name), settings)
-            mosaic = draw_mosaic(generator(seed, "mosaics", name), mask, region_settings, block=_block(faint, settings, scale))
+            mosaic = draw_mosaic(
+                generator(seed, "mosaics", name), mask, region_settings, block=_fine_block(faint, settings, scale)
+            )
             drawn = image.copy()
             shown, count = _cover(drawn, mask, mosaic, faint, scale)
             _check_visible(image, drawn, shown)
@@ -198,21 +199,21 @@ def _binary(mask: np.ndarray) -> np.ndarray:
     return cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY)[1]
 
 
-def _settings_of(settings: MosaicSettings, label: str, scale: float) -> MosaicSettings:
+def _label_settings(settings: MosaicSettings, label: str, scale: float) -> MosaicSettings:
     """Return `settings` with the block sizes for `label`, in pixels of a frame that is scaled by `scale` afterwards."""
     if label == "nsfw":
-        return settings.model_copy(update={"min_block": _at_least(settings.min_block, scale)})
-    return settings.model_copy(update={"scale": settings.sfw_scale, "min_block": _at_least(settings.sfw_min_block, scale)})
+        return settings.model_copy(update={"min_block": _least_block(settings.min_block, scale)})
+    return settings.model_copy(update={"scale": settings.sfw_scale, "min_block": _least_block(settings.sfw_min_block, scale)})
 
 
-def _at_least(size: float, scale: float) -> int:
-    """Return the least number of pixels that blocks can have if they are not to be smaller than `size` after `scale`."""
+def _least_block(size: float, scale: float) -> int:
+    """Return the least height of blocks, in pixels, of which at least `size` are left after the frame is scaled by `scale`."""
     return max(MIN_BLOCK, math.ceil(size / scale))
 
 
-def _block(faint: Faint, settings: MosaicSettings, scale: float) -> int | None:
+def _fine_block(faint: Faint, settings: MosaicSettings, scale: float) -> int | None:
     """Return the height of a block that `faint` asks for, in pixels of a frame that is scaled by `scale` afterwards."""
-    return None if faint.block is None else max(_at_least(settings.fine_block[0], scale), round(faint.block / scale))
+    return None if faint.block is None else max(_least_block(settings.fine_block[0], scale), round(faint.block / scale))
 
 
 def _cover(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic, faint: Faint, scale: float) -> tuple[np.ndarray, int | None]:
@@ -254,8 +255,8 @@ def _imagine_block(key: str, size: tuple[int, ...], scale: float, settings: Mosa
     height, width = (max(1, round(side * rng.uniform(0.1, 0.6))) for side in size)
     mask = np.zeros(size, np.uint8)
     mask[:height, :width] = 255
-    block = _block(draw_faint(generator(seed, FAINT, f"{key}#"), settings), settings, scale)
-    return draw_mosaic(rng, mask, _settings_of(settings, "nsfw", scale), block=block).height * scale
+    block = _fine_block(draw_faint(generator(seed, FAINT, f"{key}#"), settings), settings, scale)
+    return draw_mosaic(rng, mask, _label_settings(settings, "nsfw", scale), block=block).height * scale
 
 
 def _row(

@@ -6,9 +6,9 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 from tessera.imaging.degradation.settings import RESTORATION, Step
-from tessera.imaging.mosaic.settings import DrawSettings, Pixels, Probability, Range
+from tessera.imaging.mosaic.settings import DrawSettings, Factors, Pixels
 from tessera.learning.weights.declare import DeclaredWeights
 
 # The methods that every model is compared with, the model that is trained here, and the clips that it should return.
@@ -20,10 +20,10 @@ class ClipMosaicSettings(DrawSettings):
     """How the mosaics of clips are drawn. The defaults are Lada's for its restorer, except `min_block`, which it lacks."""
 
     version: Literal["v1", "v2", "v3", "v4"] = "v1"
-    bounding: Probability = 0.0
-    scale: Range = (0.7, 2.2)
+    bounding: Fraction = 0.0
+    scale: Factors = (0.7, 2.2)
     dilation: tuple[Pixels, ...] = Field((0,), min_length=1)
-    incomplete: Probability = 0.0
+    incomplete: Fraction = 0.0
 
 
 class DataSettings(Settings):
@@ -41,9 +41,9 @@ class DataSettings(Settings):
     """
     degradations: tuple[Step, ...] = RESTORATION
     """Steps that a sample goes through after that, in order, as in Lada. They are those of the section `degradations`."""
-    flip: Probability = 0.5
+    flip: Fraction = 0.5
     """Probability that a training sample is mirrored."""
-    rotate: Probability = 0.3
+    rotate: Fraction = 0.3
     """Probability that a training sample is rotated."""
     angle: float = Field(2.0, ge=0, le=45)
     """Largest rotation in degrees, in either direction."""

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from tessera.learning.intervals import draws, interval
+from tessera.records.tables.evaluation_restoration import RestoredFrames
+from tessera.records.tables.table import types, write_table
 from tessera.stages.restoration.metrics import Values, bin_of, bins
 from tessera.stages.restoration.settings import BASELINES, RESTORED, MetricsSettings
 
@@ -120,11 +123,6 @@ def region_psnr(sample: Measured) -> dict[str, float]:
 
 def tabulate_frames(samples: Sequence[Measured], table: Path) -> None:
     """Write the values of each frame of `samples` as the table `RestoredFrames`, with a row per method and frame."""
-    import polars as pl
-
-    from tessera.records.tables.evaluation_restoration import RestoredFrames
-    from tessera.records.tables.table import types, write_table
-
     columns = types(RestoredFrames)
     rows = []
     for row in chain.from_iterable(map(_rows, samples)):

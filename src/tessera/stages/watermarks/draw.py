@@ -1,19 +1,22 @@
 """Draw watermarks over the frames of a shard."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
+
 from tessera.core.errors import Dropped
-from tessera.core.ledger import Ledger
-from tessera.core.pool import ahead
-from tessera.core.progress import progress
 from tessera.core.seeds import generator
-from tessera.imaging.images import read_image, shrink, write_image
+from tessera.imaging.images import write_image
 from tessera.imaging.watermark.drawing import LEAST_FRAME, Mark, draw_marks, load_materials
 from tessera.imaging.watermark.settings import DrawSettings
+from tessera.records.frames import choose_frames, make_samples
+from tessera.records.tables.table import types, write_table
+from tessera.records.tables.watermarks import Marks
+from tessera.stages.watermarks.boxes import write_boxes
 
 
 def draw_watermarks(
@@ -41,22 +44,10 @@ def draw_watermarks(
 
     Raises `TesseraError` if a logo or a font cannot be used.
     """
-    import polars as pl
-
-    from tessera.records.frames import choose_frames
-    from tessera.records.tables.table import types, write_table
-    from tessera.records.tables.watermarks import Marks
-    from tessera.stages.watermarks.boxes import write_boxes
-
     materials = load_materials(settings)
     chosen = choose_frames(frames, sources, datasets, settings.frames_per_source)
 
-    def work(frame: dict[str, Any]) -> tuple[dict[str, Any], list[Mark]]:
-        if frame["key"] in chosen.left_out:
-            raise Dropped(*chosen.left_out[frame["key"]])
-        image = read_image(pictures / frame["file"])
-        if settings.max_side:
-            image = shrink(image, settings.max_side)
+    def make(frame: dict[str, Any], image: np.ndarray) -> tuple[dict[str, Any], list[Mark]]:
         if min(image.shape[:2]) < LEAST_FRAME:
             raise Dropped("too small for a mark", f"{image.shape[1]} by {image.shape[0]} pixels; {LEAST_FRAME} are needed")
         image, made = draw_marks(image, generator(seed, "watermarks", frame["key"]), materials, settings)
@@ -66,12 +57,8 @@ def draw_watermarks(
         row = {name: frame[name] for name in ("key", "source", "phash")} | {name: source[name] for name in ("split", "rights")}
         return row | {"path": (final_folder / name).as_posix(), "width": image.shape[1], "height": image.shape[0]}, made
 
-    drawn_frames: list[tuple[dict[str, Any], list[Mark]]] = []
     drawn.mkdir()
-    with Ledger(ledger) as writer, ThreadPoolExecutor(threads) as pool:
-        for frame, made in ahead(pool, work, progress(chosen.frames, unit="frames"), 2 * threads):
-            with writer.item(frame["key"]):
-                drawn_frames.append(made.result())
+    drawn_frames = make_samples(chosen, make, pictures, settings.max_side, ledger, threads)
     write_boxes(annotations, images, [(row, [box for mark in made for box in mark.boxes]) for row, made in drawn_frames])
     # Only a tiled mark has several boxes, and it is alone in its frame. So the index of a mark is the number of its first box.
     described = [

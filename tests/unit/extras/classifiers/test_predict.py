@@ -20,7 +20,7 @@ from tessera.learning.classification.pictures import cut_tiles
 from tessera.learning.classification.settings import HEAD, Description, ScoreRange, Tiling
 from tessera.learning.embedding.embedder import Embedder
 from tessera.learning.embedding.settings import EmbedderSettings
-from tessera.records.clips import spread
+from tessera.records.clips import frames_to_measure
 from tessera.records.tables.classification import Scored
 from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import read_table, types, write_table
@@ -140,7 +140,7 @@ def test_a_clip_has_the_mean_of_its_sampled_frames(tmp_path: Path) -> None:
     assert rows["key"].to_list() == ["a-0-1"] and [row["status"] for row in read_ledger(tmp_path / "l")] == ["ok", "failed"]
     video = tmp_path / "images" / "a-0-1.mp4"
     packets = read_packets(video)
-    looks = spread(packets.keyframe, 4)
+    looks = frames_to_measure(packets.keyframe, 4)
     pictures = [frame.image()[:28] for frame in read_frames(video, packets, looks, threads=1)]
     expected = np.mean(list(read_classifier(path).predict(pictures)), axis=0)
     assert len(looks) == 4 and rows["probabilities"][0].to_list() == expected.tolist()

@@ -125,8 +125,8 @@ def test_written_regions_are_read_back(image: ImageAnnotations) -> None:
 def test_a_task_states_what_it_needs_to_be_shown() -> None:
     annotation = Annotation("nsfw", None, None, (4, 3, 24, 18), score=0.25)
     image = ImageAnnotations("film-3", WIDTH, HEIGHT, (annotation, Annotation("nsfw", None, None, (0, 0, 4, 3), score=0.75)))
-    task, _ = write_task(image, "/data/local-files/?d=a.png", Prediction("model 7", {"quality": "good"}), {"source": "film"})
-    assert task["data"] == {"image": "/data/local-files/?d=a.png", "tessera_id": "film-3", "source": "film"}
+    task, _ = write_task(image, "/data/local-files/?d=a.png", Prediction("model 7", {"quality": "good"}))
+    assert task["data"] == {"image": "/data/local-files/?d=a.png", "tessera_id": "film-3"}
     (prediction,) = task["predictions"]
     assert (prediction["model_version"], prediction["score"]) == ("model 7", 0.25)
     first, _, chosen = prediction["result"]

@@ -9,14 +9,14 @@ from strategies import HEIGHT, LABELS, WIDTH, images, plain
 
 from tessera.core.errors import Failed
 from tessera.imaging.polygons import Part, circle, rectangle, trace
-from tessera.records.annotation.formats.yolo import LEAST_SIDE, read_yolo, write_yolo
+from tessera.records.annotation.formats.yolo import LEAST_SIDE, Shape, parse_yolo, write_yolo
 from tessera.records.annotation.model import Annotation, ImageAnnotations
 
 few = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def read(path, task="segment"):
-    return read_yolo(path, "one", WIDTH, HEIGHT, list(LABELS), task)
+def read(path, lines="polygons", width=WIDTH, height=HEIGHT):
+    return parse_yolo(path.read_bytes(), str(path), "one", width, height, dict(enumerate(LABELS)).get, Shape(lines))[0]
 
 
 def ultralytics_mask(path, width, height):
@@ -60,7 +60,7 @@ def test_corners_on_pixel_borders_fall_into_the_same_pixels_in_any_precision(tmp
         write_yolo(ImageAnnotations("one", width, height, (annotation,)), ["nsfw"], "segment", tmp_path / "one.txt")
         mask = annotation.mask(height, width)
         assert np.array_equal(ultralytics_mask(tmp_path / "one.txt", width, height), mask)
-        (found,) = read_yolo(tmp_path / "one.txt", "one", width, height, ["nsfw"], "segment").annotations
+        (found,) = read(tmp_path / "one.txt", width=width, height=height).annotations
         assert np.array_equal(found.mask(height, width), mask)
 
 
@@ -90,7 +90,7 @@ def test_the_smallest_regions_have_enough_corners_for_ultralytics(tmp_path):
 @given(images(score=False, crowd=False))
 def test_the_task_detect_writes_boxes(tmp_path, image):
     write_yolo(image, list(LABELS), "detect", tmp_path / "one.txt")
-    found = read(tmp_path / "one.txt", "detect").annotations
+    found = read(tmp_path / "one.txt", "boxes").annotations
     boxes = [
         one
         for one in image.annotations
@@ -131,26 +131,25 @@ def test_what_yolo_cannot_represent_is_a_loss(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "task", "fault"),
+    ("line", "lines", "fault"),
     [
-        ("2 0 0 1 0 1 1", "segment", "class '2'"),
-        ("-1 0 0 1 0 1 1", "segment", "class '-1'"),
-        ("0.0 0 0 1 0 1 1", "segment", "class '0.0'"),
-        ("0 0 0 1 0 1", "segment", "5 numbers"),
-        ("0 0 0 1 0", "segment", "4 numbers"),
-        ("0 0 0 1 0 1 1.011", "segment", "outside"),
-        ("0 0 0 1 0 1 nan", "segment", "outside"),
-        ("0 0 0 1 0 1 inf", "segment", "outside"),
-        ("0 0 0 1 0 1 x", "segment", "could not convert"),
-        ("0 0.5 0.5 1", "detect", "3 numbers"),
-        ("0 0.5 0.5 1 -0.1", "detect", "outside"),
-        ("9" * 5000 + " 0 0 1 0 1 1", "segment", "limit"),
+        ("-1 0 0 1 0 1 1", "polygons", "class '-1'"),
+        ("0.0 0 0 1 0 1 1", "polygons", "class '0.0'"),
+        ("0 0 0 1 0 1", "polygons", "5 numbers"),
+        ("0 0 0 1 0", "polygons", "4 numbers"),
+        ("0 0 0 1 0 1 1.011", "polygons", "outside"),
+        ("0 0 0 1 0 1 nan", "polygons", "outside"),
+        ("0 0 0 1 0 1 inf", "polygons", "outside"),
+        ("0 0 0 1 0 1 x", "polygons", "could not convert"),
+        ("0 0.5 0.5 1", "boxes", "3 numbers"),
+        ("0 0.5 0.5 1 -0.1", "boxes", "outside"),
+        ("9" * 5000 + " 0 0 1 0 1 1", "polygons", "limit"),
     ],
 )
-def test_an_invalid_line_is_refused_with_its_number(tmp_path, line, task, fault):
+def test_an_invalid_line_is_refused_with_its_number(tmp_path, line, lines, fault):
     (tmp_path / "one.txt").write_text(f"\n{line}\n")
     with pytest.raises(Failed, match=f"one.txt:2: .*{fault}"):
-        read(tmp_path / "one.txt", task)
+        read(tmp_path / "one.txt", lines)
 
 
 @few

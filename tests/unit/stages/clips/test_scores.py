@@ -20,7 +20,7 @@ from tessera.imaging.hashing import perceptual_hash
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.imaging.video import read_frames, read_packets
-from tessera.records.clips import spread
+from tessera.records.clips import frames_to_measure
 from tessera.records.tables.clips import Scores
 from tessera.records.tables.table import read_table
 from tessera.stages.clips import scores
@@ -156,7 +156,7 @@ def test_motion_is_the_distance_that_a_picture_moves_per_second(shift: int, seco
 
 @given(st.integers(1, 2000), st.integers(2, 64), st.integers(1, 300))
 def test_samples_are_evenly_spaced_but_for_the_first_after_each_keyframe(count: int, samples: int, every: int) -> None:
-    indices = spread(np.arange(count) % every == 0, samples)
+    indices = frames_to_measure(np.arange(count) % every == 0, samples)
     assert indices == sorted(set(indices))
     assert len(indices) == min(count, samples)
     even = sorted({round(index) for index in np.linspace(0, count - 1, len(indices)).tolist()})
@@ -167,7 +167,7 @@ def test_samples_are_evenly_spaced_but_for_the_first_after_each_keyframe(count: 
 
 
 def test_each_sample_of_a_long_clip_needs_little_decoding() -> None:
-    indices = spread(np.arange(240) % 15 == 0, 16)
+    indices = frames_to_measure(np.arange(240) % 15 == 0, 16)
     assert indices[0] == 0
     assert [index % 15 for index in indices[1:]] == [1] * 15
 
@@ -288,7 +288,9 @@ def test_padding_does_not_change_scores(tmp_path: Path) -> None:
         rows.append((run(folder, detectors={"nsfw": lambda eye=eye: eye})[0]["a-0-1"], eye))
     (black, saw_black), (white, saw_white) = rows
     assert black == white
-    for on_black, on_white, index in zip(saw_black.shown, saw_white.shown, spread(np.arange(30) == 0, 16), strict=True):
+    for on_black, on_white, index in zip(
+        saw_black.shown, saw_white.shown, frames_to_measure(np.arange(30) == 0, 16), strict=True
+    ):
         assert on_black.shape == pictures[index].shape
         np.testing.assert_array_equal(on_black, on_white)
 

@@ -142,13 +142,13 @@ def test_a_detection_finds_the_best_object_that_no_more_confident_one_found(tmp_
         labels, classes = generator.integers(0, 2, objects), generator.integers(0, 2, detections)
         validator._computed = []
         validator.match_predictions(torch.tensor(classes), torch.tensor(labels), torch.tensor(iou))
-        ((_, found_by),) = validator._computed
+        ((_, detection_of),) = validator._computed
         expected = [-1] * objects
         for detection in range(detections):
             free = [place for place in range(objects) if expected[place] < 0 and labels[place] == classes[detection]]
             best = max(free, key=lambda place: iou[place, detection], default=None)
             if best is not None and iou[best, detection] >= 0.5:
                 expected[best] = detection
-        assert found_by.tolist() == expected
+        assert detection_of.tolist() == expected
         several += sum(place >= 0 for place in expected) > 1
     assert several > 50

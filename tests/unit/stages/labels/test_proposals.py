@@ -46,9 +46,9 @@ from tessera.stages.labels.proposals import (
     Proposal,
     ProposalSettings,
     choose,
+    fill_up,
     gate_previews,
     propose_labels,
-    spread,
     update_proposals,
     withdraw,
 )
@@ -100,10 +100,10 @@ def test_the_mode_uncertain_takes_scores_close_to_the_threshold_at_a_distance_in
 def test_if_little_is_uncertain_evenly_spaced_frames_are_added() -> None:
     frames = frames_table([i / 10 for i in range(60)])
     wanted = ProposalSettings(limit=4, apart_seconds=1.0)
-    assert spread(frames, [], wanted) == [0, 10, 30, 40]
-    assert spread(frames, [25], wanted) == [0, 10, 45]
-    assert spread(frames, [1, 20, 40, 55], wanted) == []
-    assert spread(frames_table([None] * 8), [0], wanted) == [1, 3, 5]
+    assert fill_up(frames, [], wanted) == [0, 10, 30, 40]
+    assert fill_up(frames, [25], wanted) == [0, 10, 45]
+    assert fill_up(frames, [1, 20, 40, 55], wanted) == []
+    assert fill_up(frames_table([None] * 8), [0], wanted) == [1, 3, 5]
 
 
 def test_the_mode_every_takes_each_nth_frame_and_thins_evenly_beyond_the_limit() -> None:

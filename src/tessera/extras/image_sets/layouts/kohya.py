@@ -3,15 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
-from tessera.core.settings import Settings
+from tessera.core.settings import Fraction, Settings
 from tessera.extras.image_sets.caption_settings import Line
 from tessera.extras.image_sets.layouts.picture import TRAIN, Picture, folders, put, times
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
 EXTENSION = ".txt"
 
 

@@ -88,7 +88,8 @@ def parse_export(content: bytes, file: str) -> list[Task]:
     tasks = document if isinstance(document, list) else [document]
     if not all(isinstance(task, dict) and isinstance(task.get("data"), dict) for task in tasks):
         raise Failed("not a Label Studio export", f"{file} is no list of tasks with `data`; export it as JSON, not as JSON-MIN")
-    targets = {item.get("to_name") for task in tasks for each in _annotations(task) for item in _items(each.get("result"))}
+    results = [each["result"] for task in tasks for each in _annotations(task) if _is_result(each.get("result"))]
+    targets = {item.get("to_name") for result in results for item in result}
     names = {name for name in targets if isinstance(name, str)} if all(map(_is_plain, targets)) else set()
     return [_task(task, f"{file}: task {task.get('id', number)!r:.40}", names) for number, task in enumerate(tasks)]
 
@@ -245,12 +246,10 @@ class Prediction:
     score: float | None = None  # how certain the choices are; None if that is not known
 
 
-def write_task(
-    image: ImageAnnotations, address: str, prediction: Prediction, data: Mapping[str, Any] | None = None
-) -> tuple[dict[str, Any], list[Loss]]:
+def write_task(image: ImageAnnotations, address: str, prediction: Prediction) -> tuple[dict[str, Any], list[Loss]]:
     """Return a task with the regions of `image` as a prediction to correct, and the losses.
 
-    `address`: the picture as Label Studio reaches it. `data`: more fields of the data of the task. A polygon with several parts
+    `address`: the picture as Label Studio reaches it. A polygon with several parts
     or holes becomes a brush with the same pixels. The score of the task is the lowest of its regions and choices, so that
     Label Studio can sort the least certain pictures first.
     """
@@ -275,7 +274,7 @@ def write_task(
     scores = [result["score"] for result in results if "score" in result]
     if scores := scores if prediction.score is None else [*scores, prediction.score]:
         predicted["score"] = min(scores)
-    return {"data": {"image": address, KEY: image.key, **(data or {})}, "predictions": [predicted]}, losses
+    return {"data": {"image": address, KEY: image.key}, "predictions": [predicted]}, losses
 
 
 def local_address(path: Path) -> str:
@@ -326,10 +325,6 @@ def _task(task: dict[str, Any], where: str, names: Collection[str]) -> Task:
 def _annotations(task: dict[str, Any]) -> list[dict[str, Any]]:
     given = task.get("annotations", task.get("completions"))
     return [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
-
-
-def _items(result: Any) -> list[dict[str, Any]]:
-    return result if _is_result(result) else []
 
 
 def _is_plain(value: Any) -> bool:

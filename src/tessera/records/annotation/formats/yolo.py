@@ -108,20 +108,6 @@ def write_yolo(image: ImageAnnotations, classes: list[str], task: Task, path: Pa
     return losses
 
 
-def read_yolo(path: Path, key: str, width: int, height: int, classes: Sequence[str], task: Task) -> ImageAnnotations:
-    """Return the objects in the label file `path` of an image of `width` by `height` pixels, see `parse_yolo`.
-
-    Raises `Failed` if a line has another shape than those of the `task`, or a class that is not in `classes`.
-    """
-
-    def label(number: int) -> str:
-        if number >= len(classes):
-            raise ValueError(f"class '{number}'; allowed: 0 to {len(classes) - 1}")
-        return classes[number]
-
-    return parse_yolo(Path(path).read_bytes(), str(path), key, width, height, label, Shape(LINES_OF[task]))[0]
-
-
 def parse_yolo(
     content: bytes, file: str, key: str, width: int, height: int, label: Callable[[int], str | None], shape: Shape
 ) -> tuple[ImageAnnotations, list[Loss]]:

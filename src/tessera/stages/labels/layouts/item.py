@@ -1,15 +1,17 @@
 """A labelled image of a set, whatever the format of its labels."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
+from tessera.core.names import pair_names
 from tessera.records.annotation.model import ImageAnnotations, Loss
 from tessera.records.label_sets import LabelledSet
+from tessera.stages.labels.pictures import is_picture
 
 T = TypeVar("T")
 TAKEN = "taken for a negative"  # how a remark on an image ends that is one because of `unannotated`
@@ -63,6 +65,51 @@ def by_stem(files: Sequence[File]) -> dict[str, list[File]]:
     for file in files:
         items[stem(file)].append(file)
     return items
+
+
+def pair_stems(wanted: Mapping[str, Sequence[str]], names: Iterable[str]) -> dict[str, str]:
+    """Return the one of `names` that is the label file of each image, by the image.
+
+    `wanted`: the names that it may have: in a folder of labels and, last, beside the image.
+    """
+    names = set(names)
+    in_folder = pair_names([each[0] for each in wanted.values()], names)
+    alone = [each[-1] for each in wanted.values() if each[0] not in in_folder]
+    beside = pair_names(alone, names - set(in_folder.values()))
+    paired = {image: in_folder.get(each[0]) or beside.get(each[-1], "") for image, each in wanted.items()}
+    return {image: name for image, name in paired.items() if name}
+
+
+def paired_items(
+    images: Mapping[str, Sequence[File]],
+    labels: Mapping[str, Sequence[File]],
+    read: Callable[[File, str, int, int], Regions],
+    label_set: LabelledSet,
+    what: str,
+    lacks: str,
+    fix: str,
+) -> Iterator[Item[Regions]]:
+    """Yield the item of each of `images`, whose `labels` have the same name, and are what `read` returns.
+
+    `what`: the word for several labels of an image. `lacks`, `fix`: of an image without labels, see `unannotated`.
+    """
+    for name, same in images.items():
+        files = labels.get(name, ())
+        if len(same) > 1:
+            yield several(name, [*same, *files], "images")
+        elif len(files) > 1:
+            yield several(name, [*same, *files], what)
+        elif not files:
+            yield unannotated(name, same[0], label_set, lacks, fix)
+        else:
+            yield Item(name, partial(given, same[0]), partial(read, files[0]), tuple(filter(is_picture, (*same, *files))))
+
+
+def check_size(size: Sequence[int], width: int, height: int, where: str) -> None:
+    """Raise `Failed` if a mask of this `size`, its height and width, is not that of an image of `width` by `height` pixels."""
+    if tuple(size) != (height, width):
+        shape = f"the mask has {size[1]} by {size[0]} pixels, the image {width} by {height}"
+        raise Failed("size differs from the image", f"{where}: {shape}; draw it at the size of the image")
 
 
 def given(file: File) -> File:

@@ -9,21 +9,21 @@ from pathlib import PurePosixPath
 from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.messages import pluralize, truncate
-from tessera.core.names import folded, pair_names
+from tessera.core.names import folded
 from tessera.records.annotation.formats.mask_images import is_solid, load_values, read_mask, thresholded
+from tessera.records.annotation.label_files import naming
 from tessera.records.annotation.model import Loss
 from tessera.records.label_sets import ANY, LabelledSet
 from tessera.stages.labels.layouts.item import (
-    Item,
     Items,
     Regions,
     by_stem,
     check_not_empty,
+    check_size,
     failed,
-    given,
-    several,
+    pair_stems,
+    paired_items,
     stem,
-    unannotated,
 )
 from tessera.stages.labels.layouts.names import Described, check_numbers, numbered, read_values, stated_labels
 from tessera.stages.labels.pictures import MAX_IMAGE_BYTES, is_picture
@@ -56,24 +56,11 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
         )
     # Which values its masks have is known when they are read.
     check_numbers(label_set, described, None)
-    items: list[Item[Regions]] = []
     grouped = by_stem(pictures)
-    # In a folder of masks or, if it is not there, beside the image.
-    apart = {name: _mask_stem(same[0].path) for name, same in grouped.items()}
-    in_folder = pair_names(apart.values(), masks)
-    alone = [name for name in grouped if apart[name] not in in_folder]
-    beside = pair_names(alone, masks.keys() - set(in_folder.values()))
-    for name, same in grouped.items():
-        drawn = masks.pop(in_folder.get(apart[name]) or beside.get(name, ""), [])
-        if len(same) > 1:
-            items.append(several(name, [*same, *drawn], "images"))
-        elif len(drawn) > 1:
-            items.append(several(name, [*same, *drawn], "masks"))
-        elif not drawn:
-            items.append(unannotated(name, same[0], label_set, "no mask", "add a black one"))
-        else:
-            read = partial(_mask_regions, drawn[0], label_set, described, classes)
-            items.append(Item(name, partial(given, same[0]), read, (*same, *drawn)))
+    paired = pair_stems({name: (_mask_stem(same[0].path), name) for name, same in grouped.items()}, masks)
+    drawn_of = {name: masks.pop(mask) for name, mask in paired.items()}
+    read = partial(_mask_regions, label_set, described, classes)
+    items = list(paired_items(grouped, drawn_of, read, label_set, "masks", "no mask", "add a black one"))
     for drawn in masks.values():
         fault = Failed("mask without an image", f"{drawn[0].shown}; restore its image, or remove it")
         items.append(failed(stem(drawn[0]), fault, drawn))
@@ -100,23 +87,19 @@ def _mask_stem(path: PurePosixPath) -> str:
 
 
 def _mask_regions(
-    file: File,
     label_set: LabelledSet,
     described: Described,
     classes: Sequence[str],
+    file: File,
     key: str,
     width: int,
     height: int,
 ) -> Regions:
     import numpy as np
 
-    try:
+    with naming(file.local or file.path):
         values, is_white = load_values(BytesIO(file.read(MAX_IMAGE_BYTES)))
-    except Failed as fault:
-        raise type(fault)(fault.reason, f"{file.shown}: {fault.detail}") from None
-    if values.shape != (height, width):
-        shape = f"the mask has {values.shape[1]} by {values.shape[0]} pixels, the image {width} by {height}"
-        raise Failed("size differs from the image", f"{file.shown}: {shape}; draw it at the size of the image")
+    check_size(values.shape, width, height, file.shown)
     present = [value for value in np.flatnonzero(np.bincount(values.ravel())).tolist() if value]
     label = numbered(described, label_set)
     named = {int(each) for each in label_set.classes if each.isdecimal()} | set(described.names)

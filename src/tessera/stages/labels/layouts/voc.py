@@ -20,9 +20,20 @@ from tessera.records.annotation.formats.voc import (
     read_colours,
     standard_labels,
 )
+from tessera.records.annotation.label_files import naming
 from tessera.records.annotation.model import Loss
 from tessera.records.label_sets import LabelledSet
-from tessera.stages.labels.layouts.item import Item, Items, Regions, check_not_empty, failed, given, stem, unannotated
+from tessera.stages.labels.layouts.item import (
+    Item,
+    Items,
+    Regions,
+    check_not_empty,
+    check_size,
+    failed,
+    given,
+    stem,
+    unannotated,
+)
 from tessera.stages.labels.pictures import MAX_IMAGE_BYTES, Pictures, is_picture
 
 MAX_LABEL_BYTES = 2**24  # of an XML file or a list of labels
@@ -140,10 +151,8 @@ def _regions(
         labels = standard_labels() if near is None else maps[near]
         drawn = [_colours(file, width, height) if file else None for file in (label_files.classes, label_files.objects)]
         assert drawn[0] is not None
-        try:
+        with naming(label_files.classes.local or label_files.classes.path):
             regions = read_colours(drawn[0], drawn[1], key, labels)
-        except Failed as fault:
-            raise Failed(fault.reason, f"{label_files.classes.shown}: {fault.detail}") from None
         if boxes:
             alone = boxes_beside(regions[0], boxes[0], label_files.objects is not None)
             image = replace(regions[0], annotations=(*regions[0].annotations, *alone))
@@ -171,11 +180,7 @@ def _name_losses(stated: str, picture: File, boxes: File, names: Pictures) -> li
 
 
 def _colours(file: File, width: int, height: int) -> np.ndarray:
-    try:
+    with naming(file.local or file.path):
         colours = load_colours(BytesIO(file.read(MAX_IMAGE_BYTES)))
-    except Failed as fault:
-        raise Failed(fault.reason, f"{file.shown}: {fault.detail}") from None
-    if colours.shape[:2] != (height, width):
-        shape = f"the mask has {colours.shape[1]} by {colours.shape[0]} pixels, the image {width} by {height}"
-        raise Failed("size differs from the image", f"{file.shown}: {shape}; draw it at the size of the image")
+    check_size(colours.shape[:2], width, height, file.shown)
     return colours

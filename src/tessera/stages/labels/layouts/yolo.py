@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import PurePosixPath
@@ -11,20 +11,18 @@ from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.log import tell
 from tessera.core.messages import pluralize
-from tessera.core.names import folded, pair_names
+from tessera.core.names import folded
 from tessera.records.annotation.formats.yolo import Shape, lines_of, parse_yolo
 from tessera.records.label_sets import ANY, LabelledSet
 from tessera.stages.labels.layouts.item import (
-    Item,
     Items,
     Regions,
     by_stem,
     check_not_empty,
     failed,
-    given,
-    several,
+    pair_stems,
+    paired_items,
     stem,
-    unannotated,
 )
 from tessera.stages.labels.layouts.names import (
     LISTS,
@@ -58,7 +56,7 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
         if file.suffix == ".txt":
             texts[file.name].append(file)
     grouped = by_stem([file for file in files if is_picture(file)])
-    labels = _label_of({name: _label_names(same[0].path) for name, same in grouped.items()}, texts)
+    labels = pair_stems({name: _label_names(same[0].path) for name, same in grouped.items()}, texts)
     described = read_described(files, label_set, set(labels.values()))
     if grouped and not labels:
         wanted = _label_names(next(iter(grouped.values()))[0].path)[0]
@@ -74,20 +72,13 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
     _check_named(scan, described, label_set, classes)
     check_numbers(label_set, described, scan.objects)
     read = partial(_regions, scan, numbered(described, label_set), _shape(scan, described, label_set), label_set)
-    items: list[Item[Regions]] = []
-    for key, same in grouped.items():
-        label = texts.pop(labels[key], None) if key in labels else None
-        name = stem(same[0])
-        if len(same) > 1:
-            items.append(several(name, [*same, *(label or ())], "images"))
-        elif label is None:
-            items.append(unannotated(name, same[0], label_set, "no label file", "add an empty one"))
-        elif len(label) > 1:
-            items.append(several(name, [*same, *label], "labels"))
-        else:
-            items.append(Item(name, partial(given, same[0]), partial(read, label[0]), tuple(same)))
+    label_files = {name: texts.pop(label) for name, label in labels.items()}
+    items = list(paired_items(grouped, label_files, read, label_set, "labels", "no label file", "add an empty one"))
     folders = {str(PurePosixPath(name).parent) for name in labels.values()}
-    items += [_left(same[0]) for same in texts.values() if _is_label(same[0], folders, scan)]
+    for same in texts.values():
+        if _is_label(same[0], folders, scan):
+            fault = Failed("label without an image", f"{same[0].shown}; restore its image, or remove it")
+            items.append(failed(stem(same[0]), fault))
     return Items(items, stated_labels(described, label_set, scan.objects))
 
 
@@ -161,16 +152,6 @@ def _label_names(image: PurePosixPath) -> list[str]:
     return list(dict.fromkeys(["/".join(parts), beside]))
 
 
-def _label_of(wanted: Mapping[str, Sequence[str]], texts: Iterable[str]) -> dict[str, str]:
-    """Return the one of `texts` that is the label file of each image, by the image. `wanted`: the names that it may have."""
-    texts = set(texts)
-    in_folder = pair_names([names[0] for names in wanted.values()], texts)
-    alone = [names[-1] for names in wanted.values() if names[0] not in in_folder]
-    beside = pair_names(alone, texts - set(in_folder.values()))
-    label_names = {image: in_folder.get(names[0]) or beside.get(names[-1], "") for image, names in wanted.items()}
-    return {image: name for image, name in label_names.items() if name}
-
-
 def _is_label(file: File, folders: set[str], scan: Scan) -> bool:
     """Return whether a text file that belongs to no image is a label file: in a folder `labels`, or by its lines."""
     if file.path.name.casefold() in LISTS:
@@ -182,10 +163,6 @@ def _is_label(file: File, folders: set[str], scan: Scan) -> bool:
     except Failed:
         return False
     return bool(lines) and all(len(fields) > 4 and fields[0].isdecimal() for line in lines if (fields := line.split()))
-
-
-def _left(file: File) -> Item[Regions]:
-    return failed(stem(file), Failed("label without an image", f"{file.shown}; restore its image, or remove it"))
 
 
 def _of_one_class(scan: Scan, described: Described, label_set: LabelledSet, classes: Sequence[str]) -> Described:
