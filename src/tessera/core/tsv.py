@@ -49,8 +49,8 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str, columns: Sequenc
     """Return the content of the file `path`, whose rows are instances of `model`, with all faults of the file.
 
     Fields that contain a tab, a quote or a newline are quoted as in CSV. Lines before the header that start with `#` are
-    comments. The order of the columns does not matter, and spreadsheets may have saved empty ones after the last. `columns`:
-    those of a CSV without a header.
+    comments, also in the quotes that a spreadsheet puts around one with a comma. The order of the columns does not matter,
+    and spreadsheets may have saved empty ones after the last. `columns`: those of a CSV without a header.
     Raises `TesseraError` if the file does not exist or cannot be read. The message calls it `name`, and ends with `fix`, which
     says how to fix it.
     """
@@ -66,7 +66,7 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str, columns: Sequenc
     lines = io.StringIO(text, newline="").readlines()  # not str.splitlines, which also splits at rarer separators
     if conflict := next((number for number, line in enumerate(lines, 1) if line.startswith("<<<<<<< ")), 0):
         return Sheet([], [], [(conflict, "a conflict that git left; keep the rows of both sides, and remove the three marks")])
-    skipped = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    skipped = next((i for i, line in enumerate(lines) if not line.startswith(("#", '"#'))), len(lines))
     reader = csv.reader(lines[skipped:], delimiter="," if columns else "\t", strict=True)
     faults: list[tuple[int, Message]] = []
     rows: list[tuple[int, dict[str, str]]] = []

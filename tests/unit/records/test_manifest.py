@@ -161,6 +161,14 @@ def test_lines_may_end_as_on_any_system(tmp_path: Path, end: str) -> None:
     ]
 
 
+def test_a_table_that_excel_saved_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "sources.tsv"
+    text = '"# Our footage, as of May"\t\t\t\t\r\nsource\tpath\tcontent\trights\t\r\na\ta.mp4\tgeneral\t"mine, and hers"\t\r\n'
+    path.write_bytes(text.encode("utf-8-sig"))
+    (row,) = read_manifest(path, DATASETS, FINDABLE)
+    assert (row.source, row.rights) == ("a", "mine, and hers")
+
+
 @pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
 def test_rare_separators_do_not_end_a_line(tmp_path: Path, separator: str) -> None:
     path = tmp_path / "sources.tsv"
