@@ -17,6 +17,7 @@ from jsonschema.exceptions import best_match
 from tessera.catalogue import model_for, trained_models
 from tessera.configuration.confidences import CONFIDENCES, setting, targets_in
 from tessera.configuration.read import Configuration, load_configuration, read_settings
+from tessera.configuration.renamed import RENAMED
 from tessera.configuration.schema import Setting, make_schema, read_comments
 from tessera.core.errors import TesseraError
 from tessera.learning.weights.resolve import declared_weights
@@ -513,9 +514,29 @@ def test_a_target_of_a_model_that_is_not_trained_here_is_a_fault() -> None:
     values = {"models": NULLS, "scenes": {"detect": {"weights": None}}, "preview": {"confidence": REACH}}
     with pytest.raises(TesseraError, match=r"`preview\.confidence` .* or train `models\.nsfw_detection`, which is null"):
         load_configuration(values)
-    values["preview"] = {"restore": {"choose": {"confidence": REACH}}}
-    with pytest.raises(TesseraError, match=r"`preview\.restore\.choose\.confidence` .* or train `models\.mosaic_detection`"):
+    del values["preview"]
+    values["restore"] = {"choose": {"confidence": REACH}}
+    with pytest.raises(TesseraError, match=r"`restore\.choose\.confidence` .* or train `models\.mosaic_detection`"):
         load_configuration(values)
+
+
+def test_former_keys_are_refused_with_their_names_of_today() -> None:
+    values = {"preview": {"restore": {"weights": None, "detect": {"weights": None}}}}
+    expected = r"2 former keys:\n  preview\.restore\.weights is now restore\.weights; .*\n  preview\.restore\.detect is now"
+    with pytest.raises(TesseraError, match=expected):
+        load_configuration(values)
+    with pytest.raises(
+        TesseraError, match=r"preview\.model: should be one of nsfw_detection, .*; `snakemake restore` restores"
+    ):
+        load_configuration({"preview": {"model": "mosaic_restoration"}})
+
+
+def test_a_name_of_today_is_a_setting_and_a_former_one_is_none() -> None:
+    for former, now in RENAMED.items():
+        if " " not in now:
+            setting(load_configuration({}), now)
+        with pytest.raises((KeyError, TypeError)):
+            setting(load_configuration({}), former)
 
 
 def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

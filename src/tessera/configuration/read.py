@@ -14,6 +14,7 @@ from tessera.configuration.checks.detectors import faults_in_clips, faults_in_mo
 from tessera.configuration.checks.identities import faults_in_identities
 from tessera.configuration.checks.image_sets import faults_in_image_sets
 from tessera.configuration.checks.models import faults_in_comparisons, faults_in_embeddings, faults_in_searches
+from tessera.configuration.renamed import check_names
 from tessera.configuration.sections import Sections
 from tessera.core.errors import TesseraError
 from tessera.core.settings import load
@@ -101,4 +102,5 @@ def _check_keys(node: yaml.Node | None, path: Path) -> None:
 
 def load_configuration(values: dict[str, Any]) -> dict[str, Any]:
     """Return `values` with all defaults filled in, as plain JSON types. Raises `TesseraError` that lists all faults."""
+    check_names(values)
     return load(Configuration, values, "the configuration").model_dump(mode="json")

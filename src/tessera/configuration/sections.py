@@ -44,7 +44,7 @@ from tessera.stages.labels.proposals import ProposalSettings
 from tessera.stages.labels.settings import AnnotationSettings
 from tessera.stages.mosaics.choose import RegionSettings
 from tessera.stages.restoration.settings import RestorationSettings
-from tessera.stages.restore.restored import RestoreSettings
+from tessera.stages.restore.settings import RestoreSettings
 from tessera.stages.watermarks.settings import WatermarkSettings
 
 DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
@@ -218,13 +218,17 @@ class RestoredSceneSettings(SceneSettings):
     extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0,), min_length=1)
 
 
-class Restoring(RestoreSettings):
-    """How mosaics in footage are found and restored."""
+class Restore(RestoreSettings):
+    """How the mosaics in the videos whose column `use` in the manifest names `restore` are found and restored."""
 
     shown: tuple[str, ...] = ()
+    """Ids of restored videos that the report shows before and after their restoration."""
     detect: VideoDetectionSettings = VideoDetectionSettings()
+    """Detector that finds the mosaics."""
     track: TrackSettings = TrackSettings()
+    """How detections are tracked. The settings are those of `scenes.track`."""
     choose: RestoredSceneSettings = RestoredSceneSettings()
+    """Which regions are restored. The settings are those of `scenes.choose`. The confidence may be a target too."""
 
 
 class Preview(Settings):
@@ -236,14 +240,12 @@ class Preview(Settings):
     predict: PreviewDetectionSettings = PreviewDetectionSettings()
     render: RenderSettings = RenderSettings()
     proposals: ProposalSettings = ProposalSettings()
-    restore: Restoring = Restoring()
 
     @field_validator("model")
     @classmethod
-    def _is_a_model(cls, name: str) -> str:
-        names = [model.name for model in MODELS]
-        if name not in names:
-            raise ValueError(f"should be one of {', '.join(names)}")
+    def _is_a_detector(cls, name: str) -> str:
+        if name not in DETECTORS:
+            raise ValueError(f"should be one of {', '.join(DETECTORS)}; `snakemake restore` restores videos")
         return name
 
 
@@ -288,6 +290,7 @@ class Sections(Settings, defer_build=True):
     video_metrics: VideoMetricSettings = VideoMetricSettings()
     ask: AskSettings = AskSettings()
     preview: Preview = Preview()
+    restore: Restore = Restore()
     score: ScoreSettings = ScoreSettings()
     report: ReportSettings = ReportSettings()
     review: ReviewSettings = ReviewSettings()

@@ -17,6 +17,7 @@ from tessera.workflow.image_sets import check_files, unknown_tags_of_sets
 from tessera.workflow.labels import exports_of_frames
 from tessera.workflow.previews import previewed
 from tessera.workflow.project import Project
+from tessera.workflow.restore import restored
 
 # Folders of version 0.1 that are no longer used.
 OLD_FOLDERS = ("results/annotations", "results/watermarks/sets")
@@ -26,6 +27,7 @@ def check_project(project: Project) -> None:
     """Raise `TesseraError` if the settings name files or sources that are not there, or rounds that cannot be read."""
     check_files(project)
     previewed(project)
+    restored(project)
     asked_rounds(project)
 
 
