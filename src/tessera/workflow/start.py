@@ -2,6 +2,8 @@
 
 import os
 import re
+import shlex
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -99,6 +101,11 @@ def rewrite_log_record(record: Any) -> bool:
     elif error := re.search(r"^  TesseraError: (.+?)\nWildcards:", str(record.msg), re.MULTILINE | re.DOTALL):
         # Snakemake adds wildcards and a traceback to an error of a function for params.
         record.msg = error[1]
+    elif "Directory cannot be locked" in str(record.msg):
+        record.msg = (
+            f"another run is at work in {Path.cwd()}; wait for its end. If it was killed, run this once, and then try again:"
+            f" {shlex.join([sys.argv[0], '--directory', str(Path.cwd()), '--unlock'])}"
+        )
     elif "Missing input files for rule" in str(record.msg):
         record.msg += f"\nRestore the files{or_folder(Path())}"
     return True
