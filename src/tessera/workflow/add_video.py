@@ -60,7 +60,13 @@ def add_video(project: Path, video: Path, stated: dict[str, str], source: str = 
                 f"{manifest}: {row.path} is the source {other.source!r} already; write `{RESTORE}` into the column `use` of"
                 " its row"
             )
-    append_row(manifest, {"source": row.source, "path": row.path, **stated, "use": RESTORE}, list(ListedSource.model_fields))
+    values = {"source": row.source, "path": row.path, **stated, "use": RESTORE}
+    try:
+        append_row(manifest, values, list(ListedSource.model_fields))
+    except OSError as error:
+        raise TesseraError(
+            f"{manifest}: the row cannot be written ({error.strerror}); free disk space or change permissions"
+        ) from None
     return True
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from other_user import holds_without_permissions
 
 from tessera.core.errors import TesseraError
 from tessera.workflow.add_video import add_video, main
@@ -84,6 +85,17 @@ def test_a_row_of_the_same_name_that_is_used_otherwise_is_not_changed(folder: Pa
     (folder / "config/sources.tsv").write_text(f"{HEADER}film\tfilm.mp4\tgeneral\tmy own\t\t\tmosaic_detection\n")
     with pytest.raises(TesseraError, match="a source 'film' with another use; change its row"):
         add_video(folder, folder / "film.mp4", GENERAL)
+
+
+def test_a_manifest_that_cannot_be_written_is_one_line(folder: Path) -> None:
+    (folder / "config/sources.tsv").chmod(0o444)
+
+    def is_refused() -> bool:
+        with pytest.raises(TesseraError, match=r"config/sources\.tsv: the row cannot be written \(Permission denied\); free"):
+            add_video(folder, folder / "film.mp4", GENERAL)
+        return True
+
+    assert holds_without_permissions(folder, is_refused)
 
 
 def test_the_manifest_is_that_of_the_settings(folder: Path) -> None:

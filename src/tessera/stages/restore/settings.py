@@ -16,7 +16,7 @@ class ComparisonSettings(Settings):
     """How large comparisons and contact sheets are drawn."""
 
     max_side: int = Field(1280, ge=200)
-    """Longest side of comparisons in pixels."""
+    """Longest side of comparisons in pixels, without the line with their captions."""
     tile: int = Field(400, ge=200)
     """Longer side of a picture on a contact sheet in pixels."""
     columns: PositiveInt = 4
