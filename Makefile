@@ -1,8 +1,8 @@
 # Everything a person types. Needs Python ≥ 3.11 and make; the rest is set up in .venv.
 PYTHON ?= python3
-SETTINGS ?= config/demo.yaml
-# What `make restore` takes, from the command line alone: nothing here has a default, or comes from the environment.
-PROJECT = .
+# The folder of a project: its config/, labels and results.
+PROJECT ?= .
+# What `make restore` takes from the command line: nothing here has a default, or comes from the environment.
 VIDEO =
 CONTENT =
 RIGHTS =
@@ -13,6 +13,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 UV := $(BIN)/uv
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+DEMO := $(SNAKEMAKE) --directory examples/demo
 SOURCES := src tests workflow/scripts
 RULES := workflow/rules tests/workflow/brightness/workflow/rules
 
@@ -36,17 +37,17 @@ setup: .venv/workflow ## what the workflow needs, in .venv
 slurm: .venv/slurm ## the same, with what a Slurm cluster needs
 
 demo: .venv/workflow ## the whole pipeline on generated footage
-	$(SNAKEMAKE) --configfile config/demo.yaml -- demo_footage
+	$(DEMO) -- demo_footage
 	@# Its jobs are too small to share among threads: many at a time, of one thread each.
-	$(SNAKEMAKE) --configfile config/demo.yaml --max-threads 1 --resources gpu=$(CORES)
-	@echo "open results/reports/report.html; the weights are in results/weights"
+	$(DEMO) --max-threads 1 --resources gpu=$(CORES)
+	@echo "open examples/demo/results/reports/report.html; the weights are in examples/demo/results/weights"
 
-review: .venv/workflow ## the review page, of the demo or of SETTINGS=my.yaml
+review: .venv/workflow ## the review page of PROJECT=FOLDER, by default this folder; the demo is examples/demo
 	@# While another run has the folder, or people disagree, it shows what was gathered before.
-	$(SNAKEMAKE) --configfile $(SETTINGS) --resources gpu=1 -- make_proxies || \
-		(test -f results/review/items.parquet && echo "Nothing was gathered anew, see above. The page shows what was gathered before.")
+	$(SNAKEMAKE) --directory "$(PROJECT)" --resources gpu=1 -- make_proxies || \
+		(test -f "$(PROJECT)/results/review/items.parquet" && echo "Nothing was gathered anew, see above. The page shows what was gathered before.")
 	@# Not by Snakemake, which would lock the folder while the page is open.
-	$(BIN)/python -m tessera.pages.review.serve results/review/items.parquet
+	cd "$(PROJECT)" && "$(CURDIR)/$(BIN)/python" -m tessera.pages.review.serve results/review/items.parquet
 
 restore: .venv/workflow ## one of your videos: VIDEO=film.mp4 CONTENT=general RIGHTS="my own"
 	@# Adult footage also needs CONSENT= and ADULTS_VERIFIED=yes. PROJECT= is the folder of another project.
@@ -78,16 +79,16 @@ lint: .venv/development ## format, lint and types
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile $(RULES)
 	@# One locked environment serves all rules.
-	@! $(BIN)/snakemake --configfile config/demo.yaml --lint 2>&1 | grep '^    \* ' | grep -vF 'Specify a conda environment'
+	@! $(BIN)/snakemake --directory examples/demo --lint 2>&1 | grep '^    \* ' | grep -vF 'Specify a conda environment'
 
 format: .venv/development ## put the code in form
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/snakefmt Snakefile workflow/Snakefile $(RULES)
 
-schema: .venv/workflow ## config/config.schema.json, from the settings models and the comments of config.yaml
-	$(BIN)/python -m tessera.configuration.schema config/config.yaml > config/config.schema.json.new
-	mv config/config.schema.json.new config/config.schema.json
+schema: .venv/workflow ## config/config.schema.json and docs/settings.md, from the models of the settings
+	$(BIN)/python -m tessera.configuration.schema > config/config.schema.json
+	$(BIN)/python -m tessera.configuration.reference > docs/settings.md
 
 bench: .venv/development ## the figures that are promised, measured here
 	$(BIN)/python -m pytest -s --override-ini python_files=bench_*.py tests/benchmarks
@@ -101,9 +102,13 @@ lock: .venv/uv ## newest versions into the lock files
 	done
 
 clean: ## remove what was made, the environment included
-	rm -rf .venv .snakemake results resources/demo
+	rm -rf .venv .snakemake results examples/demo/.snakemake examples/demo/results examples/demo/resources
 
 .venv/uv: envs/uv.txt
+	@# Snakemake does not quote the path of Python in its commands.
+	@case "$$PWD" in *[[:space:]\'\"\`\\\$$\&\;\(\)\<\>\|\*\?\[\]\#]*) \
+		echo "Tessera cannot run in $$PWD: move it to a path without spaces, quotes and other special characters. Projects may have them." >&2; \
+		exit 1;; esac
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tessera needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/uv.txt

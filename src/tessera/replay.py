@@ -17,8 +17,8 @@ from tessera.core.messages import pluralize, truncate
 HELP = """\
 Run the script of one rule with the inputs, params and config that Snakemake would give it:
 
-  python -m tessera.replay make_clips shard=meadow --configfile config/demo.yaml
-  python -m pdb -m tessera.replay make_clips shard=meadow --configfile config/demo.yaml
+  python -m tessera.replay make_clips shard=meadow --directory examples/demo
+  python -m pdb -m tessera.replay make_clips shard=meadow --directory examples/demo
 
 The script runs in this process: breakpoint(), `python -m pdb` and the debuggers of VS Code and PyCharm (module
 `tessera.replay`, the rest as arguments) stop in workflow/scripts/ and in src/tessera/. Output is printed to the

@@ -35,12 +35,14 @@ DECIDED = {CLIPS_QUEUE: 40, REGIONS: 70, IDENTITIES: 60, PAIRS: 30, FRAMES: 200}
 SAID = {IDENTITIES: ["move", "reject"], FRAMES: ["keep"]}
 COUNT, MATCHED, MORE = 200, 0.95, 0.2
 SEED = 1
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEMO = REPOSITORY / "examples" / "demo"
 Truth = dict[tuple[str, int], list[tuple[int, str, np.ndarray]]]
 
 
 def run(project: Path, seed: int) -> None:
     """Make what the review page shows in `project`, with this seed."""
-    command = [sys.executable, "-m", "snakemake", "--cores", str(os.cpu_count()), "--configfile", "config/demo.yaml"]
+    command = [sys.executable, "-m", "snakemake", "--cores", str(os.cpu_count()), "--snakefile", str(REPOSITORY / "Snakefile")]
     command += ["--config", f"seed={seed}", "--resources", "gpu=1", "--quiet", "all", "--", "gather_review"]
     subprocess.run(command, cwd=project, check=True)
 
@@ -66,7 +68,7 @@ def decide(project: Path) -> dict[str, str]:
 def label_more(folder: Path) -> tuple[int, int]:
     """Add labelled stills to `folder`, from frames of the videos that nobody labelled; return how many there were and are."""
     before = sum(1 for _ in folder.rglob("*.json"))
-    trained = pl.read_csv("config/demo.tsv", separator="\t", comment_prefix="#").filter(split="train")["source"].to_list()
+    trained = pl.read_csv("config/sources.tsv", separator="\t", comment_prefix="#").filter(split="train")["source"].to_list()
     added, draws = 0, random.Random(1)
     for clip in (each for each in CLIPS if each.source in trained):
         stages = generator(0, "demo", clip.source)
@@ -153,11 +155,10 @@ def follow(project: Path, known: dict[str, str]) -> tuple[Counter[str], list[str
 
 
 def test_decisions_are_on_the_same_objects_after_another_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Path("results/metrics").is_dir(), "run `make demo` first"
+    assert (DEMO / "results" / "metrics").is_dir(), "run `make demo` first"
     faulthandler.cancel_dump_traceback_later()  # by which pytest would end what takes longer than a test
     project = tmp_path / "project"
-    unneeded = shutil.ignore_patterns(".venv*", ".git", "environments", "benchmarks", "logs")
-    shutil.copytree(Path.cwd(), project, symlinks=True, ignore=unneeded)
+    shutil.copytree(DEMO, project, symlinks=True, ignore=shutil.ignore_patterns("environments", "benchmarks", "logs"))
     monkeypatch.chdir(project)  # as the page has it: the tables of decisions are relative
     run(project, 0)
     known = decide(project)

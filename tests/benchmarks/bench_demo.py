@@ -16,7 +16,8 @@ from tessera.records.tables.image_sets import SetPictures
 from tessera.records.tables.scenes import SceneFrames, VideoFrames
 from tessera.records.tables.table import read_table, read_tables
 
-RESULTS, TRUTH = Path("results"), Path("resources/demo/truth")
+DEMO = Path("examples/demo")
+RESULTS, TRUTH = DEMO / "results", DEMO / "resources/demo/truth"
 MINIMUM = 1.0  # seconds, `scenes.choose.minimum` of the demo
 SHOWN = 0.5  # fraction of a true region that must lie in the mask of a clip
 NAMED = 0.75  # fraction of the crops that get a name

@@ -223,7 +223,7 @@ LIMIT = 0.88  # as in README.md
 
 @pytest.mark.parametrize("output", ["layout", "pooled"])
 def test_planted_copies_are_found_by_a_detector_that_was_trained_on_the_demo(output: str) -> None:
-    weights = Path("results/weights/nsfw_detection/nsfw_detection.pt")
+    weights = Path("examples/demo/results/weights/nsfw_detection/nsfw_detection.pt")
     assert weights.exists(), "run `make demo` first"
     given = {"source": str(weights), "sha256": sha256_file(weights)}
     embedder = Embedder(weights, given["sha256"], EmbedderSettings(kind="detector", output=output, weights=given))

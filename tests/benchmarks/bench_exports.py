@@ -16,7 +16,7 @@ from PIL import Image
 
 from tessera.learning.detection.offline import offline
 
-RESULTS = Path("results")
+RESULTS = Path("examples/demo/results")
 FIGURES = ("map50", "map50_95")
 NEAR = 0.002  # of these figures; the card's are in rectangles. In squares, the borders of images and so the figures differ.
 DETECTORS = [path.parent.name for path in sorted(RESULTS.glob("exports/*/*_detection.onnx"))]
@@ -59,7 +59,7 @@ def test_the_onnx_finds_what_the_card_states(name: str, tmp_path: Path) -> None:
 
 
 def test_every_sample_for_fiftyone_opens_with_the_frames_that_are_listed() -> None:
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/demo.yaml", "--quiet", "all"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", "examples/demo", "--quiet", "all"]
     subprocess.run([*command, "--", "fiftyone"], check=True)
     counts: Counter[str] = Counter()
     for path in sorted(RESULTS.glob("fiftyone/*/samples.json")):

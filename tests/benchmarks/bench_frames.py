@@ -100,12 +100,12 @@ def read(path: Path, **settings: Any) -> int:
 
 def test_few_frames_are_read_in_little_time(tmp_path: Path) -> None:
     path = make_video(tmp_path / "often.mp4", 2 * RATE)
-    assert read(path, mode="interval", interval=10) == SECONDS / 10
+    assert read(path, mode="interval", interval_seconds=10) == SECONDS / 10
     assert read(path, mode="keyframes") == SECONDS / 2
     everything, interval, odd, keyframes = seconds(
         lambda: decode(path),
-        lambda: read(path, mode="interval", interval=10),
-        lambda: read(path, mode="interval", interval=10, skip_start=1.9),
+        lambda: read(path, mode="interval", interval_seconds=10),
+        lambda: read(path, mode="interval", interval_seconds=10, skip_start_seconds=1.9),
         lambda: read(path, mode="keyframes"),
     )
     path.unlink()  # hundreds of megabytes
@@ -122,7 +122,7 @@ def test_rare_keyframes_cost_nothing(tmp_path: Path) -> None:
     path = make_video(tmp_path / "rare.mp4", SECONDS * RATE)
     everything, interval, keyframes = seconds(
         lambda: decode(path),
-        lambda: read(path, mode="interval", interval=10),
+        lambda: read(path, mode="interval", interval_seconds=10),
         lambda: read(path, mode="keyframes"),
     )
     path.unlink()  # hundreds of megabytes

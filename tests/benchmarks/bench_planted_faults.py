@@ -50,7 +50,7 @@ from tessera.stages.clips.settings import ClipSettings
 from tessera.stages.clips.tracks import SceneSettings
 from tessera.stages.filters.filtering import filter_clips
 
-WEIGHTS, EVALUATION = Path("results/weights"), Path("results/evaluation")
+WEIGHTS, EVALUATION = Path("examples/demo/results/weights"), Path("examples/demo/results/evaluation")
 SEED = 1
 SECONDS, WIDTH, HEIGHT = 1.5, 320, 240  # of each film; pixels
 WATERMARK, LEAP, WRONG = "watermark", "mask jumps", "wrong subject"
@@ -104,7 +104,7 @@ def test_the_first_fifth_of_the_queue_has_the_planted_faults(tmp_path: Path) -> 
 
 def read_demo() -> dict[str, Any]:
     """Return the settings of the demo, with numbers in place of confidences that are targets."""
-    settings = load_configuration(read_settings(Path("config/demo.yaml")))
+    settings = load_configuration(read_settings(Path("examples/demo/config/config.yaml")))
     for part in ("scenes", "scores"):
         targets = targets_in(settings, part)
         measured = [EVALUATION / each["model"] / f"{name}.parquet" for each in targets for name in ("objects", "detections")]

@@ -41,7 +41,7 @@ def prepare(folder: Path, weights: Path) -> Project:
     project.settings["shards"] = "per_source"
     declared = {"source": "weights.pt", "sha256": sha256_file(weights)}
     detector = {"weights": declared, "confidence": 0.05, "image_size": 64, "max_regions": 4}
-    project.settings["scenes"]["detect"] = {**detector, "stride": 3}
+    project.settings["scenes"]["detect"] = {**detector, "every_frames": 3}
     project.settings["scores"]["detectors"] = {"watermark": {**detector, "image_size": 32, "confidence": 0.9}}
     return project
 

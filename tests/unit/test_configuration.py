@@ -1,11 +1,10 @@
-"""The configuration file states every default, and wrong settings are reported before any job."""
+"""Every setting is described, and wrong settings are reported before any job."""
 
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,102 +16,115 @@ from jsonschema.exceptions import best_match
 from tessera.catalogue import model_for, trained_models
 from tessera.configuration.confidences import CONFIDENCES, setting, targets_in
 from tessera.configuration.read import Configuration, load_configuration, read_settings
-from tessera.configuration.renamed import RENAMED
-from tessera.configuration.schema import Setting, make_schema, read_comments
+from tessera.configuration.reference import make_page
+from tessera.configuration.renamed import NEW_NAMES
+from tessera.configuration.schema import descriptions, make_schema
 from tessera.core.errors import TesseraError
+from tessera.core.settings import Settings
 from tessera.learning.weights.resolve import declared_weights
 from tessera.stages.restoration.settings import STAGES, StageSettings
 
-FILE = Path(__file__).parents[2] / "config" / "config.yaml"
-TEXT = FILE.read_text(encoding="utf-8")
-
-
-def settings_of(node: yaml.MappingNode, place: str = "") -> Iterator[tuple[str, int]]:
-    """Yield the path and the line of every setting that is not a section."""
-    for key, value in node.value:
-        name = f"{place}{key.value}"
-        if isinstance(value, yaml.MappingNode) and value.value and not value.flow_style:
-            yield from settings_of(value, f"{name}.")
-        else:
-            yield name, key.start_mark.line
-
-
-COMMENTS = read_comments(TEXT)
-SCHEMA = make_schema(COMMENTS)
+REPOSITORY = Path(__file__).parents[2]
+OWN, DEMO = REPOSITORY / "config" / "config.yaml", REPOSITORY / "examples" / "demo" / "config" / "config.yaml"
+SCHEMA = make_schema()
 # Not `jsonschema.validate`, which first checks the whole schema, each time.
 VALIDATOR = Draft202012Validator(SCHEMA)
-SETTINGS = dict(settings_of(yaml.compose(TEXT, yaml.SafeLoader)))
 
 
-def test_the_file_and_the_models_agree() -> None:
-    assert yaml.safe_load(TEXT) == Configuration().model_dump(mode="json")
+def models_with_defaults(value: Any) -> set[type[Settings]]:
+    """Return the models of all settings inside `value`."""
+    if isinstance(value, Settings):
+        return {type(value)}.union(*map(models_with_defaults, vars(value).values()))
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
+    return set[type[Settings]]().union(*map(models_with_defaults, inner))
 
 
-def test_no_key_occurs_twice() -> None:
-    # YAML silently uses the last one.
-    assert len(SETTINGS) == len(list(settings_of(yaml.compose(TEXT, yaml.SafeLoader))))
+DESCRIBED = {
+    f"{model.__name__}.{name}": descriptions(model).get(name, "")
+    for model in models_with_defaults(Configuration())
+    for name in model.model_fields
+}
 
 
-def test_each_comment_consists_of_whole_sentences() -> None:
+def test_every_setting_with_a_default_is_described() -> None:
+    assert len(DESCRIBED) > 300 and not [name for name, text in DESCRIBED.items() if not text]
+
+
+def test_each_description_consists_of_whole_sentences() -> None:
+    # An example at the end is no sentence.
     broken = {
-        key: comment
-        for key, comment in COMMENTS.items()
-        if not ((comment[0].isupper() or comment[0] == "`") and comment.endswith("."))
+        name: text
+        for name, text in DESCRIBED.items()
+        if not ((text[0].isupper() or text[0] == "`") and (text.endswith(".") or "example:" in text))
     }
-    assert COMMENTS and not broken
+    assert not broken
 
 
-def test_every_comment_belongs_to_a_key() -> None:
-    lines = TEXT.splitlines()
-    after = [line for before, line in pairwise(lines) if before.lstrip().startswith("#") and not line.lstrip().startswith("#")]
-    assert all(re.match(r"[ -]*\w+:", line) for line in after[1:]), "the first is for editors"
-    assert not re.search(r"^[^#\n]*[^#\s][^#\n]* # ", TEXT, re.M), "a comment must stand above its key"
+def test_the_page_of_all_settings_states_every_default_and_is_up_to_date() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", make_page(), re.DOTALL)
+    stated = {name: value for block in blocks for name, value in yaml.safe_load(block).items()}
+    assert load_configuration(stated) == load_configuration({})
+    assert stated.keys() == Configuration.model_fields.keys()
+    assert (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8") == make_page(), "run `make schema`"
 
 
-def test_the_comments_state_what_a_stage_has_for_keys_that_it_leaves_out() -> None:
+def test_the_description_of_a_stage_states_what_a_stage_has_for_keys_that_it_leaves_out() -> None:
     first, default = STAGES[0].model_dump(), StageSettings(name="stage1").model_dump()
     for key in default:
-        stated = f"A stage without this key has `{default[key]}`." in COMMENTS[Setting(StageSettings, key)]
+        stated = f"A stage without this key has `{default[key]}`." in descriptions(StageSettings)[key].replace("\n", " ")
         assert stated == (default[key] != first[key]), key
 
 
-def test_every_setting_is_described() -> None:
-    shown = {key.model.__name__ for key in COMMENTS}
-    definitions = {"Configuration": SCHEMA, **SCHEMA["$defs"]}
-    undescribed = [
-        f"{name}.{field}"
-        for name, definition in definitions.items()
-        if name.rpartition("__")[2] in shown
-        for field, value in definition["properties"].items()
-        if "description" not in value
-    ]
-    assert not undescribed
-
-
 def test_the_schema_is_up_to_date() -> None:
-    assert json.loads(FILE.with_name("config.schema.json").read_text(encoding="utf-8")) == SCHEMA, "run `make schema`"
+    assert json.loads(OWN.with_name("config.schema.json").read_text(encoding="utf-8")) == SCHEMA, "run `make schema`"
 
 
 def test_the_schema_is_valid() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_each_description_is_that_of_the_place() -> None:
+def test_a_setting_that_models_share_has_one_description() -> None:
     definitions = SCHEMA["$defs"]
-    assert "label files" in definitions["GateSettings"]["properties"]["labels"]["description"]
     shared = definitions["DetectionSettings"]["properties"]["iou"]["description"]
     assert shared == definitions["TrainedDetectionSettings"]["properties"]["iou"]["description"]
-    own = definitions["VideoDetectionSettings"]["properties"]["batch"]["description"]
-    assert own != definitions["TrainedDetectionSettings"]["properties"]["batch"]["description"]
-    training = definitions["WatermarkDetector"]["properties"]["training"]["properties"]
-    assert "single_cls" in training and "epochs" in training
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "demo.yaml"])
-def test_the_shipped_files_fit_the_schema_and_name_it(name: str) -> None:
-    text = FILE.with_name(name).read_text(encoding="utf-8")
-    VALIDATOR.validate(yaml.safe_load(text))
-    assert text.startswith("# yaml-language-server: $schema=config.schema.json\n")
+def test_all_detectors_run_as_the_section_detection_says_where_they_state_nothing_else() -> None:
+    step = {"name": "person", "weights": DECLARED}
+    made = load_configuration(
+        {
+            "detection": {"batch": 3, "iou": 0.2},
+            "scenes": {"detect": {"batch": 5}},
+            "crops": {"steps": [step, {**step, "name": "head", "batch": 4}]},
+        }
+    )
+    assert made["regions"]["detectors"]["face"]["batch"] == 3 and made["scores"]["detectors"]["nsfw"]["iou"] == 0.2
+    assert made["scenes"]["detect"]["batch"] == 5 and made["scenes"]["detect"]["iou"] == 0.2
+    assert [each["batch"] for each in made["crops"]["steps"]] == [3, 4]
+    assert made["crops"]["steps"][0]["iou"] == 0.5, "the overlap of crops is their own"
+    assert load_configuration(made) == made
+
+
+def test_gates_have_one_default() -> None:
+    gates = load_configuration({"gates": {"default": 0.3, "frames": 0.1}})["gates"]
+    assert gates["frames"] == 0.1 and gates["labels"] == gates["crops"] == 0.3 and gates["sources"] == 0.5
+
+
+def test_the_files_that_come_with_tessera_fit_the_schema_and_name_it() -> None:
+    for file in (OWN, DEMO):
+        text = file.read_text(encoding="utf-8")
+        VALIDATOR.validate(yaml.safe_load(text))
+        schema = text.splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+        assert (file.parent / schema).resolve() == OWN.with_name("config.schema.json")
+
+
+def test_the_file_of_a_new_project_is_short_and_its_comments_state_the_defaults() -> None:
+    text = OWN.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 60
+    shown = yaml.safe_load(re.sub(r"^#(?=  |\w+:)", "", text, flags=re.MULTILINE))
+    del shown["annotations"]  # an example, and where people put their labels
+    defaults = load_configuration({})
+    assert load_configuration(shown) == defaults
 
 
 @pytest.mark.parametrize(
@@ -155,8 +167,8 @@ def test_unset_settings_have_their_defaults() -> None:
 @pytest.mark.parametrize(
     ("values", "parts"),
     [
-        ({"split": {}}, ["split: unknown key", "did you mean 'splits'?", "seed, shards"]),
-        ({"splits": {"vall": 0.1}}, ["splits.vall: unknown key", "did you mean 'val'?", "(allowed: shared, test, val)"]),
+        ({"split": {}}, ["split: unknown key; did you mean 'splits'?"]),
+        ({"splits": {"vall": 0.1}}, ["splits.vall: unknown key; did you mean 'val'? (allowed: shared, test, val)"]),
         ({"splits": {"val": "much"}}, ["splits.val: Input should be a valid number", "given: 'much'"]),
         ({"gates": {"frames": 2}}, ["gates.frames: Input should be less than or equal to 1", "given: 2"]),
         (
@@ -287,12 +299,37 @@ def test_a_broken_file_of_settings_is_named_with_its_line(tmp_path: Path, text: 
 
 def test_a_file_of_settings_can_be_checked_without_a_run(tmp_path: Path) -> None:
     check = [sys.executable, "-m", "tessera.configuration"]
-    sound = subprocess.run([*check, FILE.with_name("demo.yaml")], check=True, capture_output=True, text=True)
-    assert sound.stdout == f"{FILE.with_name('demo.yaml')}: no faults\n"
-    two = subprocess.run([*check, FILE, FILE.with_name("demo.yaml")], capture_output=True, text=True, check=False)
+    sound = subprocess.run([*check, DEMO], check=True, capture_output=True, text=True)
+    assert sound.stdout == f"{DEMO}: no fault found\n"
+    two = subprocess.run([*check, OWN, DEMO], capture_output=True, text=True, check=False)
     assert two.returncode == 1 and "name one file" in two.stderr
+    own = subprocess.run(check, check=True, capture_output=True, text=True, cwd=REPOSITORY)
+    assert own.stdout == "config/config.yaml: no fault found\n"
     ran = subprocess.run([*check, tmp_path / "gone.yaml"], capture_output=True, text=True, check=False)
     assert ran.returncode == 1 and "gone.yaml: cannot be read (No such file" in ran.stderr and "Traceback" not in ran.stderr
+
+
+def test_a_wrong_setting_is_named_with_its_line_and_an_earlier_name_with_the_new_one(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("seed: 1\nframes:\n  intervall: 2\n  interval: 3\n")
+    second.write_text("annotations:\n  labels:\n    - name: a\n      pth: b\nscenes: {choose: {stride: 2}}\n")
+    merged = {**read_settings(first), **read_settings(second)}
+    with pytest.raises(TesseraError) as error:
+        load_configuration(merged, [first, second])
+    for part in (
+        f"{first}: line 3: frames.intervall: unknown key; did you mean 'interval",
+        f"{first}: line 4: frames.interval: is called `frames.interval_seconds` since version 0.2.0",
+        f"{second}: line 4: annotations.labels.0.pth: unknown key; did you mean 'path'?",
+        f"{second}: line 5: scenes.choose.stride: is called `scenes.choose.gap_seconds` since version 0.2.0",
+    ):
+        assert part in str(error.value)
+
+
+def test_every_new_name_of_a_setting_exists() -> None:
+    for old, new in NEW_NAMES.items():
+        setting(DEFAULTS, new)  # raises KeyError if there is none
+        with pytest.raises(KeyError):
+            setting(DEFAULTS, old)
 
 
 def test_keys_of_two_mappings_and_aliases_are_no_repetition(tmp_path: Path) -> None:
@@ -520,23 +557,15 @@ def test_a_target_of_a_model_that_is_not_trained_here_is_a_fault() -> None:
         load_configuration(values)
 
 
-def test_former_keys_are_refused_with_their_names_of_today() -> None:
-    values = {"preview": {"restore": {"weights": None, "detect": {"weights": None}}}}
-    expected = r"2 former keys:\n  preview\.restore\.weights is now restore\.weights; .*\n  preview\.restore\.detect is now"
-    with pytest.raises(TesseraError, match=expected):
-        load_configuration(values)
+def test_restored_videos_are_no_previews_any_more() -> None:
+    with pytest.raises(TesseraError, match=r"preview\.restore: is called `restore` since"):
+        load_configuration({"preview": {"restore": {"weights": None}}})
+    with pytest.raises(TesseraError, match=r"restore\.choose\.minimum: is called `restore\.choose\.min_seconds` since"):
+        load_configuration({"restore": {"choose": {"minimum": 0.1}}})
     with pytest.raises(
         TesseraError, match=r"preview\.model: should be one of nsfw_detection, .*; `snakemake restore` restores"
     ):
         load_configuration({"preview": {"model": "mosaic_restoration"}})
-
-
-def test_a_name_of_today_is_a_setting_and_a_former_one_is_none() -> None:
-    for former, now in RENAMED.items():
-        if " " not in now:
-            setting(load_configuration({}), now)
-        with pytest.raises((KeyError, TypeError)):
-            setting(load_configuration({}), former)
 
 
 def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -105,7 +105,5 @@ class Project:
     def create(cls, folder: Path) -> "Project":
         """Make an empty project in `folder`: write files and a manifest into it, change `settings`, then `run`."""
         (folder / "config").mkdir(parents=True)
-        shutil.copytree(REPOSITORY / "resources", folder / "resources", ignore=shutil.ignore_patterns("demo", "weights"))
-        (folder / "envs").mkdir()
-        shutil.copy(REPOSITORY / "envs" / "labelme.txt", folder / "envs")
+        shutil.copy(REPOSITORY / "config" / "blocklist.tsv", folder / "config")
         return cls(folder)

@@ -68,7 +68,7 @@ def begin(project: Project) -> list[dict[str, str]]:
     rows = [add_source(project, source) for source in ("amber", "clay")]
     project.write_manifest(rows)
     project.settings = {
-        "frames": {"mode": "every", "every": EVERY},
+        "frames": {"mode": "every", "every_frames": EVERY},
         "duplicates": {"distance": 0},
         "annotations": {"frame_labels": "labels"},
         "watermarks": {"draw": {"clean": 0, "tiled": 0, "text_size": [0.3, 0.4], "length": [2, 4]}},

@@ -45,7 +45,7 @@ def snakefile(project: Project, weights: Path) -> Path:
             "detect": detector,
             # Detections in noise jump, so the tracker must link over any distance.
             "track": {"high": 0, "low": 0, "new": 0, "match": 1, "speed": 1000, "cut": 255},
-            "choose": {"confidence": 0, "minimum": 0.3, "maximum": 0.6},
+            "choose": {"confidence": 0, "min_seconds": 0.3, "max_seconds": 0.6},
         },
         "scores": {"samples": 2, "detectors": {"watermark": dict(detector)}},
     }
@@ -109,7 +109,7 @@ def test_a_change_detects_and_cuts_only_what_it_concerns(project: Project, snake
     assert set(read_table(project.results / "clips" / "dog" / "scores.parquet", Scores)["looked"]) == {3}
     assert (clips(project), looks(project)) == (before, looked)
     # Nothing is detected again, and only changed clips are cut.
-    project.settings["scenes"]["choose"]["maximum"] = 0.5
+    project.settings["scenes"]["choose"]["max_seconds"] = 0.5
     assert cut(project, snakefile) == ["dog"]
     assert looks(project) == looked
     others = clips(project)
@@ -119,10 +119,10 @@ def test_a_change_detects_and_cuts_only_what_it_concerns(project: Project, snake
     assert looks(project) == looked
     assert not clips(project) & others
     # A setting that clips do not depend on.
-    project.settings["frames"] = {"interval": 3}
+    project.settings["frames"] = {"interval_seconds": 3}
     assert cut(project, snakefile) == []
     # The video is detected again.
-    project.settings["scenes"]["detect"]["stride"] = 3
+    project.settings["scenes"]["detect"]["every_frames"] = 3
     assert cut(project, snakefile) == ["dog"]
     assert indexes_looked_at(project) == [0, 3, 6, 9, 11]
     film(project.folder / "dog.mp4", 9)
@@ -130,8 +130,8 @@ def test_a_change_detects_and_cuts_only_what_it_concerns(project: Project, snake
     assert indexes_looked_at(project) == [0, 3, 6, 8]
     # The first footage and the first settings give the first bytes, on another number of cores.
     film(project.folder / "dog.mp4", 12)
-    del project.settings["scenes"]["detect"]["stride"], project.settings["clips"]
-    project.settings["scenes"]["choose"]["maximum"] = 0.6
+    del project.settings["scenes"]["detect"]["every_frames"], project.settings["clips"]
+    project.settings["scenes"]["choose"]["max_seconds"] = 0.6
     assert cut(project, snakefile, cores=1) == ["dog"]
     assert {path.name: path.read_bytes() for path in project.results.glob("clips/dog/*/dog-*")} == bytes_before
 

@@ -42,7 +42,7 @@ def test_datasets_have_the_same_bytes_for_any_cores_shards_and_kills(project: Pr
         "detectors": {"nsfw": detector, "watermark": {**detector, "image_size": 32}},
         "choose": {"confidence": {"nsfw": 0.1, "watermark": 0.5}, "min_side": {"nsfw": 4, "watermark": 4}},
     }
-    project.settings["scenes"]["detect"] = {**detector, "stride": 3}
+    project.settings["scenes"]["detect"] = {**detector, "every_frames": 3}
     project.settings["scores"]["detectors"] = {"watermark": {**detector, "image_size": 32, "confidence": 0.9}}
     start = time.monotonic()
     assert (run := project.run("datasets", cores=2)).returncode == 0, run.output

@@ -37,7 +37,7 @@ def snakefile(project: Project, weights: Path) -> Path:
     detector = {"image_size": 64, "confidence": 0.05, "max_regions": 5}
     declared = {"source": "marks.pt", "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
     project.settings = {
-        "frames": {"interval": 0.1},
+        "frames": {"interval_seconds": 0.1},
         "regions": {
             "detectors": {"nsfw": detector, "watermark": {**detector, "weights": declared}},
             "choose": {"confidence": {"nsfw": 0.1, "watermark": 0.999}, "min_side": {"nsfw": 5}},

@@ -22,7 +22,7 @@ def snakefile(project: Project, weights: Path) -> Path:
     write_video(project.folder / "dog.mp4", generator.integers(0, 256, (6, 48, 64, 3), dtype=np.uint8), 10)
     project.write_manifest([{"source": NAME, "path": "dog.mp4"}])
     predict = {"image_size": 64, "confidence": 0.05, "max_regions": 5}
-    project.settings = {"preview": {"predict": predict, "proposals": {"choose": "every", "every": 3}}}
+    project.settings = {"preview": {"predict": predict, "proposals": {"choose": "every", "every_frames": 3}}}
     shutil.copytree(weights.parent, project.results / "weights" / "nsfw_detection")
     return project.write_snakefile(RULES)
 
@@ -42,7 +42,7 @@ def test_a_preview_with_other_settings_predicts_nothing_again(project: Project, 
     assert {path.name for path in proposed.glob("*.json")} == {f"{FILE}-0000000.json", f"{FILE}-0000003.json"}
 
     (proposed / f"{FILE}-0000000.json").write_text("corrected")
-    project.settings["preview"]["proposals"]["every"] = 6
+    project.settings["preview"]["proposals"]["every_frames"] = 6
     project.settings["preview"]["render"] = {"tile": 200}
     project.settings["preview"]["sources"] = [NAME]
     run = project.run("preview", snakefile=snakefile)

@@ -119,7 +119,7 @@ def test_what_may_not_be_restored_is_one_line_and_no_row(variables: tuple[str, .
 @pytest.mark.workflow
 def test_videos_that_are_refused_or_fail_are_named_with_the_reason_and_the_others_are_restored(own: Project) -> None:
     listed = film(own.folder / "listed.mp4", pictures(FRAMES, 48, 64))
-    blocklist = own.folder / "resources" / "blocklist.tsv"
+    blocklist = own.folder / "config" / "blocklist.tsv"
     blocklist.write_text(f"{blocklist.read_text()}{sha256_file(listed)}\t\ta test\n")
     red_corner(own.folder / "good.mp4")
     cv2.imwrite(str(own.folder / "picture.png"), pictures(1, 48, 64)[0])
@@ -160,4 +160,4 @@ def test_without_a_video_or_a_model_one_line_says_what_to_write(own: Project) ->
     assert run.returncode != 0 and "is trained here: declare weights there, of Tessera or of Lada" in run.output
     own.settings = {"preview": {"restore": {"weights": None}}}
     run = own.run("restore", "--dry-run")
-    assert run.returncode != 0 and "preview.restore.weights is now restore.weights; rename it" in run.output
+    assert run.returncode != 0 and "preview.restore: is called `restore` since" in run.output

@@ -38,7 +38,7 @@ def test_what_can_be_decided_is_gathered_served_and_used(project: Project, weigh
         "detectors": {"nsfw": {**detector, "max_regions": 4}, "watermark": {**detector, "image_size": 32}},
         "choose": {"confidence": {"nsfw": 0.06, "watermark": 0.5}, "min_side": {"nsfw": 4, "watermark": 4}},
     }
-    project.settings["scenes"]["detect"] = {**detector, "stride": 3, "max_regions": 4}
+    project.settings["scenes"]["detect"] = {**detector, "every_frames": 3, "max_regions": 4}
     project.settings["scores"]["detectors"] = {"watermark": {**detector, "image_size": 32, "confidence": 0.9}}
     run = project.run("make_proxies")
     assert run.returncode == 0, run.output

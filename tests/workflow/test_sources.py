@@ -108,7 +108,7 @@ def test_every_bad_source_is_a_row_with_its_reason(project: Project) -> None:
     (folder / "playlist.m3u8").write_text("#EXTM3U\n#EXTINF:9,\ngood.mp4\n#EXT-X-ENDLIST\n")
     (folder / "no images").mkdir()
     os.mkfifo(folder / "pipe.mp4")
-    with (folder / "resources" / "blocklist.tsv").open("a") as file:
+    with (folder / "config" / "blocklist.tsv").open("a") as file:
         file.write(f"{hashlib.sha256((folder / 'blocked.png').read_bytes()).hexdigest()}\t\ta test\n")
     write_image(folder / "images" / "a.png", 2)
     write_hidden_copy(folder)
@@ -264,7 +264,8 @@ def test_a_missing_file_of_the_project_is_named_with_the_fix(project: Project) -
     project.settings = {"sources": {"blocklist": "gone.tsv"}}
     assert "sources.blocklist: 'gone.tsv' is not there; fix the path" in project.run("-n", *TARGETS).output
     project.settings = {}
-    (project.folder / "envs" / "labelme.txt").unlink()
-    project.snakefile = project.write_snakefile(["common", "environments"])
-    run = project.run("-n", "results/environments/labelme")
-    assert re.search(r"Missing input.*envs/labelme\.txt\nRestore the files, or .* with `--directory`", run.output, re.DOTALL)
+    project.snakefile = project.write_snakefile(["common"])
+    with project.snakefile.open("a") as file:
+        file.write('rule copy:\n    input: "gone.txt"\n    output: "made.txt"\n    shell: "cp {input} {output}"\n')
+    run = project.run("-n", "made.txt")
+    assert re.search(r"Missing input.*gone\.txt\nRestore the files, or .* with `--directory`", run.output, re.DOTALL)

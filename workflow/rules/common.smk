@@ -1,8 +1,11 @@
 # What is known before a job starts: the project, with its settings, manifest and decisions. Every rule file has it from `config`.
 
+from functools import partial
+
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+from tessera.configuration.read import settings_files
 from tessera.core.errors import TesseraError
 from tessera.workflow.project import any_of, load_project
 from tessera.workflow.start import (
@@ -12,12 +15,15 @@ from tessera.workflow.start import (
     warnings,
 )
 
-logger.addFilter(rewrite_log_record)
+logger.addFilter(
+    partial(rewrite_log_record, targets=lambda: (rule.name for rule in workflow.rules))
+)
 try:
     project = load_project(
         config,
         workflow.pathvars.apply("<results>"),
         logger.warning if workflow.is_main_process else None,
+        settings_files(workflow.config_settings.configfiles),
     )
     check_project(project)
     # Only in the main process, not in every job.

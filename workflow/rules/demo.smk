@@ -1,4 +1,4 @@
-# Demo footage with known ground truth. config/demo.yaml and config/demo.tsv are its settings and its manifest.
+# Demo footage with known ground truth, for the project in examples/demo.
 
 from tessera.workflow.code import digest_of_script
 

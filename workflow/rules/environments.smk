@@ -1,11 +1,12 @@
 # Environments are artifacts, built from lock files. If a lock file changes, its environment is built again.
 
+from tessera.core.definitions import ROOT
 from tessera.workflow.code import digest_of_script
 
 
 rule build_environment:
     input:
-        lock="envs/{env}.txt",
+        lock=f"{ROOT.parents[1]}/envs/{{env}}.txt",
     output:
         environment=directory("<results>/environments/{env}"),
     log:

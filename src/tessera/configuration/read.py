@@ -1,5 +1,7 @@
 """Read the configuration, and check it as a whole."""
 
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,10 +16,10 @@ from tessera.configuration.checks.detectors import faults_in_clips, faults_in_mo
 from tessera.configuration.checks.identities import faults_in_identities
 from tessera.configuration.checks.image_sets import faults_in_image_sets
 from tessera.configuration.checks.models import faults_in_comparisons, faults_in_embeddings, faults_in_searches
-from tessera.configuration.renamed import check_names
+from tessera.configuration.renamed import RENAMED
 from tessera.configuration.sections import Sections
 from tessera.core.errors import TesseraError
-from tessera.core.settings import load
+from tessera.core.settings import Keys, load
 
 # In the order of their messages.
 CHECKS = (
@@ -38,6 +40,9 @@ CHECKS = (
 )
 
 
+FILE = Path("config/config.yaml")  # the settings of a project
+
+
 class Configuration(Sections, defer_build=False):
     """The settings in config/config.yaml."""
 
@@ -47,6 +52,11 @@ class Configuration(Sections, defer_build=False):
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+
+def settings_files(named: Iterable[str | Path]) -> list[Path]:
+    """Return the settings files of the project in the working folder: its own, if it has one, and those that are `named`."""
+    return [path for path in dict.fromkeys([FILE, *map(Path, named)]) if path != FILE or path.exists()]
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -100,7 +110,31 @@ def _check_keys(node: yaml.Node | None, path: Path) -> None:
                 lines[key.value] = line
 
 
-def load_configuration(values: dict[str, Any]) -> dict[str, Any]:
-    """Return `values` with all defaults filled in, as plain JSON types. Raises `TesseraError` that lists all faults."""
-    check_names(values)
-    return load(Configuration, values, "the configuration").model_dump(mode="json")
+def load_configuration(values: dict[str, Any], files: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return `values` with all defaults filled in, as plain JSON types.
+
+    `files`: the settings files that the values are from. Raises `TesseraError` that lists all faults, with their lines.
+    """
+    locate = partial(_locate, files=files)
+    return load(Configuration, values, "the configuration", locate=locate, renamed=RENAMED).model_dump(mode="json")
+
+
+def _locate(keys: Keys, files: Sequence[Path]) -> str:
+    """Return the line of the setting at `keys` in the last of `files` that states it, empty if none does."""
+    for path in reversed(files):
+        node, line = yaml.compose(path.read_bytes(), yaml.SafeLoader), None
+        for key in keys:
+            if isinstance(node, yaml.MappingNode):
+                matching = [(name, value) for name, value in node.value if name.value == str(key)]
+                if not matching:
+                    break
+                line, node = matching[-1][0].start_mark.line, matching[-1][1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+                node = node.value[key]
+                line = node.start_mark.line
+            else:
+                break
+        else:
+            if line is not None:
+                return f"{path}: line {line + 1}: "
+    return ""

@@ -1,30 +1,29 @@
-"""Keys of the settings of earlier versions, and what they are called now."""
+"""Settings of earlier versions, and what they are called now."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-from tessera.core.errors import TesseraError
-from tessera.core.messages import pluralize
-
-# By the former key: the key of today, or a sentence if none does the same. A section stands for all keys in it.
-RENAMED = {"preview.restore": "restore"}
-
-
-def check_names(values: Mapping[str, Any]) -> None:
-    """Raise `TesseraError` that lists the keys in `values` that have another name now, a line for each, with this name."""
-    faults = [fault for former, now in RENAMED.items() for fault in _faults(values, former, now)]
-    if faults:
-        raise TesseraError("\n  ".join([f"the configuration has {pluralize(len(faults), 'former keys')}:", *faults]))
-
-
-def _faults(values: Mapping[str, Any], former: str, now: str) -> Iterator[str]:
-    value: Any = values
-    for key in former.split("."):
-        if not isinstance(value, Mapping) or key not in value:
-            return
-        value = value[key]
-    if " " in now:
-        yield f"{former}: {now}"
-        return
-    inner = [f".{key}" for key in value] if isinstance(value, Mapping) and value else [""]
-    yield from (f"{former}{key} is now {now}{key}; rename it" for key in inner)
+NEW_NAMES = {
+    "frames.interval": "frames.interval_seconds",
+    "frames.every": "frames.every_frames",
+    "frames.skip_start": "frames.skip_start_seconds",
+    "frames.skip_end": "frames.skip_end_seconds",
+    "scenes.detect.stride": "scenes.detect.every_frames",
+    "scenes.track.buffer": "scenes.track.buffer_seconds",
+    "scenes.choose.bridge": "scenes.choose.bridge_seconds",
+    "scenes.choose.minimum": "scenes.choose.min_seconds",
+    "scenes.choose.maximum": "scenes.choose.max_seconds",
+    "scenes.choose.stride": "scenes.choose.gap_seconds",
+    "scenes.choose.smooth_masks": "scenes.choose.smooth_masks_seconds",
+    "scenes.choose.smooth_boxes": "scenes.choose.smooth_boxes_seconds",
+    "video_metrics.seconds": "video_metrics.max_seconds",
+    "video_metrics.rate": "video_metrics.frames_per_second",
+    "preview.predict.stride": "preview.predict.every_frames",
+    "preview.proposals.every": "preview.proposals.every_frames",
+    "preview.proposals.apart": "preview.proposals.apart_seconds",
+    "preview.restore": "restore",
+}
+# The sections below `restore` are those below `scenes`.
+NEW_NAMES |= {
+    old.replace("scenes", "restore", 1): new.replace("scenes", "restore", 1)
+    for old, new in NEW_NAMES.items()
+    if old.startswith("scenes.")
+}
+RENAMED = {old: f"is called `{new}` since version 0.2.0" for old, new in NEW_NAMES.items()}

@@ -1,12 +1,12 @@
 """The models of the settings, section by section."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, PositiveFloat, PositiveInt, create_model, field_validator, model_validator
 
-from tessera.catalogue import DATASETS, DETECTOR, MODELS, dataset_of
-from tessera.core.settings import Settings
+from tessera.catalogue import DETECTOR, GATES, MODELS
+from tessera.core.settings import Fraction, Settings
 from tessera.extras.active_learning.settings import AskSettings
 from tessera.extras.classifiers.settings import ClassifierSettings, ScoreSettings
 from tessera.extras.crops.settings import CropSettings
@@ -20,7 +20,13 @@ from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.mosaic.settings import MosaicSettings
 from tessera.imaging.sheets import RenderSettings
 from tessera.learning.classification.settings import Labels, Tiling
-from tessera.learning.detection.settings import DetectionSettings, TrainedDetectionSettings, WatermarkDetectionSettings
+from tessera.learning.detection.settings import (
+    DetectionSettings,
+    InferenceSettings,
+    RuntimeSettings,
+    TrainedDetectionSettings,
+    WatermarkDetectionSettings,
+)
 from tessera.learning.detection.tracking import TrackSettings
 from tessera.learning.search import SearchSettings
 from tessera.learning.trainings import TrainingsSettings
@@ -48,43 +54,67 @@ from tessera.stages.restore.settings import RestoreSettings
 from tessera.stages.watermarks.settings import WatermarkSettings
 
 DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
-ALLOWED = {"harvest": 0.2, "sources": 0.5, "scenes": 0.2}  # fraction of items that may fail, if not `ALLOWED_ELSEWHERE`
-ALLOWED_ELSEWHERE = 0.05
+# The gates that expect more failures than others: of the addresses of pictures, of the sources, and of the videos in which
+# regions are detected and the regions followed in them.
+HIGHER_GATES = {"harvest": 0.2, "sources": 0.5, "scenes": 0.2}
 # They become part of the names of rules and files.
 PlainName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 Confidence = Annotated[float, Field(gt=0, lt=1)] | ConfidenceTarget
 MeanConfidence = Annotated[float, Field(ge=0, le=1)] | ConfidenceTarget  # of the detections of a track
 
 
-def _gates() -> dict[str, Any]:
-    gates = dict.fromkeys(
-        [
-            "harvest",
-            "sources",
-            *(gate for dataset in (*DATASETS, dataset_of("")) for gate in dataset.gates),
-            "crops",
-            "tags",
-            "embeddings",
-            "identities",
-            "scores",
-        ]
-    )
-    return {gate: (float, Field(ALLOWED.get(gate, ALLOWED_ELSEWHERE), ge=0, le=1)) for gate in gates}
-
-
 def _models() -> dict[str, Any]:
-    return {model.name: (type(model.settings) | None, model.settings) for model in MODELS if model.settings is not None}
+    return {
+        model.name: (type(model.settings) | None, Field(model.settings, description=f"Training and export of {model.name}."))
+        for model in MODELS
+        if model.settings is not None
+    }
 
 
 def _comparisons() -> dict[str, Any]:
     types: dict[str, Any] = {model.name: model.kind.compared for model in MODELS}
-    return {name: (tuple[compared, ...], ()) for name, compared in types.items() if compared}  # type: ignore[valid-type]
+    return {
+        name: (tuple[compared, ...], Field((), description=f"Compared with {name}."))  # type: ignore[valid-type]
+        for name, compared in types.items()
+        if compared
+    }
+
+
+def _gates() -> dict[str, Any]:
+    checked = {
+        "sources": "the check of the sources",
+        **{gate: " and ".join(f"`{step.name}`" for step in steps) for gate, steps in GATES.items()},
+        "crops": "cropping, and embedding crops",
+        "tags": "tagging",
+        "embeddings": "embedding",
+        "identities": "identification, and reading references",
+        "scores": "scoring frames for `drops`",
+    }
+    return {
+        gate: (Fraction, Field(HIGHER_GATES.get(gate, 0.05), description=f"Fraction that may fail in {steps}."))
+        for gate, steps in checked.items()
+    }
+
+
+class GateDefault(Settings):
+    """The fraction of items that may fail in a step before the run stops."""
+
+    default: Fraction = 0.05
+    """Fraction of the items of a step that may fail. It holds for each gate that states no other."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_each_gate(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "default" in values:
+            others = cls.model_fields.keys() - HIGHER_GATES
+            return {**dict.fromkeys(others, values["default"]), **values}
+        return values
 
 
 GateSettings: Any = create_model(
     "GateSettings",
-    __base__=Settings,
-    __doc__="The fraction of items that may fail in the steps of a gate before the run stops.",
+    __base__=GateDefault,
+    __doc__=GateDefault.__doc__,
     **_gates(),
 )
 Models: Any = create_model(
@@ -143,17 +173,24 @@ class RegionDetectors(Settings):
     """The detectors that run on the sampled frames."""
 
     nsfw: TrainedDetectionSettings = TrainedDetectionSettings()
+    """Detector of the regions that get a mosaic of the class nsfw."""
     watermark: WatermarkDetectionSettings = WatermarkDetectionSettings()
+    """Detector of watermarks. Regions that a watermark overlaps get no mosaic."""
     mosaic: DetectionSettings = DetectionSettings()
+    """Detector of mosaics that are already in the footage. Frames that show one are left out."""
     face: DetectionSettings = DetectionSettings()
+    """Detector of faces, which get a mosaic of the class sfw."""
     head: DetectionSettings = DetectionSettings()
+    """Detector of heads, which get a mosaic of the class sfw."""
 
 
 class Regions(Settings):
     """The detection of regions in the sampled frames, and the choice of those that get a mosaic."""
 
     detectors: RegionDetectors = RegionDetectors()
+    """Detectors that are run on the sampled frames."""
     choose: RegionSettings = RegionSettings()
+    """Which detections count, and the shape of the region."""
 
 
 class ChosenSceneSettings(SceneSettings):
@@ -166,8 +203,11 @@ class Scenes(Settings):
     """The detection, tracking and choice of the scenes in videos that clips are cut from."""
 
     detect: VideoDetectionSettings = VideoDetectionSettings()
+    """Detector that is run on the videos that feed mosaic_restoration."""
     track: TrackSettings = TrackSettings()
+    """How ByteTrack follows regions from frame to frame."""
     choose: ChosenSceneSettings = ChosenSceneSettings()
+    """Which tracks become scenes."""
 
 
 class WatermarkScoreSettings(WatermarkDetectionSettings):
@@ -195,25 +235,41 @@ class ScoreDetectors(Settings):
     """The detectors that run on clips."""
 
     watermark: WatermarkScoreSettings = WatermarkScoreSettings()
+    """Detector of watermarks."""
     mosaic: MosaicScoreSettings = MosaicScoreSettings()
+    """Detector of mosaics that are already in the footage. `weights: trained` uses the model that is trained here."""
     nsfw: NsfwScoreSettings = NsfwScoreSettings()
+    """Second detector of what the clips should show, such as NudeNet 640m. `weights: trained` uses the detector that is trained
+    here once more, at another size and without their surroundings. Its class is `nsfw`.
+    """
 
 
 class Scores(Settings):
     """The measurements of clips."""
 
     samples: int = Field(16, ge=2)
+    """Number of frames of a clip that are scored, evenly spaced to half a second from the first to the last."""
     detectors: ScoreDetectors = ScoreDetectors()
+    """Detectors that are run on these frames. A frame counts if there is a detection in the cropped picture. The confidence of
+    a detector that is trained here may be a target, as in `regions.choose.confidence.nsfw`.
+    """
     nsfw_classes: tuple[str, ...] = ("FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED")
+    """Classes of the second detector that count. If empty, all of them count."""
     quality: WeightsSettings | None = None
+    """Weights of a learned measure of video quality: DOVER as an ONNX file, {source: a path or https://…, sha256: …}. `null`
+    does not measure it.
+    """
     classifiers: tuple[PlainName, ...] = ()
+    """Names of `classifiers` or `declared_classifiers` that are applied to the same frames. The probability of each class, or
+    the score, is averaged over the frames.
+    """
 
 
 class RestoredSceneSettings(SceneSettings):
     """Which regions are restored, and how their masks and boxes are smoothed: also short ones, each as it was detected."""
 
-    minimum: PositiveFloat = 0.01
-    maximum: PositiveFloat = 60.0
+    min_seconds: PositiveFloat = 0.01
+    max_seconds: PositiveFloat = 60.0
     confidence: MeanConfidence = 0.25  # type: ignore[assignment]  # a number when the stage reads it
     extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0,), min_length=1)
 
@@ -235,11 +291,21 @@ class Preview(Settings):
     """The previews that `snakemake preview` renders, and the labels that it proposes for correction."""
 
     sources: tuple[str, ...] = ()
+    """Ids of the sources to preview. If empty, all admitted sources are."""
     model: str = DETECTORS[0]
+    """Detector to preview: `nsfw_detection`, `watermark_detection` or `mosaic_detection`. What it finds is shown, and labels
+    are proposed.
+    """
     confidence: Confidence = 0.25
+    """Confidence from which a region counts. The frames of which a detector is unsure are those with a confidence close to it.
+    It may be a target, as in `regions.choose.confidence.nsfw`; the report then measures it for each detector.
+    """
     predict: PreviewDetectionSettings = PreviewDetectionSettings()
+    """How the detector is run."""
     render: RenderSettings = RenderSettings()
+    """How previews are drawn."""
     proposals: ProposalSettings = ProposalSettings()
+    """Frames that are offered for correction. A frame that has a label in `annotations.frame_labels` is not."""
 
     @field_validator("model")
     @classmethod
@@ -249,48 +315,318 @@ class Preview(Settings):
         return name
 
 
+def model_in(kind: Any) -> type[Settings] | None:
+    """Return the first model inside the type `kind`, such as that of the items of a tuple."""
+    if isinstance(kind, type) and issubclass(kind, Settings):
+        return kind
+    return next((model for part in get_args(kind) if (model := model_in(part))), None)
+
+
+def _with_runtime(values: Any, kind: Any, runtime: dict[str, Any]) -> Any:
+    """Return `values` of the type `kind` with the settings `runtime` in each detector inside that states no others."""
+    model = model_in(kind)
+    if isinstance(values, list | tuple):
+        return [_with_runtime(value, model, runtime) for value in values]
+    if not isinstance(values, dict) or model is None:
+        return values
+    if issubclass(model, InferenceSettings):
+        # The steps of crops have an overlap of their own.
+        fields = RuntimeSettings.model_fields
+        common = [name for name in runtime if model.model_fields[name].default == fields[name].default]
+        return {**{name: runtime[name] for name in common}, **values}
+    filled = dict(values)
+    for name, field in model.model_fields.items():
+        if name in values or isinstance(field.default, Settings):
+            inner = _with_runtime(values.get(name, {}), field.annotation, runtime)
+            if name in values or inner:
+                filled[name] = inner
+    return filled
+
+
 # Only `Configuration` validates values. To build the validator of this base too would slow down each import.
 class Sections(Settings, defer_build=True):
     """All sections of the settings, each valid in itself."""
 
     name: str = Field("", max_length=80)
+    """Name of the project, for the title of the report."""
     manifest: Path = Path("config/sources.tsv")
+    """Table of the sources. config/README.md explains its columns."""
     shards: Literal["auto", "per_source"] | PositiveInt = "auto"
+    """How sources are grouped into shards. Each step runs one job per shard, and a job takes seconds to start. `auto` groups
+    sources below 100 MB, about 500 MB together, and gives each larger source a shard of its own. `per_source` gives each source
+    one. A number distributes all sources over that many shards. Where sources are grouped, a hash of their ids decides, so that
+    one more source moves few others. Results are the same for any shards, but a source that moves to another shard is processed
+    again.
+    """
     seed: int = Field(0, ge=0)
+    """Seed of every random draw. The same seed and settings give the same results."""
     gates: GateSettings = GateSettings()
+    """For each step, the fraction of its items that may fail before the run stops, from 0 to 1."""
     harvest: HarvestSettings = HarvestSettings()
+    """Pictures from the web whose rights are known. `snakemake harvest` fetches them."""
     sources: SourceSettings = SourceSettings()
+    """Checks of the sources."""
     frames: FrameSettings = FrameSettings()
+    """Which frames of the videos are sampled."""
     duplicates: DuplicateSettings = DuplicateSettings()
+    """Which images count as near-duplicates of each other."""
     crops: CropSettings = CropSettings()
+    """Crops: parts of the sampled frames around persons, half bodies or heads, for sets of images."""
     tagger: TaggerSettings | None = None
+    """Tagger of sampled frames and crops: an ONNX model in the layout of WD14 with its tag list. `null` tags nothing. For
+    example:
+      weights: {source: model.onnx, sha256: …}         # one input (pictures, size, size, 3), a score from 0 to 1 for each tag
+      tags: {source: selected_tags.csv, sha256: …}     # with the columns `name` and `category`
+      of: [frames, person]        # the sampled frames, and steps of `crops`
+      batch: 8                    # pictures at a time
+      floor: 0.05                 # smallest score that is recorded; no threshold can be lower
+      thresholds:                 # smallest score of a tag of each category; null leaves the category out
+        general: 0.35
+        character: 0.85
+        copyright: 0.35
+        artist: 0.35
+        rating: 0.5
+        meta: null
+    """
     embeddings: Embeddings = Field({})
+    """Embeddings by name: each is a model that turns every sampled frame and labelled image, and on request every clip, into a
+    vector in results/embeddings. Vectors of pictures that look alike are close to each other. If a classifier names an
+    embedding that has neither `near_duplicates` nor `clips`, only the pictures of the classifier are turned into vectors. For
+    example:
+      look:                       # a detector of ultralytics
+        kind: detector
+        output: layout            # the first feature map in 36 cells, for near-duplicates; or pooled: the mean of the last one
+        weights: trained          # or {source: file.pt, sha256: …}
+        detector: nsfw_detection  # the detector that is trained here
+        near_duplicates: {within: 0.88, across: 0.88}
+      dino:                       # a model of timm, with its own preprocessing
+        kind: timm
+        architecture: vit_small_patch14_dinov2
+        weights: {source: model.safetensors, sha256: …}
+        output: pooled            # pooled features, or `head`: with CLIP, its `image_embeds`
+        normalise: true           # scale vectors to length 1; CLIP's are used without it in CityClassifiers
+        batch: 16                 # pictures at a time
+        clips: 8                  # frames per clip, whose mean is its vector; 0, the default, embeds no clips
+        crops: []                 # steps of `crops` whose crops are embedded; then frames need `near_duplicates` or `clips`
+        near_duplicates:          # smallest cosine of the vectors of two near-duplicates from 0 to 1; null means never
+          within: 0.95            # of pictures of one source
+          across: 0.95            # of pictures of two sources
+          ends: null              # of two openings or two endings: the first and the last third of the frames of a video
+      clip:
+        kind: onnx                # one input (pictures, 3, size, size), and an output (pictures, numbers)
+        weights: {source: clip.onnx, sha256: …}
+        preprocessing:            # other kinds have their own, which this replaces
+          size: 336               # side of the input in pixels
+          resize: crop            # crop: the shorter side to size / crop, then the middle; stretch; or pad with grey
+          crop: 1.0               # fraction of the scaled shorter side that is taken
+          offset: nearest         # of the middle: rounded as in torchvision; or down, as transformers does for CLIP
+          interpolation: bicubic  # nearest, bilinear, bicubic or lanczos
+          mean: [0.485, 0.456, 0.406]   # of red, green and blue; values run from 0 to 1
+          std: [0.229, 0.224, 0.225]
+    """
     identities: IdentitySettings | None = None
+    """Identities: who or what the crops show, in sources with general content alone. `null` identifies nobody. config/README.md
+    explains the folder of references and the table of decisions. For example:
+      embedding: look             # one of `embeddings`, whose `crops` name the step
+      step: head                  # step of `crops`
+      sources: []                 # ids of the sources to identify in; empty means all with general content
+      references:                 # pictures of known identities; null, the default, has none
+        folder: references        # IDENTITY/APPEARANCE/…/FILE; folders with names that start with noise are rejected
+        similarity: 0.6           # smallest mean cosine of a crop with the pictures of an appearance
+        certainty: 0.1            # smallest margin to the next identity, as a fraction of what is possible
+        add: 0                    # most certain crops of each appearance that become pictures of it, and decide the rest
+      clusters:                   # of the crops that no reference decides, for each series
+        dense: 0.8                # smallest cosine of neighbours in a cluster
+        members: 5                # smallest number of neighbours in the dense part, and of members of a cluster
+        same: 0.7                 # cosine from which two crops may show the same
+        merge: 0.85               # two clusters are one if such a fraction of their pairs may show the same
+        rate: 0.6                 # a crop belongs to a cluster if it may be the same as this fraction of its members,
+        count: 20                 # or as this number of them
+      decisions: config/identities.tsv    # table of decisions of people
+      shown: 24                   # crops on the sheet of each identity
+    """
+    detection: RuntimeSettings = RuntimeSettings()
+    """How detectors run. Each section of a detector, such as `regions.detectors.nsfw`, may state another value."""
     annotations: AnnotationSettings = AnnotationSettings()
+    """Labels drawn by people."""
     watermarks: WatermarkSettings = WatermarkSettings()
+    """Training images for watermark_detection."""
     regions: Regions = Regions()
+    """Regions of the sampled frames that get a mosaic."""
     mosaics: MosaicSettings = MosaicSettings()
+    """How mosaics are drawn on frames, and the images of mosaic_detection."""
     degradations: DegradationSettings = DegradationSettings()
+    """What is done to pictures before a model is trained on them."""
     scenes: Scenes = Scenes()
+    """Scenes: the stretches of a video in which a region is seen. Clips are cut from them."""
     clips: ClipSettings = ClipSettings()
+    """How clips are cut out of the footage and stored."""
     scores: Scores = Scores()
+    """Scores that are measured of every clip."""
     filters: FilterSettings = FilterSettings()
+    """Thresholds beyond which a clip is left out. `null` turns one off. A score that was not measured leaves out nothing.
+    Changing a threshold measures nothing again.
+    """
     decisions: Path = DECISIONS
+    """Table of what people decided of single clips and frames. config/README.md explains its columns."""
     drops: dict[str, dict[str, ScoreLimit]] = Field({})
+    """Frames that are left out of datasets of images by the predictions of classifiers: limits by the name of the dataset and
+    that of the classifier, as in `filters.classifiers`. A decision takes precedence. Images that are no sampled frames stay.
+    For example:
+    mosaic_detection:
+      watermarked: {label: watermarked, max: 0.9}
+    """
     splits: SplitSettings = SplitSettings()
+    """How sources are divided into train, val and test."""
     croissant: CroissantSettings = CroissantSettings()
+    """What croissant.json states of every dataset besides its content."""
     trainings: TrainingsSettings = TrainingsSettings()
+    """Trainings that are kept."""
     models: Models = Models()
+    """Detectors to train. `null` in place of a model trains none, for example if `regions` declares weights."""
     classifiers: dict[PlainName, Classifier] = Field({})
+    """Classifiers of pictures, by their names, which consist of small letters, digits and _. For example:
+    compression:
+      labels: [clean, compressed]  # the classes; or {least: 0.0, most: 1.0} for a score
+      pictures:
+        # Sampled frames, and copies of them at each level. The steps are those of the section `degradations`.
+        degraded:
+          frames_per_source: 50
+          max_side: 512            # pixels; larger frames are scaled down
+          levels:
+            - {label: clean}       # or {score: 0.0}
+            - {label: compressed, steps: [{jpeg: {probability: 1.0, quality: [5, 40]}}]}
+    watermarked:
+      labels: [clean, watermarked]
+      pictures:
+        # The images of a dataset of regions, by whether they show a region.
+        regions: {dataset: watermark_detection, present: watermarked, absent: clean}
+      architecture: resnet18       # or any name of timm
+      weights: null                # what the training starts from: {source: a path or https://…, sha256: …}; null: from scratch
+      image_size: 224              # pixels
+      resize: stretch              # to a square; or crop, or pad
+      augmentation: {flip: 0.5, flip_vertical: 0.0, grayscale: 0.0, crop: 1.0, colour: 0.0}
+      training: {epochs: 50, batch: 64, learning_rate: 0.0003, patience: 5, class_weights: none}
+      export: {opset: 17}          # of ONNX
+      # How the classifier is used, not how it is trained: a picture whose shorter side exceeds `tile` is divided into five
+      # tiles of that side, the corners and the middle. If it exceeds `side`, the picture is scaled down to `side` first.
+      # Nothing is scaled up. `combine` says what the results of the tiles become: their mean, median, max or min. `null`
+      # scales whole pictures.
+      tiling: {tile: 448, side: 1536, combine: mean}
+      label_errors:                # searches for wrong labels, see config/README.md; null, the default, does not
+        folds: 5                   # trainings: the pictures of each fold are predicted by a classifier of the others
+        residual: 0.25             # smallest difference between two scores that counts, as a fraction of their range
+        embedding: null            # a name in `embeddings`; it finds outliers, and near-duplicates with different labels
+        neighbours: 10             # pictures of other sources that a picture is compared with for outliers
+        outlier: 2.5               # an outlier is so many times as far from them as the median picture; null finds none
+        near_duplicates: 0.98      # smallest cosine of two near-duplicates, which depends on the embedding; null finds none
+    sharpness:
+      labels: {least: 0.0, most: 1.0}
+      # Names of sets in `annotations.image_labels`.
+      pictures: {sets: [blur]}
+      architecture: head           # the small network of CityClassifiers, on vectors
+      embedding: clip              # of `embeddings`, whose model makes the vectors of the pictures
+      hidden: 1024                 # width of its layers
+      export: {city: true}         # also NAME-city.safetensors and NAME-city.config.json, which CityClassifiers loads
+    """
     declared_classifiers: dict[PlainName, DeclaredClassifier] = Field({})
+    """Classifiers that were trained elsewhere, by their names, to be used like those in `classifiers`. Each is a .safetensors
+    that Tessera exported, whose labels are in the file, or one of CityClassifiers. For example:
+    aesthetics:
+      weights: {source: aesthetics.safetensors, sha256: …}
+      embedding: null              # of a head, the name in `embeddings` of the model of its vectors
+      labels: null                 # of a file of CityClassifiers: its classes in their order, or {least: 0.0, most: 1.0}
+      tiling: null
+    """
     search: dict[PlainName, SearchSettings] = Field({})
+    """Searches for better settings of a classifier or a detector, by their names, which consist of small letters, digits and _.
+    `snakemake search` runs them. For example:
+    rate:
+      model: compression           # or any other classifier, or a detector in `models`
+      trials: 20                   # trainings, one after another
+      minutes: null                # no trial begins later; how many trials fit differs from run to run
+      metric: accuracy             # of the validation split; by default the loss, or map50_95 of detectors
+      # A trial ends early if it is worse than the median of the complete ones after as many epochs; never before 5 trials are
+      # complete, or in the first 5 epochs. `null` ends none early.
+      prune: {trials: 5, epochs: 5}
+      space:                       # settings by their path, each with a list of values or a range
+        training.learning_rate: {log: [0.0001, 0.01]}
+        training.batch: {from: 16, to: 64, step: 16}
+        augmentation.flip: {from: 0, to: 0.5}
+        architecture: [resnet18, resnet34]
+    """
     restoration: RestorationSettings = RestorationSettings()
+    """Training of the restoration model, BasicVSR++, on the clips."""
     image_sets: dict[PlainName, ImageSetSettings] = Field({})
+    """Image sets for the training of generative models, by their names, which consist of small letters, digits and _. Each is
+    made of sampled frames and of crops of them, and written to results/datasets/NAME/LAYOUT. For example:
+    portraits:
+      each_series: false           # whether each series in the manifest gets a set of its own, NAME-SERIES
+      select:                      # rules that all pictures meet
+        of: [frames, person]       # whole frames, and the names of steps in `crops`
+        minimum: 256               # pixels of the shorter side
+        maximum: null              # pixels of the longer side
+        contains: []               # steps in `crops`, such as head, of each of which a picture contains a crop
+        sharpness: 0.0             # smallest variance of the Laplacian at 256 pixels; 0 measures nothing
+        scores: {compression: {label: compressed, max: 0.5}}  # what classifiers see; a crop has the scores of its frame
+        tags: {all: [], none: [text]}  # tags that a picture must have, and those that it must not have
+        identities: any            # or a list of names, of which a picture shows one; null asks for none
+        keep_unnamed: false        # whether clusters that nobody named count as identities
+        series: null               # a list of series in the manifest
+        sources: null              # a list of sources in the manifest
+        unique: true               # whether only one of several pictures that look alike is used
+        others: 0                  # pictures for regularisation, drawn from those that only `tags` or `identities` leave out
+      pictures:                    # how they are written; no picture is enlarged
+        shorter: 768               # pixels of the shorter side, or null
+        area: null                 # or pixels of the whole picture, such as 1048576
+        multiple_of: 1             # both sides are multiples of this number; the rest is cut off around the middle
+        format: webp               # or jpeg, or png, which is lossless
+        quality: 95                # of webp and jpeg, from 1 to 100
+      captions:                    # null, or a template, a table or files; null leaves them empty
+        files: null                # `beside` for the captions beside the pictures of sources, or a folder of captions
+        text: a photograph         # see config/README.md for all parts
+      arrangement:                 # null, or folders and the balance between them; null: one folder, without repeats
+        folders: [n_characters, character]
+      layouts:                     # any number of these
+        plain: {}
+        # Numbers of the files that EveryDream2 reads; null writes no file.
+        everydream2: {shuffle_tags: false, cond_dropout: null, flip_p: null}
+        # Keys of sd-scripts for [[datasets]] and each [[datasets.subsets]]. `root` precedes the paths of folders.
+        kohya: {root: "", dataset: {resolution: 768, batch_size: 4}, subset: {shuffle_caption: true, keep_tokens: 1}}
+        onetrainer: {root: "", enable_tag_shuffling: false, tag_delimiter: ",", keep_tags_count: 1}
+        imagefolder: {}
+        webdataset: {samples: 1000}
+    """
     comparisons: Comparisons = Comparisons()
+    """Weights of others that are compared with a model that is trained here: for each model, a list of {name: …, source: a path
+    or https://…, sha256: …}. All are measured on the splits val and test, see the page "Comparison" of the report.
+    """
     video_metrics: VideoMetricSettings = VideoMetricSettings()
+    """How detectors that are trained here are measured on videos: how their detections flicker, and what they find in footage
+    that the column `free_of` of the manifest says shows nothing. Videos count that they were not trained on.
+    """
     ask: AskSettings = AskSettings()
+    """Which pictures `snakemake ask` asks people to label."""
     preview: Preview = Preview()
+    """What `snakemake preview` shows."""
     restore: Restore = Restore()
+    """How videos are restored whose column `use` in the manifest names `restore`: `make restore`, `snakemake restore`."""
     score: ScoreSettings = ScoreSettings()
+    """What `snakemake score` scores: any folder of pictures, with its subfolders. It needs no source if the classifier is
+    declared.
+    """
     report: ReportSettings = ReportSettings()
+    """What the report shows."""
     review: ReviewSettings = ReviewSettings()
+    """The page on which people decide."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _detectors_run_alike(cls, values: Any) -> Any:
+        runtime = values.get("detection") if isinstance(values, dict) else None
+        known = (
+            {name: runtime[name] for name in RuntimeSettings.model_fields if name in runtime}
+            if isinstance(runtime, dict)
+            else {}
+        )
+        return _with_runtime(values, cls, known) if known else values

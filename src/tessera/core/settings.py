@@ -1,19 +1,25 @@
 """The base of all settings models, and one error that lists every wrong setting."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args, get_origin
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from tessera.core.errors import TesseraError
 from tessera.core.messages import pluralize
 
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
 
 class Settings(BaseModel):
-    """Base of the settings of each stage. Unknown keys and infinite numbers are errors. Values cannot change after loading."""
+    """Base of the settings of each stage. Unknown keys and infinite numbers are errors. Values cannot change after loading.
+
+    The docstring below a field is its description, in the schema and in the documents.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
@@ -21,48 +27,72 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
-def load(model: type[S], values: dict[str, Any], origin: str) -> S:
+FEW = 10
+Keys = Sequence[int | str]  # the keys and indices that lead to a setting
+
+
+def load(
+    model: type[S],
+    values: dict[str, Any],
+    origin: str,
+    *,
+    locate: Callable[[Keys], str] = lambda keys: "",
+    renamed: Mapping[str, str] = MappingProxyType({}),
+) -> S:
     """Return `values` as an instance of `model`.
 
     Raises `TesseraError` with one line per fault: the key, the given value and the allowed ones. `origin` names the
-    source of the values in the message.
+    source of the values in the message. `locate` returns the position of a setting in a file, with which its line begins.
+    `renamed`: earlier keys, with dots, and what to write instead.
     """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        faults = _faults(model, values, error)
+        faults = _faults(model, values, error, locate, renamed)
         listed = without_passwords("\n".join(f"  {fault}" for fault in faults))
         raise TesseraError(f"{origin} has {pluralize(len(faults), 'faults')}:\n{listed}") from None
 
 
-def _faults(model: type[BaseModel], values: dict[str, Any], error: ValidationError) -> list[str]:
+def _faults(
+    model: type[BaseModel],
+    values: dict[str, Any],
+    error: ValidationError,
+    locate: Callable[[Keys], str],
+    renamed: Mapping[str, str],
+) -> list[str]:
     """Return one line per key. If a key allows several types, the line joins the complaints of all of them."""
-    unknown: list[str] = []
+    unknown: dict[str, str] = {}
+    positions: dict[str, str] = {}
     wrong: dict[str, list[str]] = {}
     given_values: dict[str, str] = {}
     for fault in error.errors(include_url=False):
         path = _path(fault["loc"], values, missing=fault["type"] == "missing")
         key = ".".join(map(str, path))
+        positions[key] = locate(path)
         if fault["type"] == "extra_forbidden":
             allowed = sorted(_keys(model, path[:-1]))
             near = get_close_matches(str(path[-1]), allowed, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            unknown.append(f"{key}: unknown key{hint} (allowed: {', '.join(allowed)})")
+            # With a hint, a long list would only hide it.
+            listed = "" if near and len(allowed) > FEW else f" (allowed: {', '.join(allowed)})"
+            unknown[key] = renamed.get(key) or f"unknown key{hint}{listed}"
         else:
             wrong.setdefault(key, []).append(complaint(fault))
             # Our own checks of several values name the wrong ones in their messages.
             if fault["type"] != "value_error" or not isinstance(fault["input"], dict | list | tuple):
                 given_values[key] = f"; given: {fault['input']!r}"
     # A fault inside a value is more useful than the fault that the value is not of another type.
-    inside = [*unknown, *(f"{key}:" for key in wrong)]
+    inside = [*unknown, *wrong]
     return [
-        *dict.fromkeys(unknown),
+        *(f"{positions[key]}{key}: {message}" for key, message in unknown.items()),
         *(
             line
             for key, messages in wrong.items()
             if not any(other.startswith(f"{key}.") for other in inside)
             # A check of all settings together names each of its faults in a line.
-            for line in f"{key}: {'; or '.join(messages)}{given_values.get(key, '')}".removeprefix(": ").splitlines()
+            for line in f"{positions[key]}{key}: {'; or '.join(messages)}{given_values.get(key, '')}".removeprefix(
+                ": "
+            ).splitlines()
         ),
     ]
 

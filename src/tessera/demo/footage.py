@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 LABEL = "nsfw"
-LABEL_EVERY = 8  # frames; the frames that config/demo.yaml samples
+LABEL_EVERY = 8  # frames; the frames that the demo samples
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def render_demo_footage(
 ) -> None:
     """Render `clips` and `stills` below `folder`.
 
-    videos/ and images/ are the sources of config/demo.tsv. labels/frames/ has a labelme file for each sampled frame of a
+    videos/ and images/ are the sources of the demo. labels/frames/ has a labelme file for each sampled frame of a
     source, named after the key of the frame. labels/stills/ has images with their labelme files beside them. truth/ has the
     tables `DemoClips` and `DemoRegions`. Equal seeds give equal bytes, whatever the number of `threads`.
     """

@@ -25,10 +25,17 @@ class CropSettings(Settings):
     """How much is cut out around a region."""
 
     border: NonNegativeInt = 20
+    """Border around the region in pixels."""
     border_fraction: float = Field(0.08, ge=0, le=1)
+    """Border around the region as a fraction of its longer side. The larger of the two borders is used."""
     size: PositiveInt = 256
+    """Side in pixels to which both sides of a crop grow. A crop that is longer than that grows to a square."""
     growth: float = Field(1.0, ge=0, le=10)
+    """Largest growth of a side, as a multiple of itself."""
     compat: Literal["lada"] | None = None
+    """`lada` cuts out exactly what Lada does, which grows by half as much, except where the frame leaves room on one side only.
+    `null` follows the settings above.
+    """
 
 
 def crop_box(box: Crop, frame: tuple[int, int], settings: CropSettings) -> Crop:

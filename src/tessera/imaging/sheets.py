@@ -21,9 +21,13 @@ class RenderSettings(Settings):
     """How large previews are drawn."""
 
     max_side: int = Field(1280, ge=64)
+    """Longest side of overlay videos in pixels. Smaller footage keeps its size."""
     tile: int = Field(400, ge=200)
+    """Longer side of a picture on a contact sheet in pixels."""
     columns: PositiveInt = 4
+    """Number of pictures in a row of a contact sheet."""
     rows: PositiveInt = 2
+    """Number of rows of a contact sheet. As many may follow with the frames of which the detector is unsure."""
 
 
 def write(image: np.ndarray, text: str, corner: tuple[int, int], line: int, ink: Colour = INK, paper: Colour = SHADE) -> None:

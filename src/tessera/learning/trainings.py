@@ -33,6 +33,10 @@ class TrainingsSettings(Settings):
     """How many finished trainings are kept of each detector, and of each stage of restoration; None: all."""
 
     keep: PositiveInt | None = 3
+    """Number of finished trainings that are kept of each detector and of each stage of restoration, in `results/training`. A
+    kept training is reused when its settings return. Beyond that number, the least recently used ones are removed. `null` keeps
+    all.
+    """
 
 
 class Record(BaseModel):

@@ -82,19 +82,44 @@ class FilterSettings(Settings):
     """The limits of the scores of clips. A clip beyond a limit is dropped; null turns a filter off."""
 
     max_watermark: Fraction | None = 0.25
+    """Largest fraction of the frames with a watermark."""
     max_mosaic: Fraction | None = 0.25
+    """Largest fraction of the frames with a mosaic."""
     min_nsfw: Fraction | None = 0.1
+    """Smallest fraction of the frames in which the second detector detects something."""
     max_clipped: Fraction | None = 0.95
+    """Largest fraction of the pixels that are black or white."""
     min_brightness: Fraction | None = None
+    """Smallest mean brightness, from 0 (black) to 1 (white)."""
     max_brightness: Fraction | None = None
+    """Largest mean brightness, from 0 (black) to 1 (white)."""
     min_sharpness: Positive | None = None
+    """Smallest variance of the Laplacian at 256 pixels a side. Below about 50, a picture looks blurred."""
     max_blockiness: Positive | None = None
+    """Largest visibility of the 8 by 8 blocks of compression. 1 means invisible, 2 is a JPEG of quality 40, 3 one of quality
+    20.
+    """
     min_motion: Positive | None = None
+    """Slowest motion, in sides of the picture per second. It leaves out stills."""
     max_motion: Positive | None = None
+    """Fastest motion, in sides of the picture per second."""
     max_jump: Fraction | None = None
+    """Largest change of the mask from one frame to the next: 1 minus the intersection over the union. A steady region stays
+    below 0.5.
+    """
     min_quality: Fraction | None = 0.1
+    """Smallest overall quality as DOVER measures it, from 0 to 1."""
     duplicates: float | None = Field(6.0, ge=0, le=8)
+    """Largest mean number of bits, of 64, in which the perceptual hashes of two clips differ that count as duplicates. 0 to 8.
+    Re-encoded footage differs in 1 or 2 bits, and the same camera a little later in 12 or more. The clip with the most frames
+    times pixels stays.
+    """
     classifiers: dict[str, ScoreLimit] = Field({})
+    """Limits of what the classifiers in `scores.classifiers` see, by their names, such as {compression: {label: compressed,
+    max: 0.5}}: `label` is the class whose probability must be at most `max` and at least `min`. A classifier that gives a score
+    has none, such as {sharpness: {min: 0.3}}. A classifier that was trained here and is no better than chance on the validation
+    split filters nothing, unless its limit also has `even_if_chance: true`.
+    """
 
 
 # The first filter that a clip fails, in this order, gives its reason.

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tessera.catalogue import all_datasets, all_models
-from tessera.configuration.read import load_configuration, read_settings
+from tessera.configuration.read import FILE, load_configuration, read_settings
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.files import file_name
 from tessera.core.settings import complaint
@@ -17,7 +17,6 @@ from tessera.records.decision_log import append_row
 from tessera.records.manifest import RESTORE, ListedSource, read_manifest
 from tessera.records.rights import check_rights
 
-SETTINGS = Path("config/config.yaml")
 EXAMPLE = 'make restore VIDEO=film.mp4 CONTENT=general RIGHTS="my own"'
 REQUIRED = ("video", "content", "rights")
 STATED = ("content", "rights", "consent", "adults_verified")  # columns of the manifest
@@ -36,7 +35,7 @@ def add_video(project: Path, video: Path, stated: dict[str, str], source: str = 
     except Dropped as refused:
         raise TesseraError(f"{row.source!r} is refused: {refused.reason}: {refused.detail}") from None
     os.chdir(project)
-    config = load_configuration(read_settings(SETTINGS) if SETTINGS.exists() else {})
+    config = load_configuration(read_settings(FILE), [FILE]) if FILE.exists() else load_configuration({})
     manifest = Path(config["manifest"])
     listed = read_manifest(
         manifest,

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,10 +23,13 @@ from tessera.catalogue import (
 from tessera.configuration.read import load_configuration
 from tessera.core.errors import TesseraError
 from tessera.core.files import check_exists, file_name, files_below
+from tessera.core.messages import truncate
 from tessera.records.decisions import Decided, split_decisions
 from tessera.records.manifest import RESTORE, ListedSource, group_by_shard, read_manifest
 from tessera.workflow.decisions import Decisions, load_decisions
 
+# Where version 0.1 had the blocklist.
+OLD_BLOCKLIST = Path("resources/blocklist.tsv")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -75,6 +78,11 @@ def unwatched_param(value: T) -> Callable[[Wildcards, Any], T]:
     return of_output
 
 
+class _Shards(dict[str, list[ListedSource]]):
+    def __missing__(self, shard: str) -> list[ListedSource]:
+        raise TesseraError(f"there is no shard {shard!r}; the shards are {', '.join(truncate(list(self), 10)) or 'none'}")
+
+
 @dataclass(frozen=True, eq=False)
 class Project:
     """The settings with every default, what the manifest lists, and what people decided.
@@ -90,8 +98,8 @@ class Project:
 
     @cached_property
     def shards(self) -> dict[str, list[ListedSource]]:
-        """The sources of each shard."""
-        return group_by_shard(self.sources, self.config["shards"], subfolders=self.config["sources"]["subfolders"])
+        """The sources of each shard. Raises `TesseraError` for a shard that there is not."""
+        return _Shards(group_by_shard(self.sources, self.config["shards"], subfolders=self.config["sources"]["subfolders"]))
 
     @cached_property
     def has_footage(self) -> bool:
@@ -236,19 +244,25 @@ class Project:
         return [f"<results>/metrics/{name}.json" for name in classifiers if name in self.models]
 
 
-def load_project(values: Mapping[str, Any], results: str, warn: Callable[[str], None] | None) -> Project:
-    """Return the project with the settings `values`, to which `project_of` then leads.
+def load_project(
+    values: Mapping[str, Any], results: str, warn: Callable[[str], None] | None, files: Sequence[Path] = ()
+) -> Project:
+    """Return the project with the settings `values` of `files`, to which `project_of` then leads.
 
     `results`: the folder of the results. For `warn`, see `load_decisions`. Raises `TesseraError` for faults in the settings,
     the manifest or the decisions.
     """
-    config = load_configuration(dict(values))
+    config = load_configuration(dict(values), files)
     sources = read_manifest(
         config["manifest"],
         [dataset.name for dataset in all_datasets(config)],
         [model.finds for model in all_models(config) if model.finds],
     )
     check_exists("sources.blocklist", config["sources"]["blocklist"])
+    if OLD_BLOCKLIST.exists() and Path(config["sources"]["blocklist"]) != OLD_BLOCKLIST:
+        raise TesseraError(
+            f"move the rows of {OLD_BLOCKLIST} to {config['sources']['blocklist']}, and delete it: it is not read"
+        )
     # Unlike `Path.is_dir`, this accepts any string that a manifest can contain.
     folders = {file_name(source.source): Path(source.path) for source in sources if os.path.isdir(source.path)}  # noqa: PTH112
     project = Project(config, results, sources, folders, load_decisions(config, sources, folders, results, warn))

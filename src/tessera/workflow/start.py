@@ -4,7 +4,8 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -93,20 +94,31 @@ def _unclaimed_labels(project: Project) -> Iterator[str]:
         )
 
 
-def rewrite_log_record(record: Any) -> bool:
-    """Change what Snakemake logs of an error, so that the line with the reason and the fix is there and stands out."""
+def rewrite_log_record(record: Any, targets: Callable[[], Iterable[str]]) -> bool:
+    """Change what Snakemake logs of an error, so that the line with the reason and the fix is there and stands out.
+
+    `targets`: returns the names of all targets.
+    """
+    message = str(record.msg)
     if getattr(record, "event", None) == "job_info":  # `LogEvent.JOB_INFO`
         # The rich logger would print the whole log of a failed job, although one line has named the error.
         record.log = []
-    elif error := re.search(r"^  TesseraError: (.+?)\nWildcards:", str(record.msg), re.MULTILINE | re.DOTALL):
+    elif error := re.search(r"^  TesseraError: (.+?)\nWildcards:", message, re.MULTILINE | re.DOTALL):
         # Snakemake adds wildcards and a traceback to an error of a function for params.
         record.msg = error[1]
-    elif "Directory cannot be locked" in str(record.msg):
+    elif error := re.search(r'^WorkflowError in file "[^"]*", line \d+:\n(.+?)\n  File "', message, re.DOTALL):
+        # It also names the lines of the rule file that reported the error.
+        record.msg = error[1]
+    elif error := re.search(r"^No rule to produce (.+) \(if you use input functions", message, re.MULTILINE):
+        near = get_close_matches(error[1], targets(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "`snakemake --list-target-rules` lists all targets"
+        record.msg = f"there is no target {error[1]!r}; {hint}"
+    elif "Directory cannot be locked" in message:
         record.msg = (
             f"another run is at work in {Path.cwd()}; wait for its end. If it was killed, run this once, and then try again:"
             f" {shlex.join([sys.argv[0], '--directory', str(Path.cwd()), '--unlock'])}"
         )
-    elif "Missing input files for rule" in str(record.msg):
+    elif "Missing input files for rule" in message:
         record.msg += f"\nRestore the files{or_folder(Path())}"
     return True
 

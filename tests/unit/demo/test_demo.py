@@ -49,7 +49,7 @@ from tessera.records.tables.demo import DemoClips, DemoRegions
 from tessera.records.tables.table import read_table
 from tessera.stages.watermarks.settings import WatermarkSettings
 
-CONFIG = Path(__file__).parents[3] / "config"
+CONFIG = Path(__file__).parents[3] / "examples" / "demo" / "config"
 SMALL = (
     Clip("a crowd", (Scene("motorcycle_left", 1.5, 2, pillar="gravel", disc="cup"), Scene("rocket", 0.5, 0)), 160, 120),
     Clip("censored", (Scene("coffee", 0.5),), 160, 120, mosaic=True, watermark="text"),
@@ -213,12 +213,12 @@ def test_a_missing_photograph_is_an_error_with_the_fix(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def manifest() -> dict[str, ListedSource]:
-    image_sets = yaml.safe_load((CONFIG / "demo.yaml").read_text(encoding="utf-8"))["image_sets"]
+    image_sets = yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8"))["image_sets"]
     datasets, findable = (
         [*(dataset.name for dataset in DATASETS), *image_sets],
         [model.finds for model in MODELS if model.finds],
     )
-    return {source.source: source for source in read_manifest(CONFIG / "demo.tsv", datasets, findable)}
+    return {source.source: source for source in read_manifest(CONFIG / "sources.tsv", datasets, findable)}
 
 
 def test_the_manifest_names_the_rendered_files(manifest: dict[str, ListedSource]) -> None:
@@ -245,7 +245,7 @@ def test_the_manifest_exercises_admission_and_splits(manifest: dict[str, ListedS
 def test_no_detector_learns_from_sources_with_other_subjects_than_the_cat(manifest: dict[str, ListedSource]) -> None:
     scenes = [(one.source, scene) for one in CLIPS for scene in one.scenes] + [(one.source, one.scene) for one in STILLS]
     others = {source for source, scene in scenes if set(scene.players) != {"cat"}}
-    image_sets = set(yaml.safe_load((CONFIG / "demo.yaml").read_text(encoding="utf-8"))["image_sets"])
+    image_sets = set(yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8"))["image_sets"])
     assert others and all(set(manifest[source].use) == image_sets for source in others)
 
 
@@ -276,8 +276,8 @@ def test_what_a_source_is_free_of_is_true(manifest: dict[str, ListedSource]) -> 
 
 
 def test_frames_are_sampled_where_they_are_labelled() -> None:
-    settings = yaml.safe_load((CONFIG / "demo.yaml").read_text(encoding="utf-8"))
-    assert settings["frames"] == {"mode": "every", "every": LABEL_EVERY}
+    settings = yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8"))
+    assert settings["frames"] == {"mode": "every", "every_frames": LABEL_EVERY}
     assert settings["annotations"]["frame_labels"] == "resources/demo/labels/frames"
     assert settings["annotations"]["labels"][0]["path"] == "resources/demo/labels/stills"
     assert settings["annotations"].get("classes", [LABEL]) == [LABEL]
@@ -318,14 +318,14 @@ def test_marks_are_not_drawn_over_footage_that_carries_some(manifest: dict[str, 
 
 
 def test_the_demo_settings_name_the_watermark_set_and_the_logos() -> None:
-    settings = WatermarkSettings(**yaml.safe_load((CONFIG / "demo.yaml").read_text(encoding="utf-8"))["watermarks"])
+    settings = WatermarkSettings(**yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8"))["watermarks"])
     assert [str(one.path) for one in settings.sets] == ["resources/demo/watermarks/set.zip"]
     assert settings.draw.logos == Path("resources/demo/logos")
     assert {name: getattr(settings.draw, name) for name in MARKS} == MARKS
 
 
 def test_the_demo_writes_its_image_set_in_every_layout_from_identified_crops() -> None:
-    settings = yaml.safe_load((CONFIG / "demo.yaml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8"))
     (image_set,) = settings["image_sets"].values()
     assert set(image_set["layouts"]) == set(LayoutSettings.model_fields)
     assert image_set["select"]["identities"] == "any" and settings["identities"]["step"] in image_set["select"]["of"]

@@ -272,7 +272,7 @@ def test_frames_and_regions_of_a_video_and_a_folder_are_written_to_tables(weight
         {"source": "unasked", "path": str(folder), "kind": "folder", "frames": 2},
         {"source": "no", "path": "no", "refused": "no rights", "kind": ""},
     ]
-    frames, predictions, ledger = run(weights, tmp_path, rows, ["a video", "stills", "no"], stride=2)
+    frames, predictions, ledger = run(weights, tmp_path, rows, ["a video", "stills", "no"], every_frames=2)
     names = [f"stills-{name}~{sha256_file(folder / name)[:12]}" for name in frames["name"].drop_nulls()]
     assert frames["key"].to_list() == [f"a%20video-{index:07d}" for index in (0, 2, 4, 6)] + names
     assert frames["index"].to_list()[4:] == [0, 3]

@@ -82,7 +82,7 @@ def behind_a_post(shown: int, hidden: int, farther: int = 0) -> dict[int, Sequen
 
 @pytest.mark.parametrize("hidden", [0, 1, 11])
 def test_a_region_that_passes_behind_a_post_stays_one_track(hidden: int) -> None:
-    settings = TrackSettings(speed=0, buffer=0.5)
+    settings = TrackSettings(speed=0, buffer_seconds=0.5)
     assert track(footage(60), detected(behind_a_post(20, hidden)), settings).tolist() == [0] * 40
     assert track(footage(60), detected(behind_a_post(20, hidden, 1)), settings).tolist() == [0] * 20 + [1] * 20
 
@@ -129,7 +129,7 @@ def test_a_lost_region_is_joined_if_it_can_have_gone_that_far(
 
 
 def test_a_track_ends_after_a_long_gap_at_a_cut_or_far_away() -> None:
-    settings = TrackSettings(speed=0, buffer=0.5)
+    settings = TrackSettings(speed=0, buffer_seconds=0.5)
     apart = [0] * 20 + [1] * 20
     assert track(footage(60), detected(behind_a_post(20, 14)), settings).tolist() == apart
     cut = footage(60, change=[60.0 if index == 20 else 1.0 for index in range(60)])
@@ -177,7 +177,7 @@ def test_a_lost_region_is_searched_for_the_seconds_of_the_buffer(rate: float, st
         # Missed in the looks between frame 100 and the one in which it is found again.
         back = 100 + round(seconds * rate)
         seen = detected({i: [square(300)] for i in [*range(0, 101, stride), *range(back, back + 101, stride)]})
-        return int(track(frames, seen, TrackSettings(buffer=1.6)).max()) + 1
+        return int(track(frames, seen, TrackSettings(buffer_seconds=1.6)).max()) + 1
 
     assert tracks(1.6) == 1
     assert tracks(2.4) == 2
@@ -186,7 +186,7 @@ def test_a_lost_region_is_searched_for_the_seconds_of_the_buffer(rate: float, st
 def test_frames_between_looks_do_not_count_as_missed() -> None:
     # They use up nothing of a short buffer.
     seen = detected({i: [square(50 + i)] for i in range(0, 300, 30)})
-    assert track(footage(300, stride=30), seen, TrackSettings(buffer=0)).tolist() == [0] * 10
+    assert track(footage(300, stride=30), seen, TrackSettings(buffer_seconds=0)).tolist() == [0] * 10
 
 
 def test_small_and_fast_regions_are_tracked() -> None:

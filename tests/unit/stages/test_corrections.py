@@ -25,7 +25,7 @@ from tessera.stages.labels.proposals import LABELLED, PROPOSED, Proposal, Propos
 from tessera.stages.labels.sets import import_labels
 
 HEIGHT, WIDTH = 32, 48
-BLOCKLIST = Path(__file__).parents[3] / "resources" / "blocklist.tsv"
+BLOCKLIST = Path(__file__).parents[3] / "config" / "blocklist.tsv"
 UNSAVED = "proposal that nobody saved"
 UNTOUCHED, RIGHT, CORRECTED, BY_HAND = (f"film-{index:07d}" for index in (1, 2, 3, 4))
 
@@ -198,7 +198,7 @@ def propose(folder: Path, labels: Path | None, **settings: Any) -> dict[str, str
     box = {"x0": 4.0, "y0": 4.0, "x1": 20.0, "y1": 20.0, "polygons": None, "rle": None, "crowd": False}
     regions = [{"key": key, "number": 0, "label": "nsfw", "score": 0.3, **box} for key in keys]
     write_table(pl.DataFrame(regions, schema=types(Annotations)), Annotations, folder / "regions")
-    wanted = ProposalSettings(folder=folder / "proposed", **{"choose": "every", "every": 1, **settings})
+    wanted = ProposalSettings(folder=folder / "proposed", **{"choose": "every", "every_frames": 1, **settings})
     tables = (folder / "sources", write_source_files(folder / "stills"), folder / "predicted", folder / "regions")
     propose_labels(*tables, labels, 0.25, wanted, "model", ["nsfw"], (), {}, folder / "report.tsv", folder / "studio.xml")
     rows = [line.split("\t") for line in (folder / "report.tsv").read_text().splitlines()[1:]]

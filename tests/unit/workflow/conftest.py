@@ -8,7 +8,7 @@ import pytest
 
 from tessera.workflow.project import Project, load_project
 
-BLOCKLIST = Path(__file__).parents[3] / "resources" / "blocklist.tsv"
+BLOCKLIST = Path(__file__).parents[3] / "config" / "blocklist.tsv"
 
 
 @pytest.fixture

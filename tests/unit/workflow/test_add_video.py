@@ -95,7 +95,7 @@ def test_a_manifest_that_cannot_be_written_is_one_line(folder: Path) -> None:
             add_video(folder, folder / "film.mp4", GENERAL)
         return True
 
-    assert holds_without_permissions(folder, is_refused)
+    assert holds_without_permissions(folder.parent, is_refused)
 
 
 def test_the_manifest_is_that_of_the_settings(folder: Path) -> None:

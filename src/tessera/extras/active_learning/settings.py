@@ -24,10 +24,26 @@ class AskSettings(Settings):
     """
 
     model: str | None = None
+    """Classifier with classes that learns from the answers. `null` asks for nothing."""
     answers: str = "asked"
+    """Name of the set in `annotations.image_labels` that the answers belong to. Its folder gets a folder for each round, and
+    its `format` decides how you answer, see config/README.md.
+    """
     count: PositiveInt = 100
+    """Number of pictures to train on in each round."""
     validation: NonNegativeInt = 50
+    """Number of pictures to measure the classifier on. The first round asks for them, drawn at random."""
     candidates: float = Field(3.0, ge=1, le=1000)
+    """Number of candidates for each picture that is taken. The candidates are the pictures that the classifier is least certain
+    about; of these, the ones that differ most are taken. 1 takes the least certain ones, even if they look alike.
+    """
     embedding: str | None = None
+    """Name of one of `embeddings`, in whose vectors the pictures differ. `null` compares perceptual hashes."""
     order: Literal["uncertain", "certain", "random"] = "uncertain"
+    """Which pictures are candidates: those that the classifier is `uncertain` about, those that it is `certain` about, to check
+    what it knows, or none of both: `random` draws the pictures.
+    """
     hard_negatives: HardNegativeSettings | None = None
+    """Pictures that the classifier gets wrong with certainty, in footage that shows none of what the column `free_of` of the
+    manifest names. `fraction` is the largest part of a round. For example: {free_of: watermark, label: clean, fraction: 0.2}.
+    """

@@ -154,11 +154,19 @@ class ScoreSettings(Settings):
     """
 
     model: str | None = None
+    """Name of one of `classifiers` or `declared_classifiers`."""
     folder: Path | None = None
+    """Folder of the pictures. Nothing in it is changed."""
     label: str | None = None
+    """Class whose probability counts. `null` takes each class. A classifier that gives a score has none."""
     brackets: tuple[float, ...] = Field((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), min_length=2)
+    """Edges of the brackets of probabilities or scores, ascending. A value on an edge belongs to the upper bracket."""
     place: Literal["none", "copy", "link"] = "none"
+    """Whether the pictures are put into a folder per bracket: as a `copy`, as a relative symbolic `link`, or not at all with
+    `none`.
+    """
     shown: int = Field(24, ge=1, le=600)
+    """Number of pictures on a contact sheet."""
 
     @field_validator("brackets")
     @classmethod

@@ -54,8 +54,26 @@ class CropSettings(Settings):
     """The crops of the sampled frames."""
 
     steps: tuple[CropStepSettings, ...] = Field((), max_length=3)
+    """List of up to three steps. The first looks in the frames, each other one in the crops of the step before. Without steps,
+    there are no crops. For example:
+    - name: person              # unique; part of the names of the crops
+      weights: {source: person.onnx, sha256: …}   # .pt or .onnx of ultralytics; or trained, with `detector`
+      detector: ""              # the detector that is trained here, such as nsfw_detection
+      annotations: false        # cut out regions that people drew in frames (`annotations.frame_labels`) instead
+      labels: []                # classes that count; empty means all of a detector
+      confidence: 0.3           # smallest confidence of a detection
+      iou: 0.5                  # largest overlap of two detections; beyond it, the less confident one is removed
+      min_side: 320             # smallest shorter side of a crop in pixels
+      square: null              # the crop is a square with the longer side times this number, cut at the edge of the frame
+      max_area: null            # largest fraction of the area of its parent, such as 0.5; null means no limit
+      larger: drop              # what becomes of a larger crop: `drop` it, or take the whole `parent` instead
+      image_size: null          # as in `regions.detectors`, and so are batch, half and max_regions
+    - {name: head, weights: {source: head.onnx, sha256: …}, min_side: 64, square: 1.5}
+    """
     format: Literal["jpeg", "png"] | None = None
+    """File format of the crops: `jpeg`, or `png`, which is lossless. `null` takes that of the frames."""
     quality: int | None = Field(None, ge=1, le=100)
+    """Quality of JPEG, from 1 to 100. `null` takes that of the frames."""
 
     @model_validator(mode="after")
     def _steps_have_different_names(self) -> Self:

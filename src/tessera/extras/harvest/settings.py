@@ -28,24 +28,49 @@ class ClientSettings(Settings):
 
     # One line of ASCII, as it becomes part of a header.
     contact: str = Field("", pattern=r"^[ -~]*$")
+    """Contact that requests state to servers: an e-mail address or a web page. Required for a harvest."""
     rate: PositiveFloat = 1.0
+    """Largest number of requests per second to one host. If its robots.txt asks for fewer, there are fewer."""
     hosts: PositiveInt = 8
+    """Number of hosts that are asked at a time."""
     attempts: PositiveInt = 3
+    """Number of attempts, if a server does not answer, or says that it is busy."""
     timeout: PositiveFloat = 30.0
+    """Seconds without an answer after which an attempt ends."""
     max_seconds: PositiveFloat = 300.0
+    """Seconds after which an attempt ends in any case."""
     max_bytes: int = Field(100_000_000, ge=1, le=2**28)
+    """Largest size of a file in bytes, up to 268435456."""
     other_hosts: bool = False
+    """Whether a redirect to another host is followed. The rights that the table states need not hold there."""
     robots: bool = True
+    """Whether robots.txt is obeyed."""
     x_robots_tag: tuple[Directive, ...] = get_args(Directive)
+    """Directives of the header X-Robots-Tag for which a picture is dropped. `none` in a header counts as `noindex`."""
     private: bool = False
+    """Whether this machine and others in its network may be asked."""
 
 
 class HarvestSettings(ClientSettings):
     """Which pictures are fetched from the web, and how."""
 
     table: InputFile | None = None
+    """Table of the addresses of pictures, with the rights to them. config/README.md explains its columns."""
     europeana: tuple[EuropeanaQuery, ...] = ()
+    """List of searches with the API of Europeana, whose key is read from the environment variable `EUROPEANA_API_KEY`. What
+    they find is harvested like what the table lists. For example:
+    - query: watermark          # see the documentation of the API
+      content: general          # the only content for which a search is enough
+      qf: ["COUNTRY:sweden"]    # further conditions
+      random: null              # the seed of a random order; null takes the best matches
+      reusability: open         # or restricted, or permission: how freely the pictures may be used
+      limit: 100                # largest number of records
+      label: ""                 # class of the pictures that are found
+    """
     placeholder_addresses: int | None = Field(5, ge=2)
+    """Number of addresses of one host from which on a file that all of them give is a placeholder, and is dropped. `null` keeps
+    all.
+    """
 
     @model_validator(mode="after")
     def _says_who_asks(self) -> Self:

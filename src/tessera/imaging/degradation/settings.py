@@ -44,56 +44,72 @@ class Operation(Settings):
     """A degradation that is applied with a probability."""
 
     probability: Fraction
+    """Probability that the step is done. In `one_of`, it is the probability that this step is the one that is done."""
 
 
 class Sharpen(Operation):
     """Sharpen with an unsharp mask. `radius` is in pixels, `threshold` in levels."""
 
     weight: Annotated[float, Field(ge=0, le=10)]
+    """Factor of the difference from the blurred image that is added."""
     radius: Annotated[int, Field(ge=1, le=100)]
+    """Size of the blur in pixels."""
     threshold: Annotated[float, Field(ge=0, le=255)]
+    """Smallest difference in levels, from 0 to 255, that is sharpened."""
 
 
 class Blur(Operation):
     """Blur with a random kernel: its size is one of `sizes`, `kernels` has the weight of each kind. `sigma` is in pixels."""
 
     sizes: Sizes
+    """Sides of the kernel in pixels, odd. One of these numbers is drawn."""
     sigma: Range[Annotated[float, Field(ge=0.05, le=50)]]
+    """Smallest and largest standard deviation in pixels. Anisotropic kernels draw two."""
     kernels: Annotated[dict[Kernel, Annotated[float, Field(ge=0, le=1e6)]], AfterValidator(_some_weight)]
+    """Weight with which each kind of kernel is drawn."""
 
 
 class Sinc(Operation):
     """Remove high frequencies, which causes ringing. `cutoff` is a fraction of the Nyquist frequency."""
 
     sizes: Sizes
+    """Sides of the kernel in pixels, odd. One of these numbers is drawn."""
     cutoff: Range[Annotated[float, Field(gt=0, le=1)]]
+    """Smallest and largest fraction of the frequencies that pass."""
 
 
 class Resize(Operation):
     """Scale to a size relative to the size of the image at the start of the chain, not to its current size."""
 
     scale: Range[Annotated[float, Field(ge=0.05, le=8)]]
+    """Smallest and largest size, relative to the image at the start."""
     methods: Annotated[tuple[Literal["area", "bilinear", "bicubic"], ...], Field(min_length=1)]
+    """Interpolation methods. One of them is drawn."""
 
 
 class GaussianNoise(Operation):
     """Add Gaussian noise with standard deviation `sigma`, in levels; with probability `grey`, the same to all channels."""
 
     sigma: Range[Annotated[float, Field(ge=0, le=255)]]
+    """Smallest and largest standard deviation in levels, from 0 to 255."""
     grey: Fraction
+    """Probability that the noise is the same in all colours."""
 
 
 class PoissonNoise(Operation):
     """Add photon noise, `scale` times as strong as if each level were one photon; with probability `grey`, without colour."""
 
     scale: Range[Annotated[float, Field(ge=0, le=100)]]
+    """Smallest and largest strength. 1 is the noise of one photon per level."""
     grey: Fraction
+    """Probability that the noise has no colour."""
 
 
 class Jpeg(Operation):
     """Compress as JPEG with 4:2:0 chroma subsampling."""
 
     quality: Range[Annotated[int, Field(ge=1, le=100)]]
+    """Lowest and highest quality, from 1 to 100."""
 
 
 class Webp(Operation):
@@ -112,52 +128,67 @@ class Crf51(Operation):
     """Encode with a constant rate factor up to 51: x264, x265."""
 
     crf: Range[Annotated[int, Field(ge=0, le=51)]]
+    """Smallest and largest constant rate factor, from 0 to 51. Higher is worse."""
 
 
 class Crf63(Operation):
     """Encode with a constant rate factor up to 63: VP9."""
 
     crf: Range[Annotated[int, Field(ge=0, le=63)]]
+    """Smallest and largest constant rate factor, from 0 to 63. Higher is worse."""
 
 
 class Quantizer(Operation):
     """Encode with a constant quantizer: MPEG-2."""
 
     quantizer: Range[Annotated[int, Field(ge=1, le=31)]]
+    """Smallest and largest quantizer, from 1 to 31. Higher is worse."""
 
 
 class AllOf(Operation):
     """Run all of `steps`, or none. None run if the blocks of a mosaic are below `min_block_fraction` of the shorter side."""
 
     min_block_fraction: Fraction = 0.0
+    """Smallest block size of the mosaic for which the steps are done, as a fraction of the shorter side of the frame."""
     steps: tuple["Step", ...]
+    """The steps, in order."""
 
 
 class Step(Settings):
     """One step of a chain: one operation under its name. At most one step of `one_of` runs, each with its probability."""
 
     sharpen: Sharpen | None = None
+    """Unsharp mask."""
     blur: Blur | None = None
+    """Blur with a random kernel."""
     sinc: Sinc | None = None
+    """Low-pass filter that leaves rings at edges."""
     resize: Resize | None = None
+    """Scaling. The image gets its original size back at the end."""
     gaussian_noise: GaussianNoise | None = None
+    """Noise that does not depend on the brightness."""
     poisson_noise: PoissonNoise | None = None
-    # The descriptions of what no default chain has; of the others, they stand in config.yaml.
-    chromatic_aberration: ChromaticAberration | None = Field(
-        None,
-        description="Magnifies red more than blue, as lenses do. `shift`: smallest and largest distance of the two in a corner,"
-        " as a fraction of half the diagonal. -0.1 to 0.1.",
-    )
+    """Photon noise, which grows with the brightness."""
+    chromatic_aberration: ChromaticAberration | None = None
+    """Magnifies red more than blue, as lenses do. `shift`: smallest and largest distance of the two in a corner, as a fraction
+    of half the diagonal. -0.1 to 0.1.
+    """
     jpeg: Jpeg | None = None
-    webp: Webp | None = Field(
-        None, description="Compression as WebP. `quality`: smallest and largest quality, from 1 to 100. Higher is better."
-    )
+    """Compression as JPEG."""
+    webp: Webp | None = None
+    """Compression as WebP. `quality`: smallest and largest quality, from 1 to 100. Higher is better."""
     x264: Crf51 | None = None
+    """Compression by x264 (H.264)."""
     x265: Crf51 | None = None
+    """Compression by x265 (HEVC)."""
     vp9: Crf63 | None = None
+    """Compression by VP9."""
     mpeg2: Quantizer | None = None
+    """Compression by MPEG-2."""
     all_of: AllOf | None = None
+    """Does all of its steps or none."""
     one_of: tuple["Step", ...] | None = None
+    """Does at most one of its steps, each with its probability."""
 
     @model_validator(mode="after")
     def _one_operation(self) -> Self:
@@ -273,3 +304,6 @@ class DegradationSettings(Settings):
     """
 
     detection: tuple[Step, ...] = DETECTION
+    """Steps that each image of mosaic_detection goes through, in order. The defaults follow Lada: two passes in the manner of
+    Real-ESRGAN, then a video codec. A pair of numbers is the range from which each image draws.
+    """

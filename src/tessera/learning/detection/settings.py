@@ -8,27 +8,49 @@ from tessera.core.settings import Settings
 from tessera.learning.weights.declare import DeclaredWeights, TrainedOrDeclaredWeights
 
 
-class InferenceSettings(Settings):
+class RuntimeSettings(Settings):
+    """What all detectors have in common when they run. `detection` states it for all of them."""
+
+    iou: float = Field(0.7, ge=0, le=1)
+    """Largest overlap (intersection over union) of the boxes of two detections, beyond which the less confident is removed."""
+    batch: PositiveInt = 8
+    """Images per batch. Lower it if the GPU runs out of memory."""
+    half: bool = True
+    """Whether a GPU computes in half precision. That is faster, and changes the confidence in the third digit."""
+    max_regions: PositiveInt = 50
+    """Largest number of detections per image. The most confident ones are kept."""
+
+
+class InferenceSettings(RuntimeSettings):
     """How a detector runs over images."""
 
     confidence: float = Field(0.1, gt=0, lt=1)
-    iou: float = Field(0.7, ge=0, le=1)
+    """Smallest confidence of a detection that is recorded. It may be far below the confidence from which a detection counts:
+    tracking uses detections of low confidence too, and the report shows what nearly counts.
+    """
     image_size: int | None = Field(None, ge=32, multiple_of=32)
-    batch: PositiveInt = 8
-    half: bool = True
-    max_regions: PositiveInt = 50
+    """Longer side in pixels at which images enter the detector, a multiple of 32. `null` uses the size of its training. Masks
+    have the size of the image in any case.
+    """
 
 
 class DetectionSettings(InferenceSettings):
     """How a detector runs over the sampled frames; without declared weights, it does not run."""
 
     weights: DeclaredWeights = None
+    """Weights of the detector. {source: a path or https://…, sha256: …} uses a .pt or .onnx file of ultralytics, which is
+    fetched once and verified. `null` runs no detector.
+    """
 
 
 class TrainedDetectionSettings(InferenceSettings):
     """How a detector runs over the sampled frames; its weights may be trained by the workflow or declared."""
 
     weights: TrainedOrDeclaredWeights = "trained"
+    """Weights of the detector. `trained` uses the model of the same name that is trained here. {source: a path or https://…,
+    sha256: …} uses a .pt or .onnx file of ultralytics, which is fetched once and verified; all of its classes count. `null`
+    runs no detector.
+    """
 
 
 class WatermarkDetectionSettings(TrainedDetectionSettings):

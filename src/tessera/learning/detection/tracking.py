@@ -24,12 +24,26 @@ class TrackSettings(Settings):
     """How detections are tracked from frame to frame, and what counts as a cut."""
 
     high: Fraction = 0.25
+    """Smallest confidence of a detection that is matched with the tracks first."""
     low: Fraction = 0.1
+    """Smallest confidence of a detection that is matched with the tracks that are left after that."""
     new: Fraction = 0.25
+    """Smallest confidence of a detection that starts a new track if it matches none."""
     match: Fraction = 0.8
+    """Largest distance, from 0 to 1, at which a track and a detection match. The distance is 1 minus the product of the overlap
+    of their boxes and the confidence.
+    """
     speed: NonNegativeFloat = 12.0
-    buffer: NonNegativeFloat = 1.0
+    """How far a region may move, in sides of its box per second. Boxes are enlarged by that much on every side before matching.
+    """
+    buffer_seconds: NonNegativeFloat = 1.0
+    """Seconds for which a track that has no detection is still matched. A region that is found farther away than the lost one
+    can have moved in that time starts a new track.
+    """
     cut: NonNegativeFloat = 8.0
+    """Smallest difference between two frames, from 0 to 255, at which a new shot may begin. The difference must also be one and
+    a half times that of the frames around it. Lower values find more cuts. Tracks end at cuts.
+    """
 
 
 def track(
@@ -72,7 +86,7 @@ def track(
     sides = margin * (corners[:, 2:] - corners[:, :2])
     score = detections["score"].to_numpy()
     boxes = np.column_stack([corners[:, :2] - sides, corners[:, 2:] + sides, score, np.zeros_like(score)])
-    patience = np.arange(len(time)) - np.searchsorted(time, time - settings.buffer - TINY)
+    patience = np.arange(len(time)) - np.searchsorted(time, time - settings.buffer_seconds - TINY)
     shots = np.cumsum(find_breaks(frames, settings.cut))[processed]
     numbers_by_track: dict[tuple[int, int], int] = {}
     tracker, shot = None, -1
@@ -91,7 +105,7 @@ def track(
         left_out = np.flatnonzero(numbers < 0)
         numbers[left_out] = len(numbers_by_track) + np.arange(len(left_out))
     looks = np.repeat(np.arange(len(time)), bounds[1] - bounds[0])
-    return join(numbers, looks, time, shots, corners, settings.buffer)
+    return join(numbers, looks, time, shots, corners, settings.buffer_seconds)
 
 
 def join(

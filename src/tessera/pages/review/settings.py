@@ -22,7 +22,13 @@ class ReviewSettings(Settings):
     """
 
     keys: dict[str, OwnKey] = Field({})
+    """Keys of your own, such as `g: {decision: drop, reason: logo}`: each decides `keep` or `drop`, and writes the reason
+    beside it.
+    """
     proxies: float = Field(20.0, gt=0)
+    """Gigabytes of disk that the small videos may take that the page plays, those first whose decision is worth most. The page
+    makes others when it shows them.
+    """
 
     @field_validator("keys")
     @classmethod

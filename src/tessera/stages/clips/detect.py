@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 class VideoDetectionSettings(TrainedDetectionSettings):
     """The detector that runs on the frames of videos, and the frames that it runs on."""
 
-    stride: PositiveInt = 1
+    every_frames: PositiveInt = 1
+    """The detector is run on every n-th frame and on the last one. Regions are interpolated in between. 1 runs it on every
+    frame, which is exact.
+    """
 
 
 def detect_videos(
@@ -68,7 +71,7 @@ def detect_videos(
     detector = functools.cache(partial(Detector, weights, expected, settings))
 
     def detect(source: str, path: Path, count: int) -> Tables:
-        chosen = partial(every, stride=settings.stride, spans=parse_spans(spans.get(source, ())))
+        chosen = partial(every, stride=settings.every_frames, spans=parse_spans(spans.get(source, ())))
         return detect_video(
             source, path, count, detector().detect, chosen, settings.batch, scale=detector().scale_frame, threads=threads
         )

@@ -134,8 +134,8 @@ def _shape(
     count = stop - first
     # Frames per second; the mean if the rate varies.
     rate = (count - 1) / max(time[stop - 1] - time[first], TINY)
-    mask_half = min(int(settings.smooth_masks * rate / 2), HELD)
-    box_half = min(int(settings.smooth_boxes * rate / 2), count)
+    mask_half = min(int(settings.smooth_masks_seconds * rate / 2), HELD)
+    box_half = min(int(settings.smooth_boxes_seconds * rate / 2), count)
     steps = int(generator(seed, "scenes", stretch.key).choice(settings.extension))
     radius = steps * growth_step(float(np.median([area_of(masks[row], corners[row]) for row in masks])), height, width)
     codes, boxes_of_frames = [], []

@@ -18,20 +18,35 @@ TINY = 1e-6  # seconds; a tolerance for rounding
 class SceneSettings(Settings):
     """Which stretches of tracks become scenes, and how their masks and boxes are smoothed."""
 
-    bridge: NonNegativeFloat = 0.5
+    bridge_seconds: NonNegativeFloat = 0.5
+    """Seconds for which a region may go undetected within a scene. Its mask is interpolated in between."""
     merge: float = Field(0.5, ge=0, le=1)
-    minimum: PositiveFloat = 2.0
-    maximum: PositiveFloat = 8.0
-    stride: NonNegativeFloat = 0.0
+    """Overlap of two tracks beyond which they are one region: the fraction of the smaller box that lies in the other, in more
+    than half of their common frames. 1 merges none.
+    """
+    min_seconds: PositiveFloat = 2.0
+    """Shortest duration of a scene in seconds."""
+    max_seconds: PositiveFloat = 8.0
+    """Longest duration of a scene in seconds. Longer ones are divided into several."""
+    gap_seconds: NonNegativeFloat = 0.0
+    """Seconds that are left out between the scenes into which a longer one is divided."""
     confidence: float = Field(0.5, ge=0, le=1)
-    smooth_masks: NonNegativeFloat = 0.1
-    smooth_boxes: NonNegativeFloat = 1.0
+    """Smallest mean confidence of a track. Less confident tracks are dropped before merging. A target, as in
+    `regions.choose.confidence.nsfw`, is measured on single detections.
+    """
+    smooth_masks_seconds: NonNegativeFloat = 0.1
+    """Seconds over which masks are smoothed, by majority vote."""
+    smooth_boxes_seconds: NonNegativeFloat = 1.0
+    """Seconds over which boxes are smoothed, by the median."""
     extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0, 0, 1, 1, 2), min_length=1)
+    """Steps by which the region is enlarged; one of these numbers is drawn for each scene. Steps are as in
+    `regions.choose.extension`.
+    """
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:
-        if self.minimum > self.maximum:
-            raise ValueError(f"`minimum` is {self.minimum:g}, which is more than `maximum`, {self.maximum:g}")
+        if self.min_seconds > self.max_seconds:
+            raise ValueError(f"`min_seconds` is {self.min_seconds:g}, which is more than `max_seconds`, {self.max_seconds:g}")
         return self
 
 
@@ -94,7 +109,7 @@ def choose_stretches(
         return f"{name}-{first:07d}-{number:03d}"
 
     stretches, confident = [], []
-    for piece in split(video, detections, tracks, settings.bridge):
+    for piece in split(video, detections, tracks, settings.bridge_seconds):
         mean = float(score[piece.rows].mean())
         if mean >= settings.confidence:
             confident.append(piece)
@@ -216,16 +231,16 @@ def divide(starts: np.ndarray, ends: np.ndarray, settings: SceneSettings) -> Ite
 
     `starts`, `ends`: float64 (n,), the seconds at which each frame begins and ends. A stretch ends with the last frame that
     begins before the maximum; at a constant rate, its number of frames is that of the maximum, rounded up. After a scene, the
-    stride is left out. The rest at the end is not a scene if it is shorter than the minimum.
+    gap is left out. The rest at the end is not a scene if it is shorter than the minimum.
     """
     first = 0
     while first < len(starts):
         # At least one frame: if times are so large that adding the maximum changes nothing, not even the first is before it.
-        stop = max(first + 1, int(np.searchsorted(starts, starts[first] + settings.maximum - TINY)))
-        is_short = ends[stop - 1] - starts[first] < settings.minimum - TINY
+        stop = max(first + 1, int(np.searchsorted(starts, starts[first] + settings.max_seconds - TINY)))
+        is_short = ends[stop - 1] - starts[first] < settings.min_seconds - TINY
         yield first, stop, "shorter than the minimum" if is_short else ""
         first = stop
-        stop = int(np.searchsorted(starts, ends[first - 1] + settings.stride - TINY))
+        stop = int(np.searchsorted(starts, ends[first - 1] + settings.gap_seconds - TINY))
         if stop > first:
-            yield first, stop, "left out by the stride"
+            yield first, stop, "in the gap between scenes"
             first = stop

@@ -23,7 +23,12 @@ class CroissantSettings(Settings):
     """What only the publisher of a dataset knows."""
 
     creator: str = ""
+    """Name of the person or organisation that publishes the datasets. Empty states none."""
     url: str = ""
+    """Address where the datasets are published. Empty states none."""
     version: str = Field("1.0.0", pattern=r"^\d+\.\d+\.\d+$")
+    """Version of the datasets, three numbers with dots between them."""
     date: str = Field("", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
+    """Date of publication as year-month-day, in quotes. Empty states none."""
     cite_as: str = ""
+    """How to cite the datasets, as text or BibTeX. Empty states nothing."""

@@ -19,8 +19,14 @@ class SplitSettings(Settings):
     """How sources are divided into splits. The rest, in neither `val` nor `test`, is used for training."""
 
     val: float = Field(0.15, ge=0, lt=1)
+    """Fraction of the sources in the split val. A hash of each source decides, so that more footage never moves a source.
+    Sources that hold near-duplicates of each other count as one. The column `split` of the manifest or of a label set takes
+    precedence.
+    """
     test: float = Field(0.0, ge=0, lt=1)
+    """Fraction of the sources in the split test."""
     shared: float = Field(0.1, gt=0, le=1)
+    """Smallest fraction of the pictures of the smaller of two sources that the other also shows for both to count as one."""
 
     @model_validator(mode="after")
     def _leave_some_to_train(self) -> "SplitSettings":

@@ -21,8 +21,10 @@ from tessera.records.stills import read_stills, stills_of
 class PreviewDetectionSettings(InferenceSettings):
     """How a detector runs for a preview, and on which frames."""
 
-    stride: PositiveInt = 1
+    every_frames: PositiveInt = 1
+    """The detector is run on every n-th frame."""
     max_frames: PositiveInt = 3000
+    """Largest number of frames per source. If `every_frames` gives more, that many evenly spaced frames are used."""
 
 
 def predict_previews(
@@ -40,8 +42,8 @@ def predict_previews(
     """Run the detector `weights` over the sources `wanted` of a shard.
 
     `sources`: `tables.Sources`. `admission`: the ledger of `admit_sources`. `stills`: `tables.SourceFiles`. `expected`: see
-    `Detector`. Every `settings.stride`-th frame of a source is predicted. If these are more than `settings.max_frames`, the
-    stride is increased. `frames` gets the predicted frames (`tables.PredictedFrames`), and `predictions` the detections
+    `Detector`. Every `settings.every_frames`-th frame of a source is predicted, fewer if these are more than
+    `settings.max_frames`. `frames` gets the predicted frames (`tables.PredictedFrames`), and `predictions` the detections
     (`tables.Annotations`). `ledger` gets one row per frame, and one for each source that was refused or cannot be read.
     """
     import polars as pl
@@ -65,7 +67,7 @@ def predict_previews(
             of_source = stills_of(Path(source["path"]), held.get(source["source"], []))
             # The positions of images in their folder, where some cannot be used.
             known = range(source["frames"]) if source["kind"] == "video" else [still.index for still in of_source]
-            indices = [known[number] for number in _evenly(len(known), settings.stride, settings.max_frames)]
+            indices = [known[number] for number in _evenly(len(known), settings.every_frames, settings.max_frames)]
             pictures = progress(_pictures(source, indices, of_source, writer), len(indices), f"frames of {source['source']!r}")
             for frame, rows in detect_frames(detector, pictures, writer):
                 processed.append(frame)

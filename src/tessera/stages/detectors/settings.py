@@ -20,30 +20,56 @@ class ExportSettings(Settings):
     """How the model is exported to ONNX, and whether also for Lada's application."""
 
     lada: bool = True
+    """Whether lada_MODEL_model_tessera.pt is also written: weights for Lada's application, which passes BGR to detectors
+    instead of RGB. It lists files of such names in its folder of weights by itself.
+    """
     image_size: int | None = Field(None, ge=32, multiple_of=32)
+    """Side in pixels of the input of the ONNX model, a multiple of 32. `null` uses the size of the training."""
     opset: int = Field(17, ge=12, le=20)
+    """ONNX operator set, from 12 to 20. Older programs need lower ones."""
     dynamic: bool = True
+    """Whether the ONNX model accepts any image size and batch size. Without it, images are padded to squares, in which it finds
+    less than its card says.
+    """
     simplify: bool = True
+    """Whether the ONNX model is simplified with onnxslim."""
 
 
 class ToleranceSettings(Settings):
     """How much the exported model may differ from the trained one, on images of the validation split."""
 
     images: PositiveInt = 32
+    """Number of images of the validation split on which both are compared."""
     output: float = Field(1e-3, gt=0)
+    """Largest difference of a raw output, as a fraction of the largest value of that output."""
     score: float = Field(1e-3, gt=0)
+    """Largest difference of the confidence of a detection."""
     box: float = Field(0.1, gt=0)
+    """Largest difference of the edge of a box, in pixels of the input of the network."""
     mask: float = Field(0.99, gt=0, le=1)
+    """Smallest overlap (intersection over union) of the masks of a detection."""
 
 
 class DetectorSettings(Settings):
     """One detector: its initial weights, and how it is trained, exported and verified."""
 
     architecture: str = "yolo11m-seg.yaml"
+    """Architecture of ultralytics. The letter after the number is its scale: n, s, m, l or x. Models with masks end in -seg."""
     weights: DeclaredWeights = None
+    """Pretrained weights to start from, {source: a path or https://…, sha256: …}, which are fetched once and verified. Tensors
+    whose shapes agree are used. `null` trains from scratch.
+    """
     training: dict[str, Any] = TRAINING
+    """Training arguments. Every training argument of ultralytics is allowed, except those that the workflow decides. Others
+    keep the default of ultralytics. `epochs`: number of epochs. `imgsz`: longer side in pixels to which images are scaled, a
+    multiple of 32. `batch`: images per step; lower it if the GPU runs out of memory. `patience`: number of epochs without
+    improvement after which the training stops. `single_cls`: whether all classes count as one; text and logos are both
+    watermarks.
+    """
     export: ExportSettings = ExportSettings()
+    """Exported files."""
     tolerance: ToleranceSettings = ToleranceSettings()
+    """How closely the exported model must follow the trained one. Sound exports stay about a hundred times below the limits."""
 
     @field_validator("architecture")
     @classmethod

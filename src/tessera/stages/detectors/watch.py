@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 class VideoMetricSettings(Settings):
     """Which frames of videos a trained detector is measured on."""
 
-    seconds: PositiveFloat | None = 60.0
-    rate: PositiveFloat | None = None
+    max_seconds: PositiveFloat | None = 60.0
+    """Longest time that is watched of a video in seconds, around its middle. `null` watches whole videos."""
+    frames_per_second: PositiveFloat | None = None
+    """Frames per second that the detector is run on. `null` runs it on every frame."""
 
 
 class Flicker(NamedTuple):
@@ -136,14 +138,14 @@ def choose_frames(time: np.ndarray, settings: VideoMetricSettings) -> np.ndarray
     They lie in the middle of the video, because many videos begin and end with titles. With a `rate`, the first frame in each
     interval of `1 / rate` seconds is chosen.
     """
-    start = 0.0 if settings.seconds is None else max(0.0, (time[-1] - settings.seconds) / 2)
+    start = 0.0 if settings.max_seconds is None else max(0.0, (time[-1] - settings.max_seconds) / 2)
     first = min(int(np.searchsorted(time, start - TINY)), len(time) - 1)
     chosen: np.ndarray = np.arange(len(time)) >= first
-    if settings.seconds is not None:
-        chosen &= time < time[first] + settings.seconds - TINY
+    if settings.max_seconds is not None:
+        chosen &= time < time[first] + settings.max_seconds - TINY
         chosen[first] = True
-    if settings.rate is not None:
-        interval = np.floor((time - time[first] + TINY) * settings.rate)
+    if settings.frames_per_second is not None:
+        interval = np.floor((time - time[first] + TINY) * settings.frames_per_second)
         chosen &= np.diff(interval, prepend=-1.0) != 0
     return chosen
 

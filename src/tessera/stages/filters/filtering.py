@@ -99,7 +99,7 @@ def filter_clips(
         if not counts:
             raise TesseraError(
                 f"no clip was cut for the dataset {dataset!r}; see results/scenes/*/scenes.jsonl for the reasons. Let"
-                " videos feed it, lower `scenes.choose.confidence` or `scenes.choose.minimum`, or make none"
+                " videos feed it, lower `scenes.choose.confidence` or `scenes.choose.min_seconds`, or make none"
                 " (`scenes.detect.weights: null`)"
             )
         raise TesseraError(

@@ -36,9 +36,23 @@ class SourceSettings(Settings):
     """How sources are examined and admitted."""
 
     check: Literal["packets", "keyframes", "all"] = "keyframes"
+    """What is decoded of a video to find damage. `packets` decodes only the first picture and reads the rest. `keyframes`
+    decodes every keyframe and parses the structure of the other pictures, which is about as fast. `all` decodes every picture,
+    which is slow, and is the only check that finds damage inside pictures that are not keyframes.
+    """
     subfolders: bool = False
-    blocklist: InputFile = Path("resources/blocklist.tsv")
+    """Whether the pictures in the subfolders of a folder are frames too. Otherwise, they are counted in the log and in the
+    report. `false`, because subfolders often hold other things than the folder: masks, thumbnails, discarded pictures.
+    """
+    blocklist: InputFile = Path("config/blocklist.tsv")
+    """Table of digests and perceptual hashes of material that must not be processed. A source that matches is refused. Files
+    are compared by sha256. Images are also compared by perceptual hash, and so are keyframes of videos at least half a second
+    apart, starting with the first; with `check: all`, any pictures of videos.
+    """
     blocklist_distance: int = Field(8, ge=0, le=31)
+    """Largest number of bits, of 64, in which the perceptual hash of a picture may differ from a listed one and still match. 0
+    to 31.
+    """
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,14 @@ class DuplicateSettings(Settings):
     """When two images count as duplicates."""
 
     distance: int = Field(4, ge=0, le=16)
+    """Largest number of bits, of 64, in which the perceptual hashes of two near-duplicates differ. 0 to 16. A picture that was
+    re-encoded, scaled or brightened differs in 0 to 2 bits, and frames of different scenes in 20 or more. Frames that are
+    seconds apart lie in between. Above 8, millions of images take long.
+    """
     embeddings: tuple[str, ...] = ()
+    """Names of `embeddings` whose near-duplicates count as well. Their weights must be declared. Weights that are trained here
+    come too late to decide what they are trained on.
+    """
 
 
 def drop_duplicates(frames: list[Path], labelled: list[Path], table: Path, ledger: Path, settings: DuplicateSettings) -> None:

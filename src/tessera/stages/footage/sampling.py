@@ -39,14 +39,26 @@ class FrameSettings(Settings):
     """Which frames are sampled, and how they are stored."""
 
     mode: Literal["interval", "every", "keyframes", "decimate", "all"] = "interval"
-    interval: PositiveFloat = 1.0
-    every: PositiveInt = 30
-    skip_start: NonNegativeFloat = 0.0
-    skip_end: NonNegativeFloat = 0.0
+    """`interval` takes the frame on screen every `interval_seconds`. `every` takes each n-th frame. `keyframes` takes the
+    frames that are stored whole, and is by far the fastest. `decimate` takes frames that differ from the last one taken, as
+    mpdecimate of FFmpeg does. `all` takes every frame. Images and folders of images are always taken whole.
+    """
+    interval_seconds: PositiveFloat = 1.0
+    """Seconds between two frames. Used by the mode `interval`."""
+    every_frames: PositiveInt = 30
+    """Every n-th frame is taken. Used by the mode `every`."""
+    skip_start_seconds: NonNegativeFloat = 0.0
+    """Seconds that are skipped at the start of each video."""
+    skip_end_seconds: NonNegativeFloat = 0.0
+    """Seconds that are skipped at the end of each video."""
     max_side: PositiveInt | None = None
+    """Longest side of a frame in pixels. Larger frames are scaled down. `null` keeps the size."""
     deinterlace: bool = True
+    """Whether interlaced frames are deinterlaced: of each, the first field is kept, and the rows between are interpolated."""
     format: Literal["jpeg", "png"] = "jpeg"
+    """File format of the frames: `jpeg`, or `png`, which is lossless and takes about five times the space."""
     quality: int = Field(95, ge=1, le=100)
+    """Quality of JPEG, from 1 to 100."""
 
 
 def sample_frames(
@@ -143,7 +155,7 @@ def select_frames(packets: Packets, settings: FrameSettings) -> np.ndarray:
     Raises `Dropped` if all frames are skipped.
     """
     left: np.ndarray = np.flatnonzero(
-        (packets.time >= settings.skip_start) & (packets.time <= packets.time[-1] - settings.skip_end)
+        (packets.time >= settings.skip_start_seconds) & (packets.time <= packets.time[-1] - settings.skip_end_seconds)
     )
     if not len(left):
         raise Dropped("shorter than what is skipped", f"the last frame is at {packets.time[-1]:.3f} s")
@@ -151,10 +163,10 @@ def select_frames(packets: Packets, settings: FrameSettings) -> np.ndarray:
         # The last frame is shown until the next one comes, or the video ends.
         end = packets.time[left[-1] + 1] if left[-1] + 1 < len(packets) else packets.duration
         time = np.append(packets.time[left], max(end, packets.time[left[-1]] + 2e-6)) - packets.time[left[0]]
-        passed = np.ceil((time - 1e-6) / settings.interval)  # with a tolerance for rounding
+        passed = np.ceil((time - 1e-6) / settings.interval_seconds)  # with a tolerance for rounding
         left = left[np.diff(passed) > 0]
     elif settings.mode == "every":
-        left = left[:: settings.every]
+        left = left[:: settings.every_frames]
     elif settings.mode == "keyframes":
         left = left[packets.keyframe[left]]
     return left

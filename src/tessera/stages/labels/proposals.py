@@ -47,13 +47,26 @@ class ProposalSettings(Settings):
     """Which frames are proposed for correction, and in which folder."""
 
     folder: Path = Path("labels/proposed")
+    """Folder of the proposals, with a folder per source. Files that a person edited are never changed."""
     format: Literal["labelme", "label_studio"] = "labelme"
+    """`labelme` writes a label file beside each frame. `label_studio` writes a task of Label Studio, which shows the
+    predictions.
+    """
     choose: Literal["uncertain", "every", "list"] = "uncertain"
-    every: PositiveInt = 30
+    """`uncertain` takes the frames with a region whose confidence is closest to `preview.confidence`, and fills up with evenly
+    spaced ones. In footage that shows nothing (column `free_of` of the manifest), it takes the frames with the most confident
+    mistakes. `every` takes each n-th predicted frame. `list` takes those in `frames`.
+    """
+    every_frames: PositiveInt = 30
+    """Every n-th predicted frame is taken. Used if `choose` is `every`."""
     frames: dict[str, tuple[NonNegativeInt | str, ...]] = Field(default_factory=dict)
+    """Frames by source, such as {my video: [0, 250, 1300], my album: [sea/a.jpg]}. Used if `choose` is `list`."""
     limit: PositiveInt = 20
-    apart: float = Field(1.0, ge=0)
+    """Largest number of frames per source. It does not apply to `list`."""
+    apart_seconds: float = Field(1.0, ge=0)
+    """Smallest time between two frames in seconds. Used if `choose` is `uncertain`."""
     simplify: float = Field(1.5, ge=0)
+    """Largest error of the outline of a region in pixels. Larger values give fewer points to correct."""
 
 
 class Line(NamedTuple):
@@ -168,16 +181,16 @@ def choose(
 ) -> list[int]:
     """Return the indices of the frames of one source to propose, ascending. `settings.choose` decides which.
 
-    `uncertain`: the frames with a region whose score is closest to `confidence`, the closest first, `settings.apart` seconds or
-    more from each other. Frames without a region are left out. `every`: every `settings.every`-th of the predicted frames; if
-    these are more than `settings.limit`, evenly spaced ones of them. `list`: all predicted frames in `listed`. `uncertain` and
-    `every` give at most `settings.limit` frames.
+    `uncertain`: the frames with a region whose score is closest to `confidence`, the closest first, `settings.apart_seconds` or
+    more from each other. Frames without a region are left out. `every`: every `settings.every_frames`-th of the predicted
+    frames; if these are more than `settings.limit`, evenly spaced ones of them. `list`: all predicted frames in `listed`.
+    `uncertain` and `every` give at most `settings.limit` frames.
     """
     indices = frames["index"].to_list()
     if settings.choose == "list":
         return frames.filter(_is_listed(listed))["index"].to_list()
     if settings.choose == "every":
-        every = indices[:: settings.every]
+        every = indices[:: settings.every_frames]
         count = min(settings.limit, len(every))
         return [every[number * len(every) // count] for number in range(count)]
     doubt: dict[str, float] = {}
@@ -188,7 +201,7 @@ def choose(
     for row in sorted(doubtful, key=lambda row: (doubt[row["key"]], row["index"])):
         if len(chosen) == settings.limit:
             break
-        if row["time"] is None or all(abs(row["time"] - other["time"]) >= settings.apart for other in chosen):
+        if row["time"] is None or all(abs(row["time"] - other["time"]) >= settings.apart_seconds for other in chosen):
             chosen.append(row)
     return sorted(row["index"] for row in chosen)
 
@@ -204,13 +217,13 @@ def _is_listed(listed: Sequence[int | str]) -> "pl.Expr":
 def spread(frames: "pl.DataFrame", chosen: Collection[int], settings: ProposalSettings) -> list[int]:
     """Return the indices of evenly spaced frames that fill the frames `chosen` of one source up to `settings.limit`, ascending.
 
-    Each is `settings.apart` seconds or more from all others.
+    Each is `settings.apart_seconds` or more from all others.
     """
     rows = list(frames.select("index", "time").iter_rows())
     taken = [time for index, time in rows if index in chosen]
     free = []
     for index, time in rows:
-        if index not in chosen and (time is None or all(abs(time - other) >= settings.apart for other in taken)):
+        if index not in chosen and (time is None or all(abs(time - other) >= settings.apart_seconds for other in taken)):
             free.append(index)
             taken.append(time)
     count = min(settings.limit - len(chosen), len(free))

@@ -33,26 +33,39 @@ class Confidences(Settings):
     """The least confidence of a detection that counts, by detector; or a target."""
 
     nsfw: Fraction | ConfidenceTarget = 0.7
+    """Smallest confidence of a region of nsfw. {target: precision, at_least: 0.9} chooses the lowest one with that precision on
+    the validation split; with `recall`, the highest one with that recall. A target needs a detector that is trained here.
+    """
     watermark: Fraction | ConfidenceTarget = 0.2
+    """Smallest confidence of a watermark, or a target as above."""
     mosaic: Fraction = 0.1
+    """Smallest confidence of a mosaic."""
     face: Fraction = 0.8
+    """Smallest confidence of a face."""
     head: Fraction = 0.7
+    """Smallest confidence of a head."""
 
 
 class Sides(Settings):
     """The least side of a detection that counts, in pixels, by detector."""
 
     nsfw: PositiveInt = 10
+    """Smallest shorter side of a region of nsfw, in pixels."""
     watermark: PositiveInt = 40
+    """Smallest longer side of a watermark, in pixels."""
     face: PositiveInt = 40
+    """Smallest shorter side of a face, in pixels."""
     head: PositiveInt = 40
+    """Smallest shorter side of a head, in pixels."""
 
 
 class Scales(Settings):
     """The range of the factors that boxes are scaled by, by detector."""
 
     face: Range = (1.2, 1.5)
+    """Smallest and largest scale of a face."""
     head: Range = (0.9, 1.2)
+    """Smallest and largest scale of a head."""
 
     @field_validator("face", "head")
     @classmethod
@@ -66,10 +79,18 @@ class RegionSettings(Settings):
     """Which detections become regions, and their shape."""
 
     confidence: Confidences = Confidences()
+    """Smallest confidence of a detection that counts. A frame is used as background only if nothing at all was detected in it.
+    """
     min_side: Sides = Sides()
+    """Smallest size of a detection that counts, in pixels."""
     extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0, 0, 1, 1, 2), min_length=1)
+    """Steps by which a region of nsfw is enlarged; one of these numbers is drawn for each region. A step is 1/128 of the longer
+    side of the frame for a region smaller than a hundredth of the frame, and 7/256 for others.
+    """
     scale: Scales = Scales()
+    """How faces and heads are scaled. They become ellipses that fill the scaled box."""
     heads: float = Field(0.3, ge=0, le=1)
+    """Fraction of the frames in which heads get the mosaics. In the other frames, faces do. Used if both are detected."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,8 @@ class RestoreSettings(Settings):
 
     weights: TrainedOrDeclaredWeights = "trained"
     """Weights of the restoration model. `trained` uses the model that is trained here. {source: a path or https://…, sha256: …}
-    uses a .safetensors or .pth file of Tessera or of Lada, of any size, which is fetched once and verified."""
+    uses a .safetensors or .pth file of Tessera or of Lada, of any size, which is fetched once and verified.
+    """
     window: int = Field(48, ge=2)
     """Frames that are restored together. At 4K, a frame that waits takes 12 to 25 MB."""
     overlap: int = Field(8, ge=0)
@@ -39,18 +40,22 @@ class RestoreSettings(Settings):
     """Codec of the restored videos: `h264`, which plays everywhere, `hevc` or `av1`. Comparisons are always H.264."""
     quantizer: int = Field(18, ge=0, le=51)
     """Quality of the videos, from 0 to 51; lower is better. For H.264, the constant quantizer, where 0 is lossless up to 8
-    bits; for HEVC and AV1, the constant rate factor, where 0 is lossless in HEVC."""
+    bits; for HEVC and AV1, the constant rate factor, where 0 is lossless in HEVC.
+    """
     preset: Preset = "ultrafast"
     """Speed preset, by the names of x264. With H.264, `veryfast` takes four times as long, for files that are a fifth to a half
-    smaller."""
+    smaller.
+    """
     pixel_format: str = "source"
     """Pixel format of the restored videos, such as `yuv420p`, which plays everywhere, or `yuv420p10le`. `source`: that of the
-    source or, if the codec does not have it, the closest."""
+    source or, if the codec does not have it, the closest.
+    """
     rate: float | None = Field(None, gt=0, le=1000)
     """Constant frame rate of the restored videos; frames are repeated or left out. `null`: the times of the source."""
     spans: dict[str, list[str]] = Field(default_factory=dict)
     """Time spans by source, such as {my video: [0:10-0:25, 1:02:00-1:03:30.5]}. Of these sources, the restored video has these
-    spans alone, one after the other."""
+    spans alone, one after the other.
+    """
     render: ComparisonSettings = ComparisonSettings()
     """How large comparisons and contact sheets are drawn."""
 

@@ -38,7 +38,7 @@ from tessera.records.tables.table import read_table
 from tessera.stages.labels.sets import import_labels
 from tessera.stages.labels.settings import AnnotationSettings
 
-BLOCKLIST = Path(__file__).parents[4] / "resources" / "blocklist.tsv"
+BLOCKLIST = Path(__file__).parents[4] / "config" / "blocklist.tsv"
 few = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

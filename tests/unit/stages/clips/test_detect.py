@@ -81,7 +81,7 @@ def look(images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
 
 def detect(path: Path, threads: int = 2, frames: int = 0, **settings: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
     used = VideoDetectionSettings(**{**SETTINGS, **settings})
-    return detect_video("a", path, frames, look, partial(every, stride=used.stride), used.batch, threads=threads)
+    return detect_video("a", path, frames, look, partial(every, stride=used.every_frames), used.batch, threads=threads)
 
 
 def plain(path: Path) -> list[np.ndarray]:
@@ -119,7 +119,7 @@ def test_the_tables_agree_with_decoding_all_frames(
     monkeypatch.setattr(video, "SHORT", short)  # the video is decoded in parts, or as a whole
     path = write(tmp_path / name, pictures(), **VIDEOS[name])
     images = plain(path)
-    frames, detections = detect(path, stride=stride)
+    frames, detections = detect(path, every_frames=stride)
     assert frames["index"].to_list() == list(range(COUNT))
     assert frames["source"].unique().to_list() == ["a"]
     packets = read_packets(path)
@@ -161,7 +161,7 @@ def test_only_the_chosen_part_of_a_video_is_decoded(short: int, tmp_path: Path, 
 
 
 def test_a_video_of_one_frame_is_a_video(tmp_path: Path) -> None:
-    frames, detections = detect(write(tmp_path / "one.mp4", pictures(1)), stride=5)
+    frames, detections = detect(write(tmp_path / "one.mp4", pictures(1)), every_frames=5)
     assert frames.rows() == [("a", 0, 0, 0.0, 80, 48, 0.0, True)]
     assert detections["label"].to_list() == ["0", "box"]
 
@@ -402,7 +402,7 @@ def test_a_video_is_detected_again_only_if_something_that_it_depends_on_changed(
         return len({path.name for path in items.iterdir()} - before)
 
     assert made() == 0
-    for changes in ({"code": "another"}, {"confidence": 0.1}, {"stride": 2}):
+    for changes in ({"code": "another"}, {"confidence": 0.1}, {"every_frames": 2}):
         assert made(**changes) == 2, changes
         assert made() == 0
     rows[0]["sha256"] = "another"
@@ -443,7 +443,7 @@ def test_every_source_is_a_row_and_bad_sources_do_not_affect_others(weights: Pat
         {"source": "refused", "path": good, "refused": "no rights"},
         {"source": "good", "path": good, "use": ["mosaic_restoration"]},
     ]
-    frames, detections, ledger = run(weights, shard(tmp_path / "s", rows), stride=4)
+    frames, detections, ledger = run(weights, shard(tmp_path / "s", rows), every_frames=4)
     assert list(ledger) == [row["source"] for row in rows]
     assert {source: row[:2] for source, row in ledger.items() if row[0] == "failed"} == {
         "gone": ("failed", "missing"),

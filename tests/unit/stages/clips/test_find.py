@@ -36,7 +36,7 @@ from tessera.stages.clips.masks import (
 from tessera.stages.clips.tracks import Piece, SceneSettings, divide, merge, split
 
 HEIGHT, WIDTH, RATE = 120, 160, 25
-PLAIN = SceneSettings(smooth_masks=0, smooth_boxes=0, extension=(0,), confidence=0)
+PLAIN = SceneSettings(smooth_masks_seconds=0, smooth_boxes_seconds=0, extension=(0,), confidence=0)
 Follow = Callable[[pl.DataFrame, pl.DataFrame], np.ndarray]
 
 
@@ -280,7 +280,7 @@ def test_stretches_cover_all_frames_and_have_allowed_lengths(
     gaps: list[float], length: float, other_length: float, stride: float
 ) -> None:
     asked = PLAIN.model_copy(
-        update={"minimum": min(length, other_length), "maximum": max(length, other_length), "stride": stride}
+        update={"min_seconds": min(length, other_length), "max_seconds": max(length, other_length), "gap_seconds": stride}
     )
     ends = np.cumsum(gaps)
     starts = ends - gaps
@@ -289,13 +289,13 @@ def test_stretches_cover_all_frames_and_have_allowed_lengths(
     assert stretches[-1][1] == len(gaps)
     scenes = [(first, stop) for first, stop, reason in stretches if not reason]
     for first, stop in scenes:
-        assert ends[stop - 1] - starts[first] >= asked.minimum - 1e-5
-        assert starts[stop - 1] - starts[first] < asked.maximum
+        assert ends[stop - 1] - starts[first] >= asked.min_seconds - 1e-5
+        assert starts[stop - 1] - starts[first] < asked.max_seconds
     for (_, stop), (first, _) in itertools.pairwise(scenes):
         assert starts[first] - ends[stop - 1] >= stride - 1e-5
     for first, stop, reason in stretches:
         if reason == "shorter than the minimum":
-            assert ends[stop - 1] - starts[first] < asked.minimum
+            assert ends[stop - 1] - starts[first] < asked.min_seconds
 
 
 @pytest.mark.parametrize("rate", [10, 23.976, 24, 25, 29.97, 30, 50, 59.94, 1000])
@@ -458,7 +458,7 @@ def test_every_stretch_that_is_not_a_scene_has_a_row(tmp_path: Path) -> None:
         *(row("unsure", i, 0, LEFT, 0.4) for i in range(60)),
     ]
     detected = detections(sorted(rows, key=lambda each: (each["source"], each["index"], each["number"])))
-    asked = PLAIN.model_copy(update={"confidence": 0.5, "stride": 3.0})
+    asked = PLAIN.model_copy(update={"confidence": 0.5, "gap_seconds": 3.0})
     results = SceneResults(
         tmp_path,
         frames,
@@ -470,12 +470,12 @@ def test_every_stretch_that_is_not_a_scene_has_a_row(tmp_path: Path) -> None:
         "long-0000000-000": ("ok", ""),
         "long-0000000-001": ("ok", ""),
         "long-0000050-002": ("dropped", "merged into another"),
-        "long-0000200-000": ("dropped", "left out by the stride"),
-        "long-0000200-001": ("dropped", "left out by the stride"),
+        "long-0000200-000": ("dropped", "in the gap between scenes"),
+        "long-0000200-001": ("dropped", "in the gap between scenes"),
         "long-0000275-000": ("ok", ""),
         "long-0000275-001": ("ok", ""),
-        "long-0000475-000": ("dropped", "left out by the stride"),
-        "long-0000475-001": ("dropped", "left out by the stride"),
+        "long-0000475-000": ("dropped", "in the gap between scenes"),
+        "long-0000475-001": ("dropped", "in the gap between scenes"),
         "long-0000550-000": ("ok", ""),
         "long-0000550-001": ("ok", ""),
         "empty": ("dropped", "no region"),
@@ -496,7 +496,7 @@ def test_no_videos_give_empty_tables(tmp_path: Path) -> None:
 
 
 def test_a_track_of_one_frame_can_be_a_scene(tmp_path: Path) -> None:
-    asked = SceneSettings(minimum=0.01)
+    asked = SceneSettings(min_seconds=0.01)
     for frames in (footage(1), footage(9)):
         results = SceneResults(tmp_path, frames, detections([row("video", 0, 0, LEFT)]), asked)
         assert results.scenes["frames"].to_list() == ([1] if frames.height > 1 else [])
@@ -585,10 +585,10 @@ def test_smoothing_windows_have_the_same_seconds_at_any_rate(tmp_path: Path, rat
         return set(find(missed, **asked).frames["y0"])
 
     assert tops(1) == {30, 60}
-    assert tops(round(0.4 * rate), smooth_boxes=1.0) == {30}
-    assert tops(round(0.6 * rate), smooth_boxes=1.0) == {30, 60}
-    assert tops(round(0.04 * rate), smooth_masks=0.13) == {30}
-    assert tops(round(0.12 * rate), smooth_masks=0.13) == {30, 60}
+    assert tops(round(0.4 * rate), smooth_boxes_seconds=1.0) == {30}
+    assert tops(round(0.6 * rate), smooth_boxes_seconds=1.0) == {30, 60}
+    assert tops(round(0.04 * rate), smooth_masks_seconds=0.13) == {30}
+    assert tops(round(0.12 * rate), smooth_masks_seconds=0.13) == {30, 60}
 
 
 def test_merged_masks_are_united_while_both_are_there(tmp_path: Path) -> None:
@@ -606,7 +606,7 @@ def test_merged_masks_are_united_while_both_are_there(tmp_path: Path) -> None:
 def test_a_scene_grows_by_the_steps_drawn_for_it(tmp_path: Path) -> None:
     frames = pl.concat([footage(6, f"video {n:02}") for n in range(30)])
     detected = detections(row(f"video {n:02}", i, 0, disc(80, 60, 20)) for n in range(30) for i in range(6))
-    asked = PLAIN.model_copy(update={"extension": (0, 0, 1, 1, 2), "minimum": 0.2})
+    asked = PLAIN.model_copy(update={"extension": (0, 0, 1, 1, 2), "min_seconds": 0.2})
     results = SceneResults(tmp_path / "0", frames, detected, asked)
     steps = results.scenes["extension"].to_list()
     assert all(steps.count(step) > 2 for step in (0, 1, 2))
@@ -631,7 +631,9 @@ def test_scenes_keep_the_promises_of_their_tables(tmp_path_factory: pytest.TempP
                 rows.append(row("video", i, number, mask if number else mask_box(mask)))
                 tracks[i, number] = number + 10 * sum(cut <= i for cut in cuts)
     detected = detections(sorted(rows, key=lambda each: (each["index"], each["number"])))
-    asked = SceneSettings(minimum=0.3, maximum=1.2, stride=data.draw(st.sampled_from([0.0, 0.2])), bridge=0.2, confidence=0)
+    asked = SceneSettings(
+        min_seconds=0.3, max_seconds=1.2, gap_seconds=data.draw(st.sampled_from([0.0, 0.2])), bridge_seconds=0.2, confidence=0
+    )
     numbers = np.array([tracks[pair] for pair in detected.select("index", "number").rows()], int)
     results = SceneResults(tmp_path_factory.mktemp("scenes"), frames, detected, asked, lambda frames, detected: numbers)
     assert summarise(results.ledger)["ok"] == results.scenes.height
@@ -660,7 +662,7 @@ def test_the_same_bytes_in_any_shard_on_any_number_of_cores(tmp_path: Path) -> N
             for i in range(0, 90, 2)
             for n in (0, 1)
         )
-        return SceneResults(tmp_path / name, frames, detected, SceneSettings(maximum=2.5), threads=threads)
+        return SceneResults(tmp_path / name, frames, detected, SceneSettings(max_seconds=2.5), threads=threads)
 
     both, again = made("both", ["a", "bb"], 1), made("again", ["a", "bb"], 4)
     for file, again_file in zip(both.files[:2], again.files[:2], strict=True):
@@ -687,5 +689,5 @@ def test_a_missing_column_is_reported(tmp_path: Path) -> None:
 
 
 def test_lengths_are_checked_before_any_job() -> None:
-    with pytest.raises(TesseraError, match="`minimum` is 9, which is more than `maximum`, 8"):
-        load(SceneSettings, {"minimum": 9}, "the settings")
+    with pytest.raises(TesseraError, match="`min_seconds` is 9, which is more than `max_seconds`, 8"):
+        load(SceneSettings, {"min_seconds": 9}, "the settings")

@@ -74,14 +74,21 @@ def test_the_frames_lie_in_the_middle_and_have_the_rate() -> None:
     def chosen(**settings: Any) -> list[int]:
         return np.flatnonzero(choose_frames(time, VideoMetricSettings(**settings))).tolist()
 
-    assert chosen(seconds=2.0) == list(range(100, 150))
-    assert chosen(seconds=2.0, rate=5.0) == list(range(100, 150, 5))
-    assert chosen(seconds=60.0) == chosen(seconds=None) == list(range(250))
-    assert chosen(seconds=0.001) == [125]
-    assert chosen(seconds=None, rate=100.0) == list(range(250))
+    assert chosen(max_seconds=2.0) == list(range(100, 150))
+    assert chosen(max_seconds=2.0, frames_per_second=5.0) == list(range(100, 150, 5))
+    assert chosen(max_seconds=60.0) == chosen(max_seconds=None) == list(range(250))
+    assert chosen(max_seconds=0.001) == [125]
+    assert chosen(max_seconds=None, frames_per_second=100.0) == list(range(250))
     irregular = np.array([0.0, 0.1, 0.9, 1.0, 1.2, 5.0])
-    assert choose_frames(irregular, VideoMetricSettings(rate=1.0)).tolist() == [True, False, False, True, False, True]
-    assert choose_frames(np.zeros(1), VideoMetricSettings(rate=1.0)).tolist() == [True]
+    assert choose_frames(irregular, VideoMetricSettings(frames_per_second=1.0)).tolist() == [
+        True,
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert choose_frames(np.zeros(1), VideoMetricSettings(frames_per_second=1.0)).tolist() == [True]
 
 
 def pictures(pattern: str) -> Iterator[np.ndarray]:
@@ -178,13 +185,13 @@ def test_a_video_has_the_flicker_of_its_pattern_and_every_source_a_row(footage: 
 
 
 def test_the_order_of_the_tables_and_the_threads_change_nothing(footage: Path, tmp_path: Path) -> None:
-    expected, _ = watch(footage, tmp_path / "one", ["thrice", "nothing"], seconds=1.5, rate=12.5)
+    expected, _ = watch(footage, tmp_path / "one", ["thrice", "nothing"], max_seconds=1.5, frames_per_second=12.5)
     turned = tmp_path / "turned"
     turned.mkdir()
     (turned / "corner.onnx").symlink_to(footage / "corner.onnx")
     for name, schema in (("sources", Sources), ("splits", Splits)):
         write_table(read_table(footage / f"{name}.parquet", schema).reverse(), schema, turned / f"{name}.parquet")
-    found, _ = watch(turned, tmp_path / "other", ["nothing", "thrice"], threads=1, seconds=1.5, rate=12.5)
+    found, _ = watch(turned, tmp_path / "other", ["nothing", "thrice"], threads=1, max_seconds=1.5, frames_per_second=12.5)
     assert_frame_equal(found, expected)
     assert (tmp_path / "one" / "videos.parquet").read_bytes() == (tmp_path / "other" / "videos.parquet").read_bytes()
     # Frames 6 to 43, and every second of them.

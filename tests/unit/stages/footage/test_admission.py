@@ -198,7 +198,7 @@ def test_all_faults_of_the_blocklist_are_listed(tmp_path: Path) -> None:
 
 
 def test_the_shipped_blocklist_can_be_read() -> None:
-    listed = read_blocklist(Path(__file__).parents[4] / "resources" / "blocklist.tsv")
+    listed = read_blocklist(Path(__file__).parents[4] / "config" / "blocklist.tsv")
     assert (listed.files, listed.hashes.size) == ({}, 0)
 
 

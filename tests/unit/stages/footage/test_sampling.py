@@ -47,11 +47,11 @@ TENTHS = [round(0.1 * number, 6) for number in range(21)]
 
 
 def test_an_interval_takes_the_frame_on_the_screen() -> None:
-    assert chosen(TENTHS, mode="interval", interval=0.5) == [0, 5, 10, 15, 20]
-    assert chosen(TENTHS, mode="interval", interval=0.25) == [0, 2, 5, 7, 10, 12, 15, 17, 20]
-    assert chosen(TENTHS, mode="interval", interval=100) == [0]
-    assert chosen(TENTHS, mode="interval", interval=1e-6) == list(range(21))
-    assert chosen([0, 0.1, 5.5, 5.55, 9.0], mode="interval", interval=1) == [0, 1, 3, 4], (
+    assert chosen(TENTHS, mode="interval", interval_seconds=0.5) == [0, 5, 10, 15, 20]
+    assert chosen(TENTHS, mode="interval", interval_seconds=0.25) == [0, 2, 5, 7, 10, 12, 15, 17, 20]
+    assert chosen(TENTHS, mode="interval", interval_seconds=100) == [0]
+    assert chosen(TENTHS, mode="interval", interval_seconds=1e-6) == list(range(21))
+    assert chosen([0, 0.1, 5.5, 5.55, 9.0], mode="interval", interval_seconds=1) == [0, 1, 3, 4], (
         "each frame once, however long it is shown"
     )
 
@@ -63,12 +63,12 @@ def test_an_interval_takes_the_frame_on_the_screen() -> None:
 def test_an_interval_gives_the_frames_that_a_viewer_sees(gaps: list[int], interval: int) -> None:
     times = np.cumsum([0, *gaps])
     on_screen = {int(np.flatnonzero(times <= moment)[-1]) for moment in range(0, int(times[-1]) + 1, interval)}
-    selected = chosen((times / 1000).tolist(), mode="interval", interval=interval / 1000)
+    selected = chosen((times / 1000).tolist(), mode="interval", interval_seconds=interval / 1000)
     assert selected == sorted(on_screen)
 
 
 def test_the_modes_every_keyframes_and_all_select_frames() -> None:
-    assert chosen(TENTHS, mode="every", every=6) == [0, 6, 12, 18]
+    assert chosen(TENTHS, mode="every", every_frames=6) == [0, 6, 12, 18]
     assert chosen(TENTHS, mode="keyframes") == [0, 4, 8, 12, 16, 20]
     assert chosen(TENTHS, mode="all") == chosen(TENTHS, mode="decimate") == list(range(21))
 
@@ -78,19 +78,21 @@ def test_the_modes_every_keyframes_and_all_select_frames() -> None:
     [("interval", [5, 15]), ("every", [5, 8, 11, 14]), ("keyframes", [8, 12]), ("all", list(range(5, 16)))],
 )
 def test_skipped_seconds_do_not_count(mode: str, expected: list[int]) -> None:
-    assert chosen(TENTHS, mode=mode, interval=1, every=3, skip_start=0.5, skip_end=0.5) == expected
+    assert (
+        chosen(TENTHS, mode=mode, interval_seconds=1, every_frames=3, skip_start_seconds=0.5, skip_end_seconds=0.5) == expected
+    )
 
 
 def test_an_interval_takes_the_frame_that_is_shown_last() -> None:
     # At 29.97 frames per second, a clip of 10.010 s has 300 frames; the last is shown from 9.977 s on.
     times = [number / 29.97 for number in range(300)]
     film = replace(packets(times), duration=10.010)
-    assert select_frames(film, FrameSettings(interval=1.0)).tolist()[-2:] == [269, 299]
+    assert select_frames(film, FrameSettings(interval_seconds=1.0)).tolist()[-2:] == [269, 299]
 
 
 def test_a_video_shorter_than_the_skipped_seconds_is_dropped() -> None:
     with pytest.raises(Dropped, match="shorter than what is skipped"):
-        chosen(TENTHS, skip_start=1.5, skip_end=1)
+        chosen(TENTHS, skip_start_seconds=1.5, skip_end_seconds=1)
 
 
 def slideshow(path: Path) -> list[int]:
@@ -258,7 +260,7 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_frame_has_an_image_and_a_row_that_describes_it(footage: Path, tmp_path: Path) -> None:
     path = footage / "a.mp4"
-    sampled = Sampled(tmp_path / "out", [row("my video/1", path, "video")], mode="every", every=9, format="png")
+    sampled = Sampled(tmp_path / "out", [row("my video/1", path, "video")], mode="every", every_frames=9, format="png")
     keys = [f"my%20video%2F1-{index:07d}" for index in (0, 9, 18, 27, 36)]
     assert sampled.table["key"].to_list() == keys
     assert sampled.table["index"].to_list() == [0, 9, 18, 27, 36]
@@ -276,7 +278,7 @@ def test_a_frame_has_an_image_and_a_row_that_describes_it(footage: Path, tmp_pat
 
 def test_images_and_folders_give_a_frame_per_image(footage: Path, tmp_path: Path) -> None:
     rows = [row("one", footage / "one.png", "image"), row("many", footage / "many", "folder")]
-    sampled = Sampled(tmp_path / "out", rows, mode="keyframes", skip_start=100)
+    sampled = Sampled(tmp_path / "out", rows, mode="keyframes", skip_start_seconds=100)
     names = [file.name for file in files_of(footage / "many")]
     first, _, last = (f"many-{name}~{sha256_file(footage / 'many' / name)[:12]}" for name in names)
     assert sampled.table.select("key", "index", "name", "pts", "time").rows() == [
@@ -322,7 +324,7 @@ def test_a_source_without_frames_has_a_row(footage: Path, tmp_path: Path) -> Non
         row("short", footage / "a.mp4", "video"),
         row("gone", tmp_path / "b", "video"),
     ]
-    sampled = Sampled(tmp_path / "out", rows, skip_start=100)
+    sampled = Sampled(tmp_path / "out", rows, skip_start_seconds=100)
     assert sampled.table.is_empty()
     assert sampled.ledger == [
         ("bad", "failed", "not a media file"),
@@ -350,7 +352,7 @@ def test_frames_that_cannot_be_decoded_fail_and_the_others_are_kept(footage: Pat
 
 
 def test_large_pictures_are_scaled_down(footage: Path, tmp_path: Path) -> None:
-    sampled = Sampled(tmp_path / "out", [row("a", footage / "a.mp4", "video")], mode="every", every=20, max_side=64)
+    sampled = Sampled(tmp_path / "out", [row("a", footage / "a.mp4", "video")], mode="every", every_frames=20, max_side=64)
     assert sampled.table.select("width", "height").rows() == [(64, 48)] * 2
     assert read_image(sampled.images / sampled.table["file"][0]).shape == (48, 64, 3)
 
@@ -378,7 +380,7 @@ def test_frames_are_sampled_again_only_if_one_failed_or_a_dependency_changed(foo
     }
 
     def sample(**changes: Any) -> Sampled:
-        return Sampled(tmp_path / "shard", list(rows.values()), **{"mode": "every", "every": 20, **changes})
+        return Sampled(tmp_path / "shard", list(rows.values()), **{"mode": "every", "every_frames": 20, **changes})
 
     before = sample()
 

@@ -89,9 +89,9 @@ def regions_table(scores: dict[int, list[float]], mask: np.ndarray | None = None
 def test_the_mode_uncertain_takes_scores_close_to_the_threshold_at_a_distance_in_time() -> None:
     frames = frames_table([i / 10 for i in range(40)])
     regions = regions_table({0: [0.9], 5: [0.26], 6: [0.251], 20: [0.2, 0.9], 30: [0.6], 39: [0.99]})
-    wanted = ProposalSettings(limit=3, apart=1.0)
+    wanted = ProposalSettings(limit=3, apart_seconds=1.0)
     assert choose(frames, regions, 0.25, wanted, ()) == [6, 20, 30]
-    assert choose(frames, regions, 0.25, ProposalSettings(limit=3, apart=0.0), ()) == [5, 6, 20]
+    assert choose(frames, regions, 0.25, ProposalSettings(limit=3, apart_seconds=0.0), ()) == [5, 6, 20]
     assert choose(frames, regions, 0.9, ProposalSettings(limit=1), ()) == [0]
     assert choose(frames_table([None] * 40), regions, 0.25, wanted, ()) == [5, 6, 20]
     assert choose(frames, regions_table({}), 0.25, wanted, ()) == []
@@ -99,7 +99,7 @@ def test_the_mode_uncertain_takes_scores_close_to_the_threshold_at_a_distance_in
 
 def test_if_little_is_uncertain_evenly_spaced_frames_are_added() -> None:
     frames = frames_table([i / 10 for i in range(60)])
-    wanted = ProposalSettings(limit=4, apart=1.0)
+    wanted = ProposalSettings(limit=4, apart_seconds=1.0)
     assert spread(frames, [], wanted) == [0, 10, 30, 40]
     assert spread(frames, [25], wanted) == [0, 10, 45]
     assert spread(frames, [1, 20, 40, 55], wanted) == []
@@ -108,8 +108,8 @@ def test_if_little_is_uncertain_evenly_spaced_frames_are_added() -> None:
 
 def test_the_mode_every_takes_each_nth_frame_and_thins_evenly_beyond_the_limit() -> None:
     frames = frames_table([None] * 100)
-    assert choose(frames, regions_table({}), 0.25, ProposalSettings(choose="every", every=30), ()) == [0, 30, 60, 90]
-    assert choose(frames, regions_table({}), 0.25, ProposalSettings(choose="every", every=10, limit=5), ()) == [
+    assert choose(frames, regions_table({}), 0.25, ProposalSettings(choose="every", every_frames=30), ()) == [0, 30, 60, 90]
+    assert choose(frames, regions_table({}), 0.25, ProposalSettings(choose="every", every_frames=10, limit=5), ()) == [
         0,
         20,
         40,
@@ -313,7 +313,7 @@ def test_a_shard_becomes_a_folder_per_source_and_a_report(tmp_path: Path) -> Non
     assert (again & (mask > 0)).sum() / (again | (mask > 0)).sum() > 0.85
     assert not again[24, 30], "the hole is gone"
 
-    uncertain = ProposalSettings(folder=tmp_path / "uncertain", limit=2, apart=0.2)
+    uncertain = ProposalSettings(folder=tmp_path / "uncertain", limit=2, apart_seconds=0.2)
     propose_labels(*tables, None, 0.25, uncertain, "nsfw 1", ["nsfw"], (), {}, tmp_path / "report.tsv", tmp_path / "studio.xml")
     with (tmp_path / "report.tsv").open(newline="") as file:
         rows = list(csv.reader(file, delimiter="\t"))

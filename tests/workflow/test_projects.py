@@ -1,0 +1,112 @@
+"""A project lies anywhere, also beside others that share one checkout, and Tessera can be a module of another workflow."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from projects import REPOSITORY, Project
+
+from tessera.imaging.images import write_image
+
+pytestmark = pytest.mark.workflow
+MODULE = """\
+configfile: "config/config.yaml"
+
+
+module tessera:
+    snakefile:
+        "{snakefile}"
+    config:
+        config
+
+
+use rule * from tessera as tessera_*
+
+
+rule count:
+    input:
+        "results/frames/shard-0/frames.parquet",
+    output:
+        "count.txt",
+    shell:
+        "echo own > {{output}}"
+"""
+
+
+def write_project(folder: Path) -> Project:
+    """Make a project of the files that come with Tessera and one picture, as the README says."""
+    shutil.copytree(REPOSITORY / "config", folder / "config")
+    project = Project(folder, yaml.safe_load((folder / "config" / "config.yaml").read_text(encoding="utf-8")))
+    write_image(folder / "снимок 1's.png", np.zeros((40, 60, 3), np.uint8))
+    project.write_manifest([{"source": "one", "path": "снимок 1's.png"}])
+    return project
+
+
+@pytest.mark.parametrize("name", ["plain", 'it\'s a "new" проект; {x} $HOME'])
+def test_a_project_lies_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    project = write_project(tmp_path / name)
+    run = project.run("--", "frames")
+    assert run.returncode == 0, run.output
+    (frame,) = pl.read_parquet(project.results / "frames" / "shard-0" / "frames.parquet").iter_rows(named=True)
+    assert (project.results / "frames" / "shard-0" / "images" / frame["file"]).is_file()
+    again = project.run("--", "frames")
+    assert again.returncode == 0 and "othing to be done" in again.output
+
+
+def test_tessera_is_a_module_of_another_workflow(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    project.settings["shards"] = 1
+    project.snakefile = project.folder / "Snakefile"
+    project.snakefile.write_text(MODULE.format(snakefile=REPOSITORY / "workflow" / "Snakefile"), encoding="utf-8")
+    run = project.run("count.txt", "tessera_frames")
+    assert run.returncode == 0, run.output
+    assert (project.folder / "count.txt").read_text() == "own\n"
+    assert pl.read_parquet(project.results / "frames" / "shard-0" / "frames.parquet").height == 1
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", "$HOME", 'x"y', "a;b", "a*b"])
+def test_a_checkout_in_a_folder_that_snakemake_cannot_run_in_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    (tmp_path / name / "envs").mkdir(parents=True)
+    for file in ("Makefile", "envs/uv.txt"):
+        shutil.copy(REPOSITORY / file, tmp_path / name / file)
+    # `false`, so that nothing is installed if the check fails.
+    made = subprocess.run(
+        ["make", ".venv/uv", "PYTHON=false"], cwd=tmp_path / name, capture_output=True, text=True, check=False
+    )
+    assert made.returncode and f"Tessera cannot run in {tmp_path / name}: move it" in made.stderr
+
+
+def test_a_checkout_may_lie_in_a_folder_with_other_letters(tmp_path: Path) -> None:
+    (tmp_path / "мой-код_1.2" / "envs").mkdir(parents=True)
+    for file in ("Makefile", "envs/uv.txt"):
+        shutil.copy(REPOSITORY / file, tmp_path / "мой-код_1.2" / file)
+    command = ["make", ".venv/uv", "PYTHON=echo reached"]
+    made = subprocess.run(command, cwd=tmp_path / "мой-код_1.2", capture_output=True, text=True, check=False)
+    assert "reached" in made.stdout and "cannot run" not in made.stderr
+
+
+def test_a_target_or_a_shard_that_there_is_not_is_named_in_one_line(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    for target, line in (
+        ("frmes", "there is no target 'frmes'; did you mean 'frames'?"),
+        ("xyzzy", "there is no target 'xyzzy'; `snakemake --list-target-rules` lists all targets"),
+        ("results/frames/shard-7/frames.parquet", "there is no shard 'shard-7'; the shards are shard-0"),
+    ):
+        run = project.run("--", target)
+        assert run.returncode and run.output.splitlines()[-1] == line, run.output
+
+
+def test_a_wrong_setting_is_named_with_its_line_and_without_those_of_the_rules(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    project.settings["frames"] = {"intervall_seconds": 2}
+    run = project.run("--", "frames")
+    lines = run.output.splitlines()
+    assert run.returncode and lines[-2] == "the configuration has 1 fault:", run.output
+    assert re.match(
+        r"  config/config\.yaml: line \d+: frames\.intervall_seconds: unknown key; did you mean 'interval_s", lines[-1]
+    )
