@@ -138,12 +138,12 @@ def test_videos_that_are_refused_or_fail_are_named_with_the_reason_and_the_other
     assert run.returncode != 0
     assert "4 of 5 sources cannot be restored:" in run.output
     for reason in (
-        "listed: source refused: on the blocklist",
-        "adult: source refused: adults not verified; no consent",
-        "picture: not a video: image",
+        f"listed: source refused: on the blocklist: 'listed.mp4' has the listed sha256 {sha256_file(listed)}: a test\n",
+        "adult: source refused: adults not verified; no consent: adult content needs `yes` in `adults_verified`",
+        "picture: not a video: image\n",
         "text: source refused: not a media file",
     ):
-        assert f"  {reason}\n" in run.output
+        assert f"  {reason}" in run.output
     assert [path.name for path in own.results.glob("restored/*/videos/[!.]*")] == ["good.mp4"]
     assert not (own.results / "restored" / "summary.json").exists()
     assert not [job for job in run.jobs if job.startswith(("sample_frames", "train"))]
