@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,28 @@ def test_a_wrong_setting_is_named_with_its_line_and_without_those_of_the_rules(t
     assert re.match(
         r"  config/config\.yaml: line \d+: frames\.intervall_seconds: unknown key; did you mean 'interval_s", lines[-1]
     )
+
+
+HOLD = """\
+include: "{snakefile}"
+
+
+rule hold:
+    output:
+        "{{number}}.txt",
+    resources:
+        gpu=1,
+    shell:
+        "date +%s.%N > {{output}}; sleep 0.5; date +%s.%N >> {{output}}"
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--resources", "mem_mb=16000"]])
+def test_one_job_at_a_time_has_the_gpu_whatever_else_is_limited(tmp_path: Path, options: list[str]) -> None:
+    project = write_project(tmp_path / "project")
+    project.snakefile = project.folder / "Snakefile"
+    project.snakefile.write_text(HOLD.format(snakefile=REPOSITORY / "workflow" / "Snakefile"), encoding="utf-8")
+    run = project.run("1.txt", "2.txt", "3.txt", *options, cores=4)
+    assert run.returncode == 0, run.output
+    spans = sorted([float(line) for line in (project.folder / f"{number}.txt").read_text().split()] for number in (1, 2, 3))
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tessera.core.errors import TesseraError
+from tessera.core.gpus import take_gpus
 from tessera.core.log import open_log, tell, title_of, to_log
 from tessera.core.outputs import (
     beside,
@@ -47,6 +48,8 @@ def job(snakemake: Any, *, is_recorded: bool = True) -> Iterator[tuple[SimpleNam
     try:
         with process:
             limit_threads(snakemake.threads)
+            if (gpus := snakemake.resources.get("gpu")) is not None:
+                take_gpus(gpus)
             for path in final:
                 clean(path)
             with temporary_files_in(temporary):

@@ -20,6 +20,7 @@ from tessera.core.job import job
 from tessera.core.log import tell
 
 snakemake = SimpleNamespace(rule="cut", wildcards=[sys.argv[1]], log=[sys.argv[2]], threads=1, input={{}}, params={{}})
+snakemake.resources = {{}}
 snakemake.output = {{"table": "out/table.txt"}}
 with job(snakemake) as (inputs, outputs, params):
     tempfile.mkdtemp()
