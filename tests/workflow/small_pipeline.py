@@ -82,7 +82,7 @@ def begin(project: Project) -> list[dict[str, str]]:
         "scenes": {
             "detect": {"confidence": 0.001, "max_regions": 1},
             "track": {"high": 0, "low": 0, "new": 0, "match": 1, "speed": 1000},
-            "choose": {"confidence": 0, "minimum": 0.1, "maximum": 0.4},
+            "choose": {"confidence": 0, "min_seconds": 0.1, "max_seconds": 0.4},
         },
         "scores": {"samples": 2, "detectors": {"watermark": {"image_size": 32, "confidence": 0.9}}},
         "models": {

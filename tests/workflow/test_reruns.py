@@ -174,7 +174,7 @@ CHANGES: dict[str, Change] = {
     "a threshold of the regions": setting("regions.choose.heads", 0.5),
     "how watermarks are drawn": setting("watermarks.draw.opacity", [0.5, 0.9]),
     "a set of watermarks": a_watermark_set,
-    "how a detector looks through videos": setting("scenes.detect.stride", 2),
+    "how a detector looks through videos": setting("scenes.detect.every_frames", 2),
     "how scenes are chosen": setting("scenes.choose.bridge_seconds", 0.6),
     "how clips are cut": setting("clips.crf", 20),
     "how clips are scored": setting("scores.samples", 3),
