@@ -105,6 +105,11 @@ def test_all_detectors_run_as_the_section_detection_says_where_they_state_nothin
     assert load_configuration(made) == made
 
 
+def test_null_removes_an_entry_of_an_earlier_file() -> None:
+    assert load_configuration({"image_sets": {"stills": {}, "others": None}})["image_sets"].keys() == {"stills"}
+    assert load_configuration({"search": {"one": None}, "classifiers": {"blur": None}}) == load_configuration({})
+
+
 def test_gates_have_one_default() -> None:
     gates = load_configuration({"gates": {"default": 0.3, "frames": 0.1}})["gates"]
     assert gates["frames"] == 0.1 and gates["labels"] == gates["crops"] == 0.3 and gates["sources"] == 0.5
@@ -176,6 +181,12 @@ def test_unset_settings_have_their_defaults() -> None:
             ["shards: Input should be 'auto' or 'per_source'", "; or Input should be a valid integer", "given: 'all'"],
         ),
         ({"shards": 0}, ["shards: ", "greater than 0", "given: 0"]),
+        ({"name": True}, ["name: ", "given: True (in YAML, yes, no, on and off are true and false: put text in quotes)"]),
+        ({"seed": "1e3"}, ["seed: ", "given: '1e3' (in YAML, that is text: write 1.0e3)"]),
+        (
+            {"models": {"nsfw_detection": {"training": {"lr0": "1e-3"}}}},
+            ["lr0: should be float; given: '1e-3' (", "write 1.0e-3)"],
+        ),
         ({"sources": {"blocklist": "b{x}.tsv"}}, ["sources.blocklist: ", "must not contain <, >, { or }", "given: 'b{x}.tsv'"]),
         ({"seed": -1}, ["seed: ", "greater than or equal to 0", "given: -1"]),
         (
@@ -285,6 +296,8 @@ def test_all_wrong_settings_are_listed_at_once() -> None:
         (b"a:\n- b: 1\n  c: {d: 1, d: 2}\n", "my.yaml: line 3: the key 'd' is given twice, first in line 3"),
         (b"a: {x: 1, 'x': 2}", "my.yaml: line 1: the key 'x' is given twice"),
         (b"- seed\n", "my.yaml: holds no settings; write keys and values"),
+        (b"a: 1\nseed: 010\n", "my.yaml: line 2: YAML reads 010 as another number; write"),
+        (b"frames: {max_side: 1:30}\n", "my.yaml: line 1: YAML reads 1:30 as another number; write"),
         (None, "my.yaml: cannot be read (No such file or directory); fix the path"),
     ],
 )

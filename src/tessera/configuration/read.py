@@ -1,5 +1,6 @@
 """Read the configuration, and check it as a whole."""
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -86,14 +87,16 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def _check_keys(node: yaml.Node | None, path: Path) -> None:
-    """Raise `TesseraError` if a key in `node`, or in what it contains, is given twice."""
+    """Raise `TesseraError` if a key in `node`, or in what it contains, is given twice, or a number is not what it shows."""
     nodes, visited = [node], set()
     while nodes:
         node = nodes.pop()
         if id(node) in visited:  # an alias
             continue
         visited.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, yaml.ScalarNode):
+            _check_number(node, path)
+        elif isinstance(node, yaml.SequenceNode):
             nodes += node.value
         elif isinstance(node, yaml.MappingNode):
             lines: dict[str, int] = {}
@@ -108,6 +111,15 @@ def _check_keys(node: yaml.Node | None, path: Path) -> None:
                         " one would count; write what belongs to both under one of them"
                     )
                 lines[key.value] = line
+
+
+def _check_number(node: yaml.ScalarNode, path: Path) -> None:
+    """Raise `TesseraError` if YAML would read `node` as another number than it shows: 010 as 8, and 1:30 as 90."""
+    if node.tag.endswith((":int", ":float")) and (":" in node.value or re.fullmatch(r"[-+]?0[0-7_]+", node.value)):
+        raise TesseraError(
+            f"{path}: line {node.start_mark.line + 1}: YAML reads {node.value} as another number; write the number without"
+            " leading zeros and colons, or put the text in quotes"
+        )
 
 
 def load_configuration(values: dict[str, Any], files: Sequence[Path] = ()) -> dict[str, Any]:

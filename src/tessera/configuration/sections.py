@@ -630,3 +630,9 @@ class Sections(Settings, defer_build=True):
             else {}
         )
         return _with_runtime(values, cls, known) if known else values
+
+    @field_validator("classifiers", "declared_classifiers", "embeddings", "image_sets", "search", mode="before")
+    @classmethod
+    def _null_removes_an_entry(cls, entries: Any) -> Any:
+        """A later settings file cannot remove an entry of an earlier one otherwise: Snakemake merges them."""
+        return {name: entry for name, entry in entries.items() if entry is not None} if isinstance(entries, dict) else entries

@@ -80,7 +80,7 @@ def _faults(
             wrong.setdefault(key, []).append(complaint(fault))
             # Our own checks of several values name the wrong ones in their messages.
             if fault["type"] != "value_error" or not isinstance(fault["input"], dict | list | tuple):
-                given_values[key] = f"; given: {fault['input']!r}"
+                given_values[key] = f"; given: {as_given(fault['input'])}"
     # A fault inside a value is more useful than the fault that the value is not of another type.
     inside = [*unknown, *wrong]
     return [
@@ -95,6 +95,15 @@ def _faults(
             ).splitlines()
         ),
     ]
+
+
+def as_given(value: Any) -> str:
+    """Return `value` for a message, with the fix where YAML reads something else than people mean."""
+    if isinstance(value, bool):
+        return f"{value} (in YAML, yes, no, on and off are true and false: put text in quotes)"
+    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", value, re.IGNORECASE):
+        return f"{value!r} (in YAML, that is text: write {re.sub('e', '.0e', value, flags=re.IGNORECASE)})"
+    return repr(value)
 
 
 def complaint(fault: ErrorDetails) -> str:

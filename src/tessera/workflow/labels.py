@@ -66,9 +66,12 @@ def frame_labels_of_shard(project: Project, wildcards: Wildcards) -> str:
 
 
 def watched_frame_labels(project: Project, wildcards: Wildcards) -> str:
-    """Return a value that changes with the label files of the frames of a shard. The folder of all of them must exist."""
+    """Return a value that changes with the label files of the frames of a shard.
+
+    Raises `TesseraError` if there were labels, and their folder is missing.
+    """
     folder = project.config["annotations"]["frame_labels"]
-    if folder:
+    if folder and any(ledger.stat().st_size for ledger in Path(project.results).glob("labels/frames/*/ledger.jsonl")):
         check_exists("annotations.frame_labels", folder, folder=True)
     return frame_labels_of_shard(project, wildcards)
 

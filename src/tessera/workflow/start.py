@@ -69,6 +69,8 @@ def warnings(project: Project) -> Iterator[str]:
             f"{folder} was written by an earlier version and is no longer used: its content is made again in results/labels"
             " and results/selections; delete the folder"
         )
+    if (labels := config["annotations"]["frame_labels"]) and not os.path.exists(labels):  # noqa: PTH110
+        yield f"annotations.frame_labels: {labels!r} is not there yet, so that no sampled frame is labelled"
     yield from _unclaimed_labels(project)
     yield from unknown_tags_of_sets(project)
 
@@ -97,7 +99,7 @@ def _unclaimed_labels(project: Project) -> Iterator[str]:
 def rewrite_log_record(record: Any, targets: Callable[[], Iterable[str]]) -> bool:
     """Change what Snakemake logs of an error, so that the line with the reason and the fix is there and stands out.
 
-    `targets`: returns the names of all targets.
+    Return whether the record is logged. `targets`: returns the names of all targets.
     """
     message = str(record.msg)
     if getattr(record, "event", None) == "job_info":  # `LogEvent.JOB_INFO`
@@ -106,6 +108,9 @@ def rewrite_log_record(record: Any, targets: Callable[[], Iterable[str]]) -> boo
     elif error := re.search(r"^  TesseraError: (.+?)\nWildcards:", message, re.MULTILINE | re.DOTALL):
         # Snakemake adds wildcards and a traceback to an error of a function for params.
         record.msg = error[1]
+    elif re.match(r"RuleException:\nCalledProcessError in file .*/scripts/tmp.* status 1\.$", message, re.DOTALL):
+        # The job has said in one line why it failed.
+        return False
     elif error := re.search(r'^WorkflowError in file "[^"]*", line \d+:\n(.+?)\n  File "', message, re.DOTALL):
         # It also names the lines of the rule file that reported the error.
         record.msg = error[1]

@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from tessera.core.settings import as_given
+
 # Training arguments that the workflow sets, and the reason why the configuration must not.
 OWNED = {
     **dict.fromkeys(("model", "pretrained"), "is given by `architecture` and `weights`"),
@@ -120,7 +122,7 @@ def argument_fault(name: str, value: Any) -> str:
     if name == "cache" and value == "disk":
         return "'disk' would write into the finished dataset; use 'ram' or false"
     allowed = _fitting(name, value, types[name])
-    return f"should be {allowed}; given: {value!r}" if allowed else ""
+    return f"should be {allowed}; given: {as_given(value)}" if allowed else ""
 
 
 def _fitting(name: str, value: Any, types: tuple[str, ...]) -> str:
