@@ -2,6 +2,13 @@
 PYTHON ?= python3
 # The folder of a project: its config/, labels and results.
 PROJECT ?= .
+# What `make restore` takes from the command line: nothing here has a default, or comes from the environment.
+VIDEO =
+CONTENT =
+RIGHTS =
+CONSENT =
+ADULTS_VERIFIED =
+SOURCE =
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 UV := $(BIN)/uv
@@ -10,12 +17,15 @@ DEMO := $(SNAKEMAKE) --directory examples/demo
 SOURCES := src tests workflow/scripts
 RULES := workflow/rules tests/workflow/brightness/workflow/rules
 
+# A variable of the command line as one word for the shell, whatever its characters are.
+quoted = '$(subst ','\'',$(value $(1)))'
+
 export YOLO_OFFLINE := true
 export YOLO_AUTOINSTALL := false
 # Each job is a Python of its own: it finds what others have compiled, whatever the machine says of that.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup slurm demo review test test-fast test-cluster test-browser survey lint format schema bench lock clean
+.PHONY: help setup slurm demo review restore test test-fast test-cluster test-browser survey lint format schema bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -38,6 +48,13 @@ review: .venv/workflow ## the review page of PROJECT=FOLDER, by default this fol
 		(test -f "$(PROJECT)/results/review/items.parquet" && echo "Nothing was gathered anew, see above. The page shows what was gathered before.")
 	@# Not by Snakemake, which would lock the folder while the page is open.
 	cd "$(PROJECT)" && "$(CURDIR)/$(BIN)/python" -m tessera.pages.review.serve results/review/items.parquet
+
+restore: .venv/workflow ## one of your videos: VIDEO=film.mp4 CONTENT=general RIGHTS="my own"
+	@# Adult footage also needs CONSENT= and ADULTS_VERIFIED=yes. PROJECT= is the folder of another project.
+	@$(BIN)/python -m tessera.workflow.add_video --project=$(call quoted,PROJECT) --video=$(call quoted,VIDEO) \
+		--content=$(call quoted,CONTENT) --rights=$(call quoted,RIGHTS) --consent=$(call quoted,CONSENT) \
+		--adults-verified=$(call quoted,ADULTS_VERIFIED) --source=$(call quoted,SOURCE)
+	@$(SNAKEMAKE) --directory=$(call quoted,PROJECT) --resources gpu=1 -- restore
 
 test: .venv/development ## all tests
 	@# A file at a time, so that what its tests share is made once. One process more than cores, because those that run Snakemake

@@ -132,18 +132,18 @@ def samples(folder: Path, out: Path) -> None:
 
 
 def restoring(folder: Path, out: Path) -> None:
-    """Restore the film in `folder`, as the rule `restore_previews` does, by a model that takes no time."""
+    """Restore the film in `folder`, as the rule `restore_videos` does, by a model that takes no time."""
     from tessera.core.ledger import Ledger
     from tessera.imaging.crops import CropSettings
-    from tessera.imaging.sheets import RenderSettings
-    from tessera.stages.restore.restored import RestoreSettings, restore_previews
+    from tessera.stages.restore.restored import restore_videos
+    from tessera.stages.restore.settings import RestoreSettings
 
     with Ledger(out / "found.jsonl") as book:
         book.row("film", "ok")
     inputs = [*(folder / f"{name}.parquet" for name in ("sources", "scenes", "scene_frames")), out / "found.jsonl"]
     made = {name: out / name for name in ("videos", "comparisons", "sheets", "ledger")}
-    how = {"settings": RestoreSettings(), "crops": CropSettings(), "render": RenderSettings()}
-    restore_previews(*inputs, lambda clip: clip, out / "kept", cache_key="", size=256, keep_aspect=False, **how, **made)
+    how = {"settings": RestoreSettings(), "crops": CropSettings()}
+    restore_videos(*inputs, lambda clip: clip, out / "kept", cache_key="", size=256, keep_aspect=False, **how, **made)
 
 
 def needed(folder: Path, out: Path) -> None:

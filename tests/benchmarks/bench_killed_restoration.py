@@ -18,7 +18,7 @@ from pathlib import Path
 from tessera.core.ledger import Ledger
 from tessera.imaging.crops import CropSettings
 from tessera.stages.restore import restored
-from tessera.imaging.sheets import RenderSettings
+from tessera.stages.restore.settings import RestoreSettings
 
 def shade(clip):
     return (clip // 2 + clip.mean(axis=0) / 2).astype("uint8")
@@ -29,10 +29,10 @@ out.mkdir()
 with Ledger(folder / "found.jsonl") as book:
     book.row("film", "ok")
 restored.WINDOWS = 1
-restored.restore_previews(
+restored.restore_videos(
     *(folder / name for name in ("sources.parquet", "scenes.parquet", "scene_frames.parquet", "found.jsonl")), shade,
-    folder / "cache", cache_key="", settings=restored.RestoreSettings(window=12, overlap=4), crops=CropSettings(), size=64,
-    keep_aspect=False, render=RenderSettings(), videos=out / "videos", comparisons=out / "comparisons", sheets=out / "sheets",
+    folder / "cache", cache_key="", settings=RestoreSettings(window=12, overlap=4), crops=CropSettings(), size=64,
+    keep_aspect=False, videos=out / "videos", comparisons=out / "comparisons", sheets=out / "sheets",
     ledger=out / "ledger.jsonl",
 )
 """

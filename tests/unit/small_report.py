@@ -18,7 +18,7 @@ from tessera.pages.report.tiles import Picture, draw_tiles
 
 CAPTIONS = Path(__file__).parents[2] / "workflow" / "report"
 CONTEXT = {
-    "config": {"report": {"blur": "adult"}, "preview": {"restore": {"shown": []}}},
+    "config": {"report": {"blur": "adult"}, "restore": {"shown": []}},
     "descriptions": {"a": "A ``story``."},
 }
 HOSTILE = "<b>&\"'{x}</b>"

@@ -565,9 +565,21 @@ def test_a_target_of_a_model_that_is_not_trained_here_is_a_fault() -> None:
     values = {"models": NULLS, "scenes": {"detect": {"weights": None}}, "preview": {"confidence": REACH}}
     with pytest.raises(TesseraError, match=r"`preview\.confidence` .* or train `models\.nsfw_detection`, which is null"):
         load_configuration(values)
-    values["preview"] = {"restore": {"choose": {"confidence": REACH}}}
-    with pytest.raises(TesseraError, match=r"`preview\.restore\.choose\.confidence` .* or train `models\.mosaic_detection`"):
+    del values["preview"]
+    values["restore"] = {"choose": {"confidence": REACH}}
+    with pytest.raises(TesseraError, match=r"`restore\.choose\.confidence` .* or train `models\.mosaic_detection`"):
         load_configuration(values)
+
+
+def test_restored_videos_are_no_previews_any_more() -> None:
+    with pytest.raises(TesseraError, match=r"preview\.restore: is called `restore` since"):
+        load_configuration({"preview": {"restore": {"weights": None}}})
+    with pytest.raises(TesseraError, match=r"restore\.choose\.minimum: is called `restore\.choose\.min_seconds` since"):
+        load_configuration({"restore": {"choose": {"minimum": 0.1}}})
+    with pytest.raises(
+        TesseraError, match=r"preview\.model: should be one of nsfw_detection, .*; `snakemake restore` restores"
+    ):
+        load_configuration({"preview": {"model": "mosaic_restoration"}})
 
 
 def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 from projects import REPOSITORY, Project
 
+from tessera.catalogue import DATASETS
 from tessera.core.seeds import generator
 from tessera.imaging.encode import write_video
+from tessera.records.manifest import RESTORE
 
 EVERY = 4
 FRAMES = 16
@@ -55,7 +57,10 @@ def add_source(project: Project, source: str) -> dict[str, str]:
     labels.mkdir(parents=True)
     for index in range(0, FRAMES, EVERY):
         (labels / f"{source}-{index:07d}.json").write_text(json.dumps(label(index)))
-    return {"source": source, "path": f"footage/{source}.mp4", "split": "val" if source == "clay" else "train"}
+    row = {"source": source, "path": f"footage/{source}.mp4"}
+    if source != "clay":
+        return row | {"split": "train"}
+    return row | {"split": "val", "use": ",".join([*(dataset.name for dataset in DATASETS), RESTORE])}
 
 
 def begin(project: Project) -> list[dict[str, str]]:
@@ -77,7 +82,7 @@ def begin(project: Project) -> list[dict[str, str]]:
         "scenes": {
             "detect": {"confidence": 0.001, "max_regions": 1},
             "track": {"high": 0, "low": 0, "new": 0, "match": 1, "speed": 1000},
-            "choose": {"confidence": 0, "minimum": 0.1, "maximum": 0.4},
+            "choose": {"confidence": 0, "min_seconds": 0.1, "max_seconds": 0.4},
         },
         "scores": {"samples": 2, "detectors": {"watermark": {"image_size": 32, "confidence": 0.9}}},
         "models": {
@@ -97,15 +102,13 @@ def begin(project: Project) -> list[dict[str, str]]:
             "metrics": {"frames": 2, "pictures": 1},
             "export": {"samples": 1, "frames": 2},
         },
-        "preview": {
-            "restore": {
-                "shown": ["clay"],
-                "window": 8,
-                "overlap": 2,
-                "detect": {"confidence": 0.001, "max_regions": 1},
-                "track": {"high": 0, "low": 0, "new": 0, "match": 1, "speed": 1000},
-                "choose": {"confidence": 0},
-            }
+        "restore": {
+            "shown": ["clay"],
+            "window": 8,
+            "overlap": 2,
+            "detect": {"confidence": 0.001, "max_regions": 1},
+            "track": {"high": 0, "low": 0, "new": 0, "match": 1, "speed": 1000},
+            "choose": {"confidence": 0},
         },
     }
     return rows

@@ -27,7 +27,7 @@ def read_dot(text: str) -> list[str]:
 
 @pytest.mark.workflow
 def test_the_graph_of_rules_equals_graph_txt(project: Project) -> None:
-    project.write_manifest([{"source": "one", "path": "one.mp4"}, {"source": "two", "path": "two.mp4"}])
+    project.write_manifest([{"source": "one", "path": "one.mp4"}, {"source": "two", "path": "two.mp4", "use": "restore"}])
     for folder in ("labels", "frame labels"):
         (project.folder / folder).mkdir()
     label_set = {"name": "mine", "path": "labels", "content": "general", "rights": "CC0"}
@@ -35,10 +35,10 @@ def test_the_graph_of_rules_equals_graph_txt(project: Project) -> None:
     project.settings = {
         "annotations": {"labels": [label_set], "frame_labels": "frame labels"},
         "watermarks": {"sets": [watermark_set]},
-        "preview": {"restore": {"shown": ["two"]}},
+        "restore": {"shown": ["two"]},
         "search": {"rate": {"model": "nsfw_detection", "space": {"training.lr0": {"log": [0.001, 0.1]}}}},
     }
-    run = project.run("--rulegraph", "--", "all", "datasets", "preview", "search", *MODELS)
+    run = project.run("--rulegraph", "--", "all", "datasets", "preview", "restore", "search", *MODELS)
     assert run.returncode == 0, run.output
     edges = read_dot(run.output)
     expected = GRAPH.read_text(encoding="utf-8").splitlines()
@@ -48,11 +48,12 @@ def test_the_graph_of_rules_equals_graph_txt(project: Project) -> None:
 
 @pytest.mark.workflow
 def test_a_confidence_that_is_a_target_waits_for_the_evaluation_of_its_model(project: Project) -> None:
-    project.write_manifest([{"source": "one", "path": "one.mp4"}])
+    project.write_manifest([{"source": "one", "path": "one.mp4"}, {"source": "two", "path": "two.mp4", "use": "restore"}])
     target = {"target": "precision", "at_least": 0.9}
     project.settings = {
         "scores": {"detectors": {"mosaic": {"weights": "trained", "confidence": target}}},
-        "preview": {"confidence": target, "restore": {"shown": ["one"], "choose": {"confidence": target}}},
+        "preview": {"confidence": target},
+        "restore": {"shown": ["two"], "choose": {"confidence": target}},
     }
     run = project.run("--rulegraph", "--", "all", "preview")
     assert run.returncode == 0, run.output
@@ -128,7 +129,7 @@ def test_a_rule_has_a_script_of_its_name_and_declares_its_dependencies(rule: str
 def rules_of_shards() -> set[str]:
     """Return the rules that have a job per shard, without those of previews, crops and tags, which are requested separately."""
     by_shard = {rule for rule, body in RULES.items() if f"<benchmarks>/{rule}/{{shard}}" in body}
-    of_previews = {"predict_source", "render_preview", "propose_labels", "find_mosaics", "restore_previews"}
+    of_previews = {"predict_source", "render_preview", "propose_labels", "find_mosaics", "restore_videos"}
     return by_shard - of_previews - {"crop_frames", "tag_pictures"}
 
 

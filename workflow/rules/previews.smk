@@ -26,7 +26,7 @@ localrules:
 
 
 rule preview:
-    "a model at work on footage: detections drawn, labels proposed, or mosaics restored"
+    "a detector at work on footage: detections drawn, labels proposed"
     input:
         project.of_job(require_sources),
         preview_files(project),

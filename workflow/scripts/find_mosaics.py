@@ -12,9 +12,7 @@ from tessera.stages.clips.find import find_scenes
 from tessera.stages.clips.tracks import SceneSettings
 
 with job(snakemake) as (inputs, outputs, params):
-    choose = with_confidences(
-        settings=params.choose, part="preview.restore.choose", targets=params.targets, measured=inputs.measured
-    )
+    choose = with_confidences(settings=params.choose, part="restore.choose", targets=params.targets, measured=inputs.measured)
     detect_videos(
         sources=inputs.sources,
         admission=inputs.admission,

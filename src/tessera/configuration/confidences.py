@@ -26,7 +26,7 @@ CONFIDENCES = {
     "scenes.choose.confidence": Measured("nsfw", "scenes.detect", "scenes.detect.confidence"),
     "scores.detectors.watermark.confidence": Measured("watermark", "scores.detectors.watermark", ""),
     "scores.detectors.mosaic.confidence": Measured("mosaic", "scores.detectors.mosaic", ""),
-    "preview.restore.choose.confidence": Measured("mosaic", "preview.restore.detect", "preview.restore.detect.confidence"),
+    "restore.choose.confidence": Measured("mosaic", "restore.detect", "restore.detect.confidence"),
 }
 
 

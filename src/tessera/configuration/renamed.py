@@ -18,5 +18,12 @@ NEW_NAMES = {
     "preview.predict.stride": "preview.predict.every_frames",
     "preview.proposals.every": "preview.proposals.every_frames",
     "preview.proposals.apart": "preview.proposals.apart_seconds",
+    "preview.restore": "restore",
+}
+# The sections below `restore` are those below `scenes`.
+NEW_NAMES |= {
+    old.replace("scenes", "restore", 1): new.replace("scenes", "restore", 1)
+    for old, new in NEW_NAMES.items()
+    if old.startswith("scenes.")
 }
 RENAMED = {old: f"is called `{new}` since version 0.2.0" for old, new in NEW_NAMES.items()}

@@ -50,7 +50,7 @@ from tessera.stages.labels.proposals import ProposalSettings
 from tessera.stages.labels.settings import AnnotationSettings
 from tessera.stages.mosaics.choose import RegionSettings
 from tessera.stages.restoration.settings import RestorationSettings
-from tessera.stages.restore.restored import RestoreSettings
+from tessera.stages.restore.settings import RestoreSettings
 from tessera.stages.watermarks.settings import WatermarkSettings
 
 DETECTORS = [model.name for model in MODELS if model.kind is DETECTOR]
@@ -274,11 +274,11 @@ class RestoredSceneSettings(SceneSettings):
     extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0,), min_length=1)
 
 
-class Restoring(RestoreSettings):
-    """How mosaics in footage are found and restored."""
+class Restore(RestoreSettings):
+    """How the mosaics in the videos whose column `use` in the manifest names `restore` are found and restored."""
 
     shown: tuple[str, ...] = ()
-    """Ids of videos with mosaics that the report shows before and after their restoration."""
+    """Ids of restored videos that the report shows before and after their restoration."""
     detect: VideoDetectionSettings = VideoDetectionSettings()
     """Detector that finds the mosaics."""
     track: TrackSettings = TrackSettings()
@@ -293,8 +293,8 @@ class Preview(Settings):
     sources: tuple[str, ...] = ()
     """Ids of the sources to preview. If empty, all admitted sources are."""
     model: str = DETECTORS[0]
-    """Model to preview. `nsfw_detection`, `watermark_detection` and `mosaic_detection` show what a detector finds, and propose
-    labels. `mosaic_restoration` restores the mosaics in videos; see `preview.restore`.
+    """Detector to preview: `nsfw_detection`, `watermark_detection` or `mosaic_detection`. What it finds is shown, and labels
+    are proposed.
     """
     confidence: Confidence = 0.25
     """Confidence from which a region counts. The frames of which a detector is unsure are those with a confidence close to it.
@@ -306,15 +306,12 @@ class Preview(Settings):
     """How previews are drawn."""
     proposals: ProposalSettings = ProposalSettings()
     """Frames that are offered for correction. A frame that has a label in `annotations.frame_labels` is not."""
-    restore: Restoring = Restoring()
-    """How mosaics in videos are found and restored."""
 
     @field_validator("model")
     @classmethod
-    def _is_a_model(cls, name: str) -> str:
-        names = [model.name for model in MODELS]
-        if name not in names:
-            raise ValueError(f"should be one of {', '.join(names)}")
+    def _is_a_detector(cls, name: str) -> str:
+        if name not in DETECTORS:
+            raise ValueError(f"should be one of {', '.join(DETECTORS)}; `snakemake restore` restores videos")
         return name
 
 
@@ -612,6 +609,8 @@ class Sections(Settings, defer_build=True):
     """Which pictures `snakemake ask` asks people to label."""
     preview: Preview = Preview()
     """What `snakemake preview` shows."""
+    restore: Restore = Restore()
+    """How videos are restored whose column `use` in the manifest names `restore`: `make restore`, `snakemake restore`."""
     score: ScoreSettings = ScoreSettings()
     """What `snakemake score` scores: any folder of pictures, with its subfolders. It needs no source if the classifier is
     declared.

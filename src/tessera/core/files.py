@@ -19,6 +19,7 @@ from tessera.core.errors import Failed, TesseraError
 from tessera.core.ledger import SYSTEMIC
 
 NAME_BYTES = 120
+READABLE_BYTES = 200
 
 
 def file_name(text: str) -> str:
@@ -33,6 +34,22 @@ def file_name(text: str) -> str:
     if len(name) > NAME_BYTES:
         name = f"{name[: NAME_BYTES - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     return name
+
+
+def readable_name(text: str) -> str:
+    """Return a file name for `text` that people read: like `file_name`, but letters of all scripts, spaces and most signs stay.
+
+    What a file system or a shell on any platform refuses is percent-encoded.
+    """
+    name = re.sub(r'[%/\\:*?"<>|~\x00-\x1f\x7f\ud800-\udfff]|^[.\- ]|[. ]$', lambda sign: _percent(sign[0]), text) or "%"
+    if len(name.encode()) > READABLE_BYTES:
+        end = f"~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+        name = name.encode()[: READABLE_BYTES - len(end)].decode(errors="ignore") + end
+    return name
+
+
+def _percent(text: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in text.encode(errors="surrogatepass"))
 
 
 def link_or_copy(file: Path, name: Path) -> None:

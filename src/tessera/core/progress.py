@@ -12,9 +12,9 @@ REPORT_EVERY = 5.0  # seconds between progress lines
 
 
 def progress(items: Iterable[T], total: int | None = None, unit: str = "items") -> Iterator[T]:
-    """Yield `items`, and report every few seconds how many are done and how much time is left.
+    """Yield `items`, and report every few seconds how many are done, how many a second, and how much time is left.
 
-    `total` defaults to `len(items)` if `items` has a length. Without a total, the rate is reported instead of the time left.
+    `total` defaults to `len(items)` if `items` has a length. Without a total, the time left is not known.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -31,9 +31,10 @@ def progress(items: Iterable[T], total: int | None = None, unit: str = "items") 
 
 
 def _count(done: int, total: int | None, unit: str, seconds: float) -> str:
+    rate = f"{done / seconds:.1f}/s" if done > seconds else f"{done / seconds:.2g}/s"
     if not total:
-        return f"{pluralize(done, unit)}, {done / seconds:.1f}/s"
-    return f"{done}/{pluralize(total, unit)}, {_duration(seconds / done * (total - done))} left"
+        return f"{pluralize(done, unit)}, {rate}"
+    return f"{done:,}/{pluralize(total, unit)}, {rate}, {_duration(seconds / done * (total - done))} left"
 
 
 def _duration(seconds: float) -> str:

@@ -10,6 +10,11 @@ from tessera.records.tables.table import read_table
 NOT_ADMITTED = "source not admitted", ""  # the reason and the detail for a source that is not in the table
 
 
+def refused(decided: Mapping[str, Any]) -> tuple[str, str]:
+    """Return reason and detail, for a ledger, for a source that was not admitted. `decided`: its row of that ledger."""
+    return "source refused", ": ".join(filter(None, (decided["reason"], decided["detail"])))
+
+
 def refusal(source: Mapping[str, Any], datasets: Sequence[str] | None) -> tuple[str, str]:
     """Return reason and detail, for a ledger, if `source` may feed none of `datasets`; two empty texts if it may.
 

@@ -22,6 +22,7 @@ SMALL = 100_000_000  # bytes, about a minute of 1080p; the jobs of a larger sour
 FULL = 500_000_000  # bytes of small sources in a shard
 BUCKET = "shard-"  # the names of shards of several sources start with this
 Shards = Literal["auto", "per_source"] | int
+RESTORE = "restore"  # in the column `use`: the video is restored
 
 
 def _not_a_set(value: str) -> str:
@@ -53,7 +54,9 @@ class Source(BaseModel):
     rights: str = Field("", description="licence or contract reference")
     consent: str = Field("", description="reference to the release of the people shown")
     adults_verified: Literal["yes", "no", ""] = Field("", description="`yes` is required if content is adult")
-    use: tuple[str, ...] = Field((), description="datasets that use it, separated by commas; empty: all")
+    use: tuple[str, ...] = Field(
+        (), description=f"datasets that use it, and `{RESTORE}`, separated by commas; empty: all datasets"
+    )
     shard: str = Field("", description="name of its shard; empty: chosen by the setting `shards`")
     split: Literal["train", "val", "test", ""] = Field("", description="a fixed split; empty: by hash")
     series: Annotated[str, AfterValidator(_one_line)] = Field("", description="series that it is an episode or a part of")
@@ -73,14 +76,14 @@ class ListedSource(Source):
 def read_manifest(path: Path, datasets: Collection[str], findable: Collection[str]) -> list[ListedSource]:
     """Return the sources in the manifest `path`, in its order. `tessera.core.tsv.read_sheet` describes the format.
 
-    `datasets` are the names that are allowed in the column `use`, and `findable` those in the column `free_of`: what detectors
-    find. Raises `TesseraError` that lists every fault with its line.
+    `datasets` are the names that are allowed in the column `use` beside `RESTORE`, and `findable` those in the column
+    `free_of`: what detectors find. Raises `TesseraError` that lists every fault with its line.
     """
     fix = f"set `manifest` to a table of your sources (see config/README.md){or_folder(path)}"
     sheet = read_sheet(path, ListedSource, "manifest", fix)
     faults = [
         (line, f"{column}: unknown {what} {name!r}; allowed: {', '.join(allowed)}")
-        for column, what, allowed in (("use", "dataset", datasets), ("free_of", "kind of region", findable))
+        for column, what, allowed in (("use", "dataset", (*datasets, RESTORE)), ("free_of", "kind of region", findable))
         for line, row in sheet.texts
         for name in _names(row.get(column, ""))
         if name not in allowed

@@ -221,7 +221,7 @@ FIGURES = (
         group="restored footage",
         title="Before and after",
         caption="footage.rst",
-        shown=_if(lambda project: project.config["preview"]["restore"]["shown"]),
+        shown=_if(lambda project: project.config["restore"]["shown"]),
     ),
     Figure(
         name="show_near_duplicates",

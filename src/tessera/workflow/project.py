@@ -25,7 +25,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import check_exists, file_name, files_below
 from tessera.core.messages import truncate
 from tessera.records.decisions import Decided, split_decisions
-from tessera.records.manifest import ListedSource, group_by_shard, read_manifest
+from tessera.records.manifest import RESTORE, ListedSource, group_by_shard, read_manifest
 from tessera.workflow.decisions import Decisions, load_decisions
 
 # Where version 0.1 had the blocklist.
@@ -102,14 +102,19 @@ class Project:
         return _Shards(group_by_shard(self.sources, self.config["shards"], subfolders=self.config["sources"]["subfolders"]))
 
     @cached_property
+    def has_footage(self) -> bool:
+        """Whether a source may feed a dataset: not if all are only restored."""
+        return any(set(source.use) != {RESTORE} for source in self.sources)
+
+    @cached_property
     def datasets(self) -> dict[str, Dataset]:
         """The datasets that are made, by name."""
-        return made_datasets(self.config, bool(self.sources), series=[source.series for source in self.sources])
+        return made_datasets(self.config, self.has_footage, series=[source.series for source in self.sources])
 
     @cached_property
     def models(self) -> dict[str, Model]:
         """The models that are trained, by name."""
-        return trained_models(self.config, has_sources=bool(self.sources))
+        return trained_models(self.config, has_sources=self.has_footage)
 
     @cached_property
     def labels(self) -> dict[str, NamedSet]:

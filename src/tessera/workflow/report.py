@@ -61,7 +61,7 @@ def restorers(project: Project) -> list[str]:
 
 def shown_footage(project: Project) -> str | list[str]:
     """Return the page of restored footage if the settings name some, else an empty list."""
-    return "<results>/reports/footage.html" if project.config["preview"]["restore"]["shown"] else []
+    return "<results>/reports/footage.html" if project.config["restore"]["shown"] else []
 
 
 def content_of_labelled_sets(project: Project) -> dict[str, str]:

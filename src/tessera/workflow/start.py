@@ -2,6 +2,8 @@
 
 import os
 import re
+import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from functools import cache
@@ -18,6 +20,7 @@ from tessera.workflow.image_sets import check_files, unknown_tags_of_sets
 from tessera.workflow.labels import exports_of_frames
 from tessera.workflow.previews import previewed
 from tessera.workflow.project import Project
+from tessera.workflow.restore import restored
 
 # Folders of version 0.1 that are no longer used.
 OLD_FOLDERS = ("results/annotations", "results/watermarks/sets")
@@ -27,6 +30,7 @@ def check_project(project: Project) -> None:
     """Raise `TesseraError` if the settings name files or sources that are not there, or rounds that cannot be read."""
     check_files(project)
     previewed(project)
+    restored(project)
     asked_rounds(project)
 
 
@@ -114,6 +118,11 @@ def rewrite_log_record(record: Any, targets: Callable[[], Iterable[str]]) -> boo
         near = get_close_matches(error[1], targets(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else "`snakemake --list-target-rules` lists all targets"
         record.msg = f"there is no target {error[1]!r}; {hint}"
+    elif "Directory cannot be locked" in message:
+        record.msg = (
+            f"another run is at work in {Path.cwd()}; wait for its end. If it was killed, run this once, and then try again:"
+            f" {shlex.join([sys.argv[0], '--directory', str(Path.cwd()), '--unlock'])}"
+        )
     elif "Missing input files for rule" in message:
         record.msg += f"\nRestore the files{or_folder(Path())}"
     return True

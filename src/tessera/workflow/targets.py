@@ -27,6 +27,7 @@ def _finished(project: Project, wildcards: Wildcards, model: Model) -> list[str]
     if model.name not in project.models:
         if model.name in trained_models(project.config):
             require_sources(project, wildcards)
+            raise TesseraError(f"{project.config['manifest']} lists no source that feeds a dataset: `use` is `restore` in all")
         raise TesseraError(model.untrained_hint)
     return [f"<results>/weights/{model.name}/SHA256SUMS"]
 

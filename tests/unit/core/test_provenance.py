@@ -2,13 +2,15 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tessera.core import files
-from tessera.core.files import file_name
+from tessera.core.files import READABLE_BYTES, file_name, readable_name
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 
 TEXTS = st.text(st.characters(), max_size=200) | st.text("a-.~%/ é\udcff\n", min_size=1, max_size=300)
@@ -34,6 +36,19 @@ def test_a_file_name_is_safe(text: str) -> None:
 @example("a" * 200, "a" * 201)
 def test_different_texts_have_different_file_names(one: str, other: str) -> None:
     assert (file_name(one) == file_name(other)) == (one == other)
+    assert (readable_name(one) == readable_name(other)) == (one == other)
+
+
+@given(st.text(st.characters(), max_size=300))
+def test_a_readable_name_is_a_name_on_any_file_system(text: str) -> None:
+    name = readable_name(text)
+    assert 0 < len(name.encode()) <= READABLE_BYTES
+    assert not re.search(r'[/\\:*?"<>|\x00-\x1f]', name) and name[0] not in ".- " and name[-1] not in ". "
+
+
+@pytest.mark.parametrize("text", ["Мой фильм it's $HOME", "テスト ♥ (1)", "film.final.cut", "100 & more; #2"])
+def test_a_readable_name_keeps_what_people_write(text: str) -> None:
+    assert readable_name(text) == text
 
 
 @given(st.integers(0, 400))

@@ -58,7 +58,7 @@ def test_figures_are_shown_for_the_datasets_and_models_that_have_them(load: Call
     assert "<results>/reports/models/mosaic_restoration/where.svg" in files
     assert "<results>/reports/models/mosaic_restoration/where.html" not in files
     assert not [file for file in files if "watermark_detection" in file or "footage.html" in file]
-    assert "<results>/reports/footage.html" in files_of_figures(load("one", preview={"restore": {"shown": ["one"]}}))
+    assert "<results>/reports/footage.html" in files_of_figures(load("one", restore={"shown": ["one"]}))
 
 
 def test_the_order_of_the_table_is_that_of_the_report(load: Callable[..., Project]) -> None:

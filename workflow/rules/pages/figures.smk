@@ -27,7 +27,6 @@ from tessera.workflow.figures import (
 from tessera.workflow.identities import vectors_of_crops
 from tessera.workflow.image_sets import made_of_set
 from tessera.workflow.models import content_of_sets, export_report
-from tessera.workflow.previews import of_shown
 from tessera.workflow.project import any_of, literal_param, project_of, unwatched_param
 from tessera.workflow.report import (
     content_of_labelled_sets,
@@ -37,6 +36,7 @@ from tessera.workflow.report import (
     timed_rules,
 )
 from tessera.workflow.restoration import compared_models, compared_weights, stages
+from tessera.workflow.restore import of_shown
 
 project = project_of(config)
 
@@ -468,7 +468,7 @@ rule show_footage:
     benchmark:
         "<benchmarks>/show_footage.jsonl"
     params:
-        shown=literal_param(config["preview"]["restore"]["shown"]),
+        shown=literal_param(config["restore"]["shown"]),
         settings=lookup(dpath="report", within=config),
         code=digest_of_script("show_footage"),
     script:

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.files import file_name
+from tessera.core.files import readable_name
 from tessera.core.ledger import read_ledger
+from tessera.imaging.side_by_side import GAP, halves
 from tessera.pages.report.clips import PREVIEW_SECONDS, animate, in_motion
 from tessera.pages.report.pages import write_page
 from tessera.pages.report.settings import ReportSettings
 from tessera.pages.report.tiles import PAPER, Picture, shrink_picture
 
-GAP = 4  # pixels between the halves of a comparison
 SIDE = 480  # pixels, longer side of a half of an animated comparison
 VISIBLE = 3  # levels by which pixels change on average from which on a reader sees it
 AROUND = 0.15  # of the longer side of a region, shown around it in a close-up
@@ -58,7 +58,7 @@ def show_footage(
         row = outcomes.get(source, {"status": "dropped", "reason": "source refused", "detail": ""})
         if row["status"] == "ok":
             is_clear = settings.blur == "none" or (settings.blur == "adult" and content.get(source) == "general")
-            whole, close, change = _halves(files[file_name(source)], regions[source], not is_clear)
+            whole, close, change = _halves(files[readable_name(source)], regions[source], not is_clear)
             visibility = ", which is hardly visible" if change < VISIBLE else ""
             lines = [
                 f"{source}, as found and restored",
@@ -105,8 +105,8 @@ def _halves(video: Path, region: Region, is_blurred: bool) -> tuple[list[np.ndar
     """
     from tessera.imaging.video import read_frames, read_packets
 
-    def joined(halves: Sequence[np.ndarray]) -> np.ndarray:
-        left, right = (shrink_picture(Picture("", half, []), is_blurred, SIDE).image for half in halves)
+    def joined(both: Sequence[np.ndarray]) -> np.ndarray:
+        left, right = (shrink_picture(Picture("", half, []), is_blurred, SIDE).image for half in both)
         return np.concatenate([left, np.full((len(left), GAP, 3), PAPER, np.uint8), right], axis=1)
 
     whole, close, changes = [], [], []
@@ -114,13 +114,12 @@ def _halves(video: Path, region: Region, is_blurred: bool) -> tuple[list[np.ndar
         packets = read_packets(video)
         first = region.first if region.first < len(packets) else 0  # of some films, only spans are restored
         for frame in read_frames(video, packets, (in_motion(packets.time[first:] - packets.time[first]) + first).tolist()):
-            image = frame.image()
-            height, half = image.shape[0], (image.shape[1] - GAP) // 2
-            halves = image[:, :half], image[:, half + GAP : 2 * half + GAP]
-            x0, x1 = (round(edge * half) for edge in region.box[::2])
+            both = halves(frame.image())
+            height, width = both[0].shape[:2]
+            x0, x1 = (round(edge * width) for edge in region.box[::2])
             y0, y1 = (round(edge * height) for edge in region.box[1::2])
-            whole.append(joined(halves))
-            before, after = (each[y0:y1, x0:x1] for each in halves)
+            whole.append(joined(both))
+            before, after = (each[y0:y1, x0:x1] for each in both)
             changes.append(np.abs(before.astype(float) - after).mean())
             # Each pixel several times, so that blocks keep their edges.
             times = max(1, SIDE // max(x1 - x0, y1 - y0))

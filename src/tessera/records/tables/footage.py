@@ -17,7 +17,7 @@ class Sources(Table):
     content: pl.String = pa.Field(isin=["general", "adult"], description="general or adult")
     rights: pl.String = pa.Field(description="licence or contract reference")
     consent: pl.String = pa.Field(description="reference to the release")
-    use: pl.List(pl.String) = pa.Field(description="datasets that use it; empty: all")  # type: ignore[valid-type]
+    use: pl.List(pl.String) = pa.Field(description="datasets that use it, and `restore`; empty: all datasets")  # type: ignore[valid-type]
     split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="fixed split; empty: by hash")
     series: pl.String = pa.Field(description="series that it is an episode or a part of; empty if the manifest states none")
     kind: pl.String = pa.Field(isin=["video", "image", "folder", ""], description="type of the path; empty if unknown")

@@ -63,7 +63,7 @@ def detect_videos(
     """
     import polars as pl
 
-    from tessera.records.eligibility import refusal
+    from tessera.records.eligibility import refusal, refused
     from tessera.records.tables.footage import Sources
     from tessera.records.tables.scenes import VideoDetections, VideoFrames
     from tessera.records.tables.table import read_table, types, write_table
@@ -87,7 +87,7 @@ def detect_videos(
             if wanted is not None and source not in wanted:
                 continue
             row = admitted.get(source, {})
-            reason, detail = refusal(row, datasets) if row else ("source refused", decided["reason"])
+            reason, detail = refusal(row, datasets) if row else refused(decided)
             if reason:
                 entries.row(source, "dropped", reason, detail)
             elif row["kind"] != "video":

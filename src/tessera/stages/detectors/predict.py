@@ -48,6 +48,7 @@ def predict_previews(
     """
     import polars as pl
 
+    from tessera.records.eligibility import refused
     from tessera.records.tables.annotation import Annotations, PredictedFrames
     from tessera.records.tables.footage import Sources
     from tessera.records.tables.table import read_table, types, write_table
@@ -60,7 +61,7 @@ def predict_previews(
     with Ledger(ledger) as writer:
         for row in read_ledger(admission):
             if row["status"] != "ok" and row["key"] in wanted:
-                writer.row(row["key"], "dropped", "source refused", row["reason"])
+                writer.row(row["key"], "dropped", *refused(row))
         for source in admitted:
             assert detector is not None
             of_source = stills_of(Path(source["path"]), held.get(source["source"], []))

@@ -26,6 +26,7 @@ from tessera.imaging.hashing import scaled_hash
 from tessera.imaging.images import SUFFIX, shrink, write_image
 from tessera.imaging.video import Packets, read_frames, read_packets
 from tessera.records.frame_keys import frame_key
+from tessera.records.manifest import RESTORE
 from tessera.records.stills import read_stills, stills_of
 
 if TYPE_CHECKING:
@@ -91,9 +92,12 @@ def sample_frames(
     rows: list[dict[str, Any]] = []
     images.mkdir()
     stills = read_stills(files)
-    admitted = read_table(sources, Sources).select("source", "path", "kind", "sha256")
-    with stored_items(cache, "sources", ledger) as (_, stored), ThreadPoolExecutor(threads) as pool:
-        for source, path, kind, sha256 in admitted.rows():
+    admitted = read_table(sources, Sources).select("source", "path", "kind", "sha256", "use")
+    with stored_items(cache, "sources", ledger) as (entries, stored), ThreadPoolExecutor(threads) as pool:
+        for source, path, kind, sha256, use in admitted.rows():
+            if use == [RESTORE]:
+                entries.row(source, "dropped", "source is only restored")
+                continue
             source_files = stills.get(source, [])
             name = digest([source, kind, sha256, source_files, settings.model_dump(mode="json"), code])
             item = stored(name, partial(_sample, source, Path(path), kind, source_files, settings, pool, 2 * threads))

@@ -26,7 +26,7 @@ from tessera.records.annotation.label_files import CHECKSUMS, LABEL_SUFFIX, is_u
 from tessera.records.annotation.model import ImageAnnotations
 from tessera.records.annotation.predictions import outlined
 from tessera.records.frame_keys import meant_frames, source_of, video_key
-from tessera.records.previews import summarise_previews
+from tessera.records.previews import summarise_sources
 from tessera.records.stills import read_stills, stills_of
 
 if TYPE_CHECKING:
@@ -164,9 +164,10 @@ def gate_previews(
     """Write the summary of all `ledgers` to `summary`, as JSON; see `summarise`. Print where the previews of all shards lie.
 
     `reports`: of `propose_labels`, for each shard. `proposals`: the folder of the proposals. `summary` lies beside the shards.
-    Raises `TesseraError` if a source cannot be previewed; see `summarise_previews`.
+    Raises `TesseraError` if a source cannot be previewed; see `summarise_sources`.
     """
-    summarise_previews(ledgers, previewed, asked, summary)
+    fix = "fix these, or list only the others in preview.sources"
+    summarise_sources(ledgers, previewed, asked, summary, done="previewed", fix=fix)
     count = sum(f"\t{PROPOSED}" in line for path in reports for line in path.read_text(encoding="utf-8").splitlines())
     tell(
         f"overlay videos and contact sheets are in {summary.parent}/SHARD, and {pluralize(count, 'frames')} to correct in"

@@ -24,7 +24,7 @@ def restore_clip(clip: np.ndarray, weights: Path) -> np.ndarray:
     from tessera.stages.restoration.evaluate import restore
 
     generator, device = _generator(weights)
-    return restore(generator, clip, device, fix="lower `preview.restore.window`")
+    return restore(generator, clip, device, fix="lower `restore.window`")
 
 
 @lru_cache(1)

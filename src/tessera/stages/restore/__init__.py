@@ -1,1 +1,1 @@
-"""Previews: run a detector on footage, draw what it finds, and propose labels."""
+"""Restore videos that show mosaics: the restored video, a comparison with the original, and a contact sheet of each."""

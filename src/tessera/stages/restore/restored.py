@@ -13,44 +13,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from tessera.core.errors import Failed
-from tessera.core.files import file_name, link_or_copy
+from tessera.core.files import link_or_copy, readable_name
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.log import tell
-from tessera.core.messages import pluralize
+from tessera.core.messages import pluralize, truncate
 from tessera.core.progress import progress
 from tessera.core.provenance import digest
-from tessera.core.settings import Settings
 from tessera.core.store import Store
 from tessera.imaging.containers import GUESSED_RATE
 from tessera.imaging.crops import CropSettings, Fit, clip_shape, crop_box, pad_of
-from tessera.imaging.encodable import encodable, formats_of
-from tessera.imaging.encode import Preset
+from tessera.imaging.encodable import encodable
 from tessera.imaging.frame import (
-    BLACK,
     UPRIGHT,
     Matrix,
     VideoFrame,
     display_matrix,
     is_turned,
-    new_picture,
-    planes_of,
     rgb,
     small_planes,
     upright,
 )
 from tessera.imaging.images import write_image
 from tessera.imaging.paint import paint
-from tessera.imaging.sheets import RenderSettings
+from tessera.imaging.side_by_side import half_scale, pair
 from tessera.imaging.spans import parse_spans
 from tessera.imaging.tracks import Moves, plan_tracks
 from tessera.imaging.video import Packets, read_frames, read_packets
 from tessera.imaging.video_copy import (
-    ENCODERS,
     PART,
-    Codec,
     Encoding,
     Form,
     PictureWriter,
@@ -60,10 +52,10 @@ from tessera.imaging.video_copy import (
     moves_of,
     stamps_of,
 )
-from tessera.learning.weights.declare import TrainedOrDeclaredWeights
-from tessera.records.previews import NO_MOSAIC, summarise_previews
+from tessera.records.previews import summarise_sources
 from tessera.stages.restore.restore import Patch, Region, Restore, restart, restored
 from tessera.stages.restore.restored_sheet import Tiles, choose_frames, crops_of, draw_sheet
+from tessera.stages.restore.settings import RestoreSettings
 
 if TYPE_CHECKING:
     import av
@@ -72,77 +64,15 @@ if TYPE_CHECKING:
 AHEAD = 4  # frames that wait for a thread
 WINDOWS = 10  # in a part of a film, which is what a restoration that was stopped loses at most
 DECODERS = 2  # threads of the decoder
-GAP = 4  # pixels between the halves of a comparison
 # The files of a source in the store. The first two get a suffix.
 VIDEO, COMPARISON, SHEET, COUNTS = "restored", "comparison", "sheet.jpg", "frames.json"
 TILES = "tiles.npz"  # a file of a part in the store
+NO_MOSAIC = "no mosaic found"  # the reason for a source that is not restored
+SHOWN = 10  # most sources that a message lists
 RESTORED, NOTHING, LOST = "restored", "nothing found", "cannot be decoded"  # what frames are counted as
 
 
-class RestoreSettings(Settings):
-    """How regions are restored, and how the videos are encoded."""
-
-    weights: TrainedOrDeclaredWeights = "trained"
-    """Weights of the restoration model. `trained` uses the model that is trained here. {source: a path or https://…, sha256: …}
-    uses a .safetensors or .pth file of Tessera or of Lada, of any size, which is fetched once and verified. `null` restores
-    nothing.
-    """
-    window: int = Field(48, ge=2)
-    """Frames that are restored together. At 4K, a frame that waits takes 12 to 25 MB."""
-    overlap: int = Field(8, ge=0)
-    """Frames that a window shares with the next. The results of both are blended there. At most half of the window."""
-    feather: float = Field(0.03, ge=0, le=0.5)
-    """Width of the soft edge around a region, outside it, as a fraction of the longer side of its crop."""
-    codec: Codec = "h264"
-    """Codec of the restored videos: `h264`, which plays everywhere, `hevc` or `av1`. Comparisons are always H.264."""
-    quantizer: int = Field(18, ge=0, le=51)
-    """Quality of the videos, from 0 to 51; lower is better. For H.264, the constant quantizer, where 0 is lossless up to 8
-    bits; for HEVC and AV1, the constant rate factor, where 0 is lossless in HEVC.
-    """
-    preset: Preset = "ultrafast"
-    """Speed preset, by the names of x264. With H.264, `veryfast` takes four times as long, for files that are a fifth to a half
-    smaller.
-    """
-    pixel_format: str = "source"
-    """Pixel format of the restored videos, such as `yuv420p`, which plays everywhere, or `yuv420p10le`. `source`: that of the
-    source or, if the codec does not have it, the closest.
-    """
-    rate: float | None = Field(None, gt=0, le=1000)
-    """Constant frame rate of the restored videos; frames are repeated or left out. `null`: the times of the source."""
-    spans: dict[str, list[str]] = Field(default_factory=dict)
-    """Time spans by source, such as {my video: [0:10-0:25, 1:02:00-1:03:30.5]}. Of these sources, the restored video has these
-    spans alone, one after the other.
-    """
-
-    @property
-    def encoding(self) -> Encoding:
-        """How the pictures are encoded."""
-        pixel_format = None if self.pixel_format == "source" else self.pixel_format
-        return Encoding(self.codec, self.quantizer, self.preset, pixel_format)
-
-    @model_validator(mode="after")
-    def _pixels_are_encodable(self) -> Self:
-        if self.pixel_format == "source":
-            return self  # without loading FFmpeg
-        known = "source", *formats_of(ENCODERS[self.codec])
-        if self.pixel_format not in known:
-            raise ValueError(f"`pixel_format` is {self.pixel_format!r}; with {self.codec}, it can be {', '.join(known)}")
-        return self
-
-    @model_validator(mode="after")
-    def _spans_are_times(self) -> Self:
-        for texts in self.spans.values():
-            parse_spans(texts)
-        return self
-
-    @model_validator(mode="after")
-    def _windows_proceed(self) -> Self:
-        if self.overlap > self.window // 2:
-            raise ValueError(f"`overlap` is {self.overlap}, which is more than half of `window`, {self.window}")
-        return self
-
-
-def restore_previews(
+def restore_videos(
     sources: Path,
     scenes: Path,
     scene_frames: Path,
@@ -155,7 +85,6 @@ def restore_previews(
     crops: CropSettings,
     size: int,
     keep_aspect: bool,
-    render: RenderSettings,
     videos: Path,
     comparisons: Path,
     sheets: Path,
@@ -168,7 +97,8 @@ def restore_previews(
 
     `restore`: gets squares of `size` pixels, see `Fit`. The restored video has the times, the colours, the orientation and the
     sound of the source. Before it is encoded, a pixel equals that of the source unless it belongs to a region or its soft edge.
-    The comparison shows the source and the restored video side by side, and is at most `render.max_side` pixels wide.
+    The comparison shows the source and the restored video side by side, each under its caption, and is at most
+    `settings.render.max_side` pixels wide.
 
     Results are kept in the `Store` in the folder `cache`, under a digest of everything that they depend on, which includes
     `cache_key`, and linked from there.
@@ -208,12 +138,12 @@ def restore_previews(
                 settings.model_dump(mode="json", exclude={"weights", "spans"}),
                 settings.spans.get(source["source"], []),
             ]
-            inputs += [crops.model_dump(mode="json"), size, keep_aspect, render.model_dump(mode="json")]
-            name, title = digest(inputs), file_name(source["source"])
+            inputs += [crops.model_dump(mode="json"), size, keep_aspect]
+            name, title = digest(inputs), readable_name(source["source"])
             with writer.item(source["source"]) as note:
                 if not store.holds(name):
                     with store.make(name) as folder:
-                        restore_video(source, regions, restore, settings, render, folder, parts, name)
+                        restore_video(source, regions, restore, settings, folder, parts, name)
                 for path in store.item(name).iterdir():
                     target = {VIDEO: videos, COMPARISON: comparisons}.get(path.stem, sheets)
                     if path.suffix != ".json":
@@ -226,14 +156,22 @@ def restore_previews(
     parts.keep(())
 
 
-def gate_restored(ledgers: Sequence[Path], previewed: Sequence[str], asked: Sequence[str], summary: Path) -> None:
-    """Write the summary of all `ledgers` to `summary`; see `summarise_previews`. Print where the restored videos lie.
+def gate_restored(ledgers: Sequence[Path], videos: Sequence[Path], sources: Sequence[str], *, summary: Path) -> None:
+    """Write the summary of all `ledgers` to `summary`, and print where the restored videos lie, and which show no mosaic.
 
-    `summary` lies beside the shards.
+    `videos`: the folder of restored videos of each shard. `sources`: the ids of the sources to restore. `summary` lies beside
+    the shards. Raises `TesseraError`, naming each of them, if a source failed, was refused or is no video.
     """
-    summarise_previews(ledgers, previewed, asked, summary)
-    count = sum(row["status"] == "ok" for path in ledgers for row in read_ledger(path))
-    tell(f"{pluralize(count, 'restored videos')}, with comparisons and contact sheets: {summary.parent}/SHARD")
+    rows = {row["key"]: row for path in ledgers for row in read_ledger(path)}
+    plain = [key for key, row in rows.items() if row["reason"] == NO_MOSAIC]
+    if plain:
+        tell(f"{NO_MOSAIC} in {', '.join(truncate(plain, SHOWN))}; lower `restore.choose.confidence` if there is one")
+    files = {file.stem: file for folder in videos for file in folder.iterdir()}
+    made = [f"{key!r}: {files[readable_name(key)]}" for key, row in rows.items() if row["status"] == "ok"]
+    count = f"{pluralize(len(made), 'restored videos')}; the folders `comparisons` and `sheets` lie beside `videos`"
+    tell("\n  ".join([count, *truncate(made, SHOWN)]))
+    fix = "fix these, or take `restore` out of their column `use`"
+    summarise_sources(ledgers, sources, set(sources) - set(plain), summary, done="restored", fix=fix)
 
 
 def describe_frames(counts: Mapping[str, int]) -> str:
@@ -248,7 +186,6 @@ def restore_video(
     regions: Sequence[Region],
     restore: Restore,
     settings: RestoreSettings,
-    render: RenderSettings,
     folder: Path,
     parts: Store | None = None,
     name: str = "part",
@@ -265,13 +202,13 @@ def restore_video(
     path = Path(source["path"])
     store = parts or Store(folder / "parts", "parts")
     tracks = plan_tracks(path)
-    film = _film(source["source"], path, settings, render)
+    film = _film(source["source"], path, settings)
     names = [f"{name}-{number:05}" for number in range(len(film.parts))]
     crops = crops_of(regions)
     shown = [index for part in film.parts for index in part if len(film.stamps[index])]
-    chosen = choose_frames(shown, crops, render.columns)
-    tiles = [Tiles(part, chosen, crops, render.tile) for part in film.parts]
-    _write_parts(film, regions, restore, settings, render, store, names, tiles)
+    chosen = choose_frames(shown, crops, settings.render.columns)
+    tiles = [Tiles(part, chosen, crops, settings.render.tile) for part in film.parts]
+    _write_parts(film, regions, restore, settings, store, names, tiles)
     items = [store.item(each) for each in names]
     outcomes = [Counter[str](json.loads((item / COUNTS).read_text(encoding="utf-8"))) for item in items]
     counts = sum(outcomes, Counter[str]())
@@ -295,7 +232,7 @@ def restore_video(
     )
     (folder / COUNTS).write_text(json.dumps({"counts": counts, "remarks": remarks}), encoding="utf-8")
     title = f"{source['source']}: {describe_frames(counts)}"
-    write_image(folder / SHEET, draw_sheet(title, [item / TILES for item in items], film.packets.time, render))
+    write_image(folder / SHEET, draw_sheet(title, [item / TILES for item in items], film.packets.time, settings.render))
     if parts is None:
         shutil.rmtree(store.folder)
     return remarks
@@ -322,7 +259,7 @@ class _Film:
     remarks: list[str]
 
 
-def _film(source: str, path: Path, settings: RestoreSettings, render: RenderSettings) -> _Film:
+def _film(source: str, path: Path, settings: RestoreSettings) -> _Film:
     """Return the film `path` as `settings` want it. Raises `Failed` if no frame in its spans can be decoded."""
     packets = read_packets(path)
     spans = parse_spans(settings.spans.get(source, ()))
@@ -341,17 +278,17 @@ def _film(source: str, path: Path, settings: RestoreSettings, render: RenderSett
     base, stamps = stamps_of(packets, moves, rate)
     usual = rate or Fraction(len(packets) / packets.duration if packets.duration else GUESSED_RATE).limit_denominator(1001)
     form = form_of(path, packets, first, settings.encoding, base, usual)
-    half = _half(encodable(first, form.pixel_format), form.matrix, render.max_side)
-    pair = _pair(half, half)
+    half = _half(encodable(first, form.pixel_format), form.matrix, settings.render.max_side)
+    picture = pair(half, half)
     # A comparison is upright, progressive and not in HDR.
     comparison = replace(
         form,
-        width=pair.width,
-        height=pair.height,
-        pixel_format=pair.format.name,
+        width=picture.width,
+        height=picture.height,
+        pixel_format=picture.format.name,
         aspect=1 / form.aspect if is_turned(form.matrix) else form.aspect,
         matrix=UPRIGHT,
-        colours=(pair.color_range, pair.colorspace, pair.color_primaries, pair.color_trc),
+        colours=(picture.color_range, picture.colorspace, picture.color_primaries, picture.color_trc),
         fields=None,
         mastering=b"",
         light=b"",
@@ -370,7 +307,6 @@ def _write_parts(
     regions: Sequence[Region],
     restore: Restore,
     settings: RestoreSettings,
-    render: RenderSettings,
     store: Store,
     names: Sequence[str],
     tiles: Sequence[Tiles],
@@ -386,12 +322,13 @@ def _write_parts(
         first, stop = film.parts[numbers[0]].start, film.parts[numbers[-1]].stop
         begin = start + restart(first - start, settings.window, settings.overlap)
         frames = read_frames(film.path, film.packets, range(begin, stop), threads=DECODERS)
+        # Of the frames that are read: those of a window are restored all at once, the first ones while the model is loaded.
+        frames = progress(frames, stop - begin, f"frames of {film.source!r}")
         marked = restored(frames, regions, restore, window=settings.window, overlap=settings.overlap, feather=settings.feather)
-        marked = progress(marked, stop - begin, f"frames of {film.source!r}")
         deque(islice(marked, first - begin), 0)
         for number in numbers:
             with store.make(names[number]) as item:
-                _write_part(islice(marked, len(film.parts[number])), film, settings.encoding, render, item, tiles[number])
+                _write_part(islice(marked, len(film.parts[number])), film, settings, item, tiles[number])
 
 
 def plain(encoding: Encoding) -> Encoding:
@@ -402,26 +339,27 @@ def plain(encoding: Encoding) -> Encoding:
 def _write_part(
     marked: Iterable[tuple[VideoFrame, list[Patch]]],
     film: _Film,
-    encoding: Encoding,
-    render: RenderSettings,
+    settings: RestoreSettings,
     item: Path,
     tiles: Tiles,
 ) -> None:
     """Write the frames `marked`, blended with their patches, as a part to the folder `item`, their comparison and `tiles`."""
     counts: Counter[str] = Counter()
     with ExitStack() as opened:
-        video = opened.enter_context(PictureWriter(item / f"{VIDEO}{PART}", film.form, encoding))
-        comparison = opened.enter_context(PictureWriter(item / f"{COMPARISON}{PART}", film.comparison, plain(encoding)))
+        video = opened.enter_context(PictureWriter(item / f"{VIDEO}{PART}", film.form, settings.encoding))
+        comparison = opened.enter_context(
+            PictureWriter(item / f"{COMPARISON}{PART}", film.comparison, plain(settings.encoding))
+        )
 
         def write(picture: "av.VideoFrame", stamps: Iterable[int]) -> None:
             for pts in stamps:
                 video.write(picture, pts)
 
-        def pair(before: Sequence[np.ndarray], after: Sequence[np.ndarray], stamps: Iterable[int]) -> None:
+        def write_pair(before: Sequence[np.ndarray], after: Sequence[np.ndarray], stamps: Iterable[int]) -> None:
             for pts in stamps:
-                comparison.write(_pair(before, after), pts)
+                comparison.write(pair(before, after), pts)
 
-        encode, compare = (opened.enter_context(_Thread(work)) for work in (write, pair))
+        encode, compare = (opened.enter_context(_Thread(work)) for work in (write, write_pair))
         last: tuple[Any, ...] | None = None
         missing: list[int] = []
         for frame, patches in marked:
@@ -441,12 +379,12 @@ def _write_part(
             if is_on_sheet:
                 tiles.add("before", frame.index, frame.image())
             picture, matrix = encodable(frame.picture, film.form.pixel_format), display_matrix(frame.picture)
-            before = after = _half(picture, matrix, render.max_side)
+            before = after = _half(picture, matrix, settings.render.max_side)
             if patches:
                 picture.make_writable()
                 for patch in patches:
                     paint(picture, matrix, patch.box, patch.image, patch.weight)
-                after = _half(picture, matrix, render.max_side)
+                after = _half(picture, matrix, settings.render.max_side)
             if is_on_sheet:
                 tiles.add("after", frame.index, rgb(picture, matrix))
             # From here on, the thread of the encoder alone has the picture: it writes the time stamp to it.
@@ -467,21 +405,11 @@ def _region(scene: dict[str, Any], frames: "pl.DataFrame", crops: CropSettings, 
 
 
 def _half(picture: "av.VideoFrame", matrix: Matrix, side: int) -> list[np.ndarray]:
-    """Return `picture` upright, scaled down to a half of a comparison of at most `side` pixels; see `small_planes`."""
-    width = picture.height if is_turned(matrix) else picture.width
-    scale = min(1, (side - GAP) / 2 / width, side / max(picture.width, picture.height))
-    size = (max(2, int(length * scale) // 2 * 2) for length in (picture.width, picture.height))
+    """Return `picture` upright, scaled to a half of a comparison of at most `side` pixels; see `small_planes`."""
+    width, height = picture.width, picture.height
+    scale = half_scale(height, width, side) if is_turned(matrix) else half_scale(width, height, side)
+    size = (max(2, int(length * scale) // 2 * 2) for length in (width, height))
     return [upright(plane, matrix) for plane in small_planes(picture, *size)]
-
-
-def _pair(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> "av.VideoFrame":
-    """Return the picture of `before` and `after`, results of `_half`, side by side with a black gap."""
-    height, width = before[0].shape
-    picture = new_picture(2 * width + GAP, height)
-    for plane, left, right, level in zip(planes_of(picture), before, after, BLACK, strict=True):
-        side = left.shape[1]
-        plane[:, :side], plane[:, side:-side], plane[:, -side:] = left, level, right
-    return picture
 
 
 class _Thread:

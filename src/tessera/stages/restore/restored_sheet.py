@@ -9,8 +9,9 @@ import numpy as np
 
 from tessera.imaging.crops import Crop
 from tessera.imaging.images import resize
-from tessera.imaging.sheets import RenderSettings, contact_sheet, stamp
+from tessera.imaging.sheets import contact_sheet, stamp
 from tessera.stages.restore.restore import Region
+from tessera.stages.restore.settings import ComparisonSettings
 
 NO_REGION = "Frames in which nothing was found"  # the heading of the last band
 BANDS = "Frames before", "Frames after", "Regions before", "Regions after", NO_REGION
@@ -69,7 +70,7 @@ def choose_frames(shown: Sequence[int], crops: Mapping[int, Crop], count: int) -
     return sorted(int(part[len(part) // 2]) for part in divided)
 
 
-def draw_sheet(title: str, parts: Iterable[Path], time: np.ndarray, render: RenderSettings) -> np.ndarray:
+def draw_sheet(title: str, parts: Iterable[Path], time: np.ndarray, render: ComparisonSettings) -> np.ndarray:
     """Return the contact sheet of a film: uint8 (H, W, 3), RGB.
 
     Of frames that show a region, it has the frame and the region before and after; then come some in which nothing was found.

@@ -15,13 +15,15 @@ from PIL import Image
 
 from tessera.core.ledger import Ledger
 from tessera.imaging.encode import write_video
-from tessera.pages.report.footage import GAP, SIDE, largest_regions, show_footage
+from tessera.imaging.side_by_side import GAP, caption_height
+from tessera.pages.report.footage import SIDE, largest_regions, show_footage
 from tessera.pages.report.pages import best_figures
 from tessera.pages.report.settings import ReportSettings
 from tessera.records.tables.scenes import SceneFrames, Scenes
 from tessera.records.tables.table import types, write_table
 
 WIDTH, HEIGHT, RATE = 320, 240, 8
+TOP = caption_height(WIDTH)
 # By scene: its first frame, and the box of its region, which stands still.
 SCENES = {"film-0000000-000": (0, (0, 0, 40, 40)), "film-0000016-001": (16, (200, 100, 280, 180))}
 LARGEST = "film-0000016-001"
@@ -53,10 +55,10 @@ def test_the_close_up_ranks_first_shows_the_region_on_both_sides_and_is_blurred_
     def frames() -> Iterator[np.ndarray]:
         for _ in range(24):
             # Stripes in the largest region, darker where it is restored, and grey elsewhere.
-            whole = np.full((HEIGHT, 2 * WIDTH + GAP, 3), 90, np.uint8)
+            whole = np.full((TOP + HEIGHT, 2 * WIDTH + GAP, 3), 90, np.uint8)
             for left, level in ((0, 255), (WIDTH + GAP, 155)):
-                whole[100:180, left + 200 : left + 280] = level
-                whole[100:180, left + 200 : left + 280 : 8] = 0
+                whole[TOP + 100 : TOP + 180, left + 200 : left + 280] = level
+                whole[TOP + 100 : TOP + 180, left + 200 : left + 280 : 8] = 0
             yield whole
 
     (tmp_path / "comparisons").mkdir()
@@ -86,7 +88,7 @@ def test_the_close_up_ranks_first_shows_the_region_on_both_sides_and_is_blurred_
 
 def test_a_restoration_that_nobody_sees_is_said_to_be_one(tables: list[Path], tmp_path: Path) -> None:
     (tmp_path / "comparisons").mkdir()
-    still = [np.full((HEIGHT, 2 * WIDTH + GAP, 3), 90, np.uint8)] * 24
+    still = [np.full((TOP + HEIGHT, 2 * WIDTH + GAP, 3), 90, np.uint8)] * 24
     write_video(tmp_path / "comparisons" / "film.mp4", iter(still), Fraction(RATE))
     with Ledger(tmp_path / "ledger.jsonl") as ledger:
         ledger.row("film", "ok", "", "2 regions")

@@ -351,6 +351,15 @@ def test_frames_that_cannot_be_decoded_fail_and_the_others_are_kept(footage: Pat
     assert {reason for _, status, reason in sampled.ledger if status == "failed"} == {"frame cannot be decoded"}
 
 
+def test_a_video_that_is_only_restored_gives_no_frames(footage: Path, tmp_path: Path) -> None:
+    video = row("a", footage / "a.mp4", "video")
+    only = Sampled(tmp_path / "only", [{**video, "use": ["restore"]}])
+    assert only.table.is_empty() and not only.bytes
+    assert only.ledger == [("a", "dropped", "source is only restored")]
+    both = Sampled(tmp_path / "both", [{**video, "use": ["mosaic_detection", "restore"]}])
+    assert both.bytes == Sampled(tmp_path / "all", [video]).bytes != {}
+
+
 def test_large_pictures_are_scaled_down(footage: Path, tmp_path: Path) -> None:
     sampled = Sampled(tmp_path / "out", [row("a", footage / "a.mp4", "video")], mode="every", every_frames=20, max_side=64)
     assert sampled.table.select("width", "height").rows() == [(64, 48)] * 2

@@ -347,24 +347,23 @@ def test_a_failed_source_stops_the_run_and_a_refused_one_only_if_it_was_asked_fo
     monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     with Ledger(tmp_path / "ledger.jsonl") as ledger:
         ledger.row("bad", "dropped", "source refused", "no rights")
-        ledger.row("plain", "dropped", "no mosaic found")
         ledger.row("good-0000000", "ok")
     report, summary = tmp_path / "proposals.tsv", tmp_path / "summary.json"
     report.write_text("source\tkey\tstatus\ngood\tgood-0000000\tproposed\ngood\tgood-0000001\tedited by a person: kept\n")
 
     def end(*asked: str) -> None:
-        ids = ["good", "bad", "plain", "broken"]
+        ids = ["good", "bad", "broken"]
         gate_previews([tmp_path / "ledger.jsonl"], [report], ids, asked, Path("labels/proposed"), summary=summary)
 
     end()
     assert f"{tmp_path}/SHARD, and 1 frame to correct in labels/proposed/SOURCE" in terminal.getvalue()
-    assert json.loads(summary.read_text())["dropped"] == {"source refused": 1, "no mosaic found": 1}
-    end("good", "plain")
+    assert json.loads(summary.read_text())["dropped"] == {"source refused": 1}
+    end("good")
     with pytest.raises(TesseraError, match="bad: source refused: no rights"):
         end("good", "bad")
     with Ledger(tmp_path / "ledger.jsonl") as ledger:
         ledger.row("good-0000000", "failed", "frame cannot be decoded")
         ledger.row("broken", "failed", "no frames", "the stream has no packet")
     for asked in ([], ["good"]):
-        with pytest.raises(TesseraError, match="1 of 4 sources cannot be previewed:\n  broken: no frames: the stream has no"):
+        with pytest.raises(TesseraError, match="1 of 3 sources cannot be previewed:\n  broken: no frames: the stream has no"):
             end(*asked)

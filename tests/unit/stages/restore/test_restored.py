@@ -22,11 +22,13 @@ from tessera.core.ledger import Ledger, read_ledger
 from tessera.imaging.crops import CropSettings
 from tessera.imaging.encodable import closest_format, encodable, formats_of
 from tessera.imaging.frame import display_matrix, planes_of, upright
-from tessera.imaging.sheets import GAP, LINE, RenderSettings
+from tessera.imaging.sheets import GAP, LINE
+from tessera.imaging.side_by_side import caption_height
 from tessera.imaging.video import read_frames, read_packets
 from tessera.stages.restore import restored
 from tessera.stages.restore.restore import Restore
-from tessera.stages.restore.restored import RestoreSettings, gate_restored, restore_previews
+from tessera.stages.restore.restored import gate_restored, restore_videos
+from tessera.stages.restore.settings import RestoreSettings
 from video_copies import described, ffmpeg
 
 SIZE = 32
@@ -47,7 +49,7 @@ def restore_room(
     with Ledger(folder / "found.jsonl") as ledger:
         for row in found:
             ledger.row(*row)
-    restore_previews(
+    restore_videos(
         folder / "sources.parquet",
         folder / "scenes.parquet",
         folder / "scene_frames.parquet",
@@ -55,11 +57,10 @@ def restore_room(
         restore,
         folder / "cache",
         cache_key=cache_key,
-        settings=RestoreSettings(**{"window": 12, "overlap": 4, "quantizer": 0, "preset": "ultrafast"} | values),
+        settings=RestoreSettings(**{"window": 12, "overlap": 4, "quantizer": 0, "render": {"tile": 200}} | values),
         crops=CropSettings(border=8, size=32),
         size=SIZE,
         keep_aspect=False,
-        render=RenderSettings(tile=200),
         videos=outputs / "videos",
         comparisons=outputs / "comparisons",
         sheets=outputs / "sheets",
@@ -174,7 +175,8 @@ def test_only_the_pixels_of_regions_and_their_soft_edges_change(
     assert (tmp_path / "out/sheets/film.jpg").stat().st_size > 0
     with av.open(tmp_path / "out/comparisons" / copy.name) as container:
         stream = container.streams.video[0]
-        assert (stream.width, stream.height) == (2 * (width // 2 * 2) + 4, height // 2 * 2)
+        half = width // 2 * 2
+        assert (stream.width, stream.height) == (2 * half + 4, height // 2 * 2 + caption_height(half))
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p10le", "yuv422p10le", "yuv444p12le", "gray16le", "gbrp10le"])
@@ -474,11 +476,32 @@ def test_without_any_mosaic_nothing_but_the_reason_is_written(tmp_path: Path, mo
     assert rows == {"plain": ("dropped", "no mosaic found"), "film": ("failed", "no frames")}
     assert not [path for name in ("videos", "comparisons", "sheets") for path in (tmp_path / "out" / name).iterdir()]
     ledger = tmp_path / "out" / "ledger.jsonl"
-    gate_restored([ledger], ["plain"], ["plain"], tmp_path / "summary.json")
+    videos = ledger.with_name("videos")
+    gate_restored([ledger], [videos], ["plain"], summary=tmp_path / "summary.json")
     said = terminal.getvalue()
-    assert "no mosaic found in plain" in said and f"0 restored videos, with comparisons and contact sheets: {tmp_path}" in said
-    with pytest.raises(TesseraError, match=r"film: no frames: the stream has no packet"):
-        gate_restored([ledger], ["plain", "film"], [], tmp_path / "summary.json")
+    assert "no mosaic found in plain" in said and "0 restored videos" in said
+    with pytest.raises(
+        TesseraError, match=r"1 of 2 sources cannot be restored:\n  film: no frames: the stream has no packet\n"
+    ):
+        gate_restored([ledger], [videos], ["plain", "film"], summary=tmp_path / "summary.json")
+
+
+def test_the_gate_says_where_videos_lie_and_stops_for_sources_that_were_refused_or_are_no_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr("tessera.core.log._terminal", terminal)
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "my film.mkv").touch()
+    rows = ("my film", "ok"), ("adult", "dropped", "source refused", "no consent"), ("mug", "dropped", "not a video", "image")
+    with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        for row in rows:
+            ledger.row(*row)
+    summary = tmp_path / "summary.json"
+    inputs = [tmp_path / "ledger.jsonl"], [tmp_path / "videos"]
+    with pytest.raises(TesseraError, match=r"2 of 3 .*\n  adult: source refused: no consent\n  mug: not a video: image\n"):
+        gate_restored(*inputs, [key for key, *_ in rows], summary=summary)
+    assert f"'my film': {tmp_path}/videos/my film.mkv" in terminal.getvalue() and not summary.exists()
 
 
 def test_overlaps_beyond_half_of_a_window_are_refused() -> None:

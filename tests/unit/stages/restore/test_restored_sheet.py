@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tessera.imaging.sheets import RenderSettings
 from tessera.stages.restore.restored_sheet import BANDS, NO_REGION, Tiles, choose_frames, draw_sheet
+from tessera.stages.restore.settings import ComparisonSettings
 
 CROPS = dict.fromkeys(range(10, 20), (40, 20, 80, 60))
 
@@ -27,7 +27,7 @@ def test_the_sheet_shows_evenly_spaced_frames_before_and_after(tmp_path: Path) -
         f"12 {band}": 112 if "after" in band else 12 for band in ordered()
     }
     assert made["12 Frames after"].shape == (167, 200, 3) and made["12 Regions after"].shape == (200, 200, 3)
-    sheet = draw_sheet("film", [tmp_path / "tiles.npz"], np.arange(30) / 25, RenderSettings(tile=200, columns=2))
+    sheet = draw_sheet("film", [tmp_path / "tiles.npz"], np.arange(30) / 25, ComparisonSettings(tile=200, columns=2))
     assert [int((sheet == level).all(axis=2).sum()) > 60_000 for level in (12, 112, 17, 117, 5)] == [True] * 4 + [False]
     assert (sheet == 5).all(axis=2).sum() > 30_000  # without a region, once
 
@@ -39,7 +39,7 @@ def test_a_frame_that_is_lost_is_replaced_by_the_next_one_of_its_kind(tmp_path: 
 
 def test_a_film_without_any_frame_for_its_sheet_has_its_title_alone(tmp_path: Path) -> None:
     written(tmp_path / "tiles.npz", set(range(30)))
-    sheet = draw_sheet("film", [tmp_path / "tiles.npz"], np.arange(30) / 25, RenderSettings(tile=200))
+    sheet = draw_sheet("film", [tmp_path / "tiles.npz"], np.arange(30) / 25, ComparisonSettings(tile=200))
     assert sheet.shape[:2] == (44, 216) and sheet.max() == 255
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from tessera.core.job import job
 from tessera.core.provenance import sha256_file
 from tessera.imaging.crops import CropSettings
-from tessera.imaging.sheets import RenderSettings
 from tessera.learning.weights.resolve import expected_digest, verify_weights
 from tessera.stages.restoration.inference import restore_clip
-from tessera.stages.restore.restored import RestoreSettings, restore_previews
+from tessera.stages.restore.restored import restore_videos
+from tessera.stages.restore.settings import RestoreSettings
 
 with job(snakemake) as (inputs, outputs, params):
     verify_weights(inputs.weights, expected_digest(params.settings["weights"], inputs.checksums))
-    restore_previews(
+    restore_videos(
         sources=inputs.sources,
         scenes=inputs.scenes,
         scene_frames=inputs.scene_frames,
@@ -25,6 +25,5 @@ with job(snakemake) as (inputs, outputs, params):
         crops=CropSettings(**params.crops),
         size=params.size,
         keep_aspect=params.keep_aspect,
-        render=RenderSettings(**params.render),
         **vars(outputs),
     )

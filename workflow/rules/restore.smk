@@ -1,24 +1,38 @@
-# Restored footage: find the mosaics in videos, restore them, and show the result beside the original. `snakemake preview`
+# Restored videos: find the mosaics in videos, restore them, and show the result beside the original. `snakemake restore`
 
 from tessera.core.definitions import code_digest
 from tessera.imaging.crops import CropSettings
 from tessera.workflow.code import digest_of_script
 from tessera.workflow.detectors import evaluations
-from tessera.workflow.previews import (
+from tessera.workflow.previews import sources_in
+from tessera.workflow.project import literal_param, project_of
+from tessera.workflow.restore import (
     mosaic_detector,
     mosaic_detector_checksums,
+    require_restored,
     restoration_checksums,
     restoration_settings,
     restoration_weights,
     restored,
     restored_targets,
-    sources_in,
     sources_to_restore,
 )
-from tessera.workflow.project import literal_param, project_of
 from tessera.workflow.sources import shard_files
+from tessera.workflow.withdrawal import WITHDRAWN
 
 project = project_of(config)
+
+
+localrules:
+    restore,
+
+
+rule restore:
+    "the videos whose column `use` names `restore`, with their mosaics restored"
+    input:
+        project.of_job(require_restored),
+        WITHDRAWN,
+        "<results>/restored/summary.json",
 
 
 # The stores, folders named `kept`, are not outputs, so that they survive killed jobs and changes.
@@ -46,10 +60,10 @@ rule find_mosaics:
         gpu=1,
     params:
         wanted=project.of_job(sources_to_restore),
-        detect=lookup(dpath="preview/restore/detect", within=config),
-        track=lookup(dpath="preview/restore/track", within=config),
-        choose=lookup(dpath="preview/restore/choose", within=config),
-        spans=literal_param(config["preview"]["restore"]["spans"]),
+        detect=lookup(dpath="restore/detect", within=config),
+        track=lookup(dpath="restore/track", within=config),
+        choose=lookup(dpath="restore/choose", within=config),
+        spans=literal_param(config["restore"]["spans"]),
         targets=restored_targets(project),
         seed=lookup(dpath="seed", within=config),
         detected_by=code_digest("tessera.stages.clips.detect:detect_videos"),
@@ -58,7 +72,7 @@ rule find_mosaics:
         "../scripts/find_mosaics.py"
 
 
-rule restore_previews:
+rule restore_videos:
     input:
         sources="<results>/sources/shards/{shard}/sources.parquet",
         files=project.of_job(shard_files),
@@ -73,9 +87,9 @@ rule restore_previews:
         sheets=directory("<results>/restored/{shard}/sheets"),
         ledger="<results>/restored/{shard}/ledger.jsonl",
     log:
-        "<logs>/restore_previews/{shard}.log",
+        "<logs>/restore_videos/{shard}.log",
     benchmark:
-        "<benchmarks>/restore_previews/{shard}.jsonl"
+        "<benchmarks>/restore_videos/{shard}.jsonl"
     threads: 8
     resources:
         gpu=1,
@@ -84,14 +98,13 @@ rule restore_previews:
         crops={name: config["clips"][name] for name in CropSettings.model_fields},
         size=lookup(dpath="restoration/data/size", within=config),
         keep_aspect=lookup(dpath="restoration/data/keep_aspect", within=config),
-        render=lookup(dpath="preview/render", within=config),
         restored_by=code_digest(
             "tessera.stages.restore.restored:restore_video",
             "tessera.stages.restoration.inference:restore_clip",
         ),
-        code=digest_of_script("restore_previews"),
+        code=digest_of_script("restore_videos"),
     script:
-        "../scripts/restore_previews.py"
+        "../scripts/restore_videos.py"
 
 
 # The last job, so that what it prints is not lost among the messages of others.
@@ -100,6 +113,7 @@ rule gate_restored:
         ledgers=expand(
             "<results>/restored/{shard}/ledger.jsonl", shard=restored(project)
         ),
+        videos=expand("<results>/restored/{shard}/videos", shard=restored(project)),
     output:
         summary="<results>/restored/summary.json",
     log:
@@ -108,8 +122,7 @@ rule gate_restored:
         "<benchmarks>/gate_restored.jsonl"
     localrule: True
     params:
-        previewed=sources_in(restored(project)),
-        asked=literal_param(config["preview"]["sources"]),
+        sources=sources_in(restored(project)),
         code=digest_of_script("gate_restored"),
     script:
         "../scripts/gate_restored.py"

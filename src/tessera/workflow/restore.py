@@ -1,0 +1,93 @@
+"""Restored videos: the sources whose column `use` names `restore`, and the models that restore them."""
+
+from functools import cache
+from typing import Any
+
+from tessera.catalogue import RESTORER, all_models, model_for, part_of
+from tessera.configuration.confidences import targets_in
+from tessera.core.errors import TesseraError
+from tessera.learning.weights.resolve import weights_checksums, weights_file
+from tessera.records.manifest import RESTORE
+from tessera.records.previews import check_ids, ids_of
+from tessera.workflow.detectors import Targets
+from tessera.workflow.project import Paths, Project, Wildcards
+
+OWN = ("shown", "detect", "track", "choose")  # settings of finding the mosaics and of the report
+
+
+@cache
+def restored(project: Project) -> dict[str, list[str]]:
+    """Return the ids of the sources to restore, by shard. Raises `TesseraError` if the settings name others."""
+    by_shard = ids_of(project.shards, lambda source: RESTORE in source.use)
+    settings = project.config["restore"]
+    named = {f"restore.{key}": settings[key] for key in ("shown", "spans")}
+    known = [source for sources in by_shard.values() for source in sources]
+    check_ids(named, known, f" with `{RESTORE}` in its column `use`")
+    return by_shard
+
+
+def require_restored(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return no files. Raises `TesseraError` if there is no source to restore."""
+    if not restored(project):
+        raise TesseraError(
+            f"{project.config['manifest']} lists no video to restore: write `{RESTORE}` into the column `use` of its row, or"
+            ' add one with `make restore VIDEO=film.mp4 CONTENT=general RIGHTS="my own"`'
+        )
+    return []
+
+
+def sources_to_restore(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the ids of the sources of a shard that are restored."""
+    return restored(project)[wildcards.shard]
+
+
+def restored_targets(project: Project) -> Targets:
+    """Return the confidences of the restored videos that are targets."""
+    return targets_in(project.config, "restore")
+
+
+def mosaic_detector(project: Project, wildcards: Wildcards) -> Paths:
+    """Return the file of the detector of the mosaics in videos."""
+    return _required(project, "restore.detect", model_for("mosaic"), ".pt")
+
+
+def mosaic_detector_checksums(project: Project) -> Paths:
+    """Return the checksums of the detector of the mosaics in videos if it is trained here, else an empty list."""
+    return weights_checksums(project.config["restore"]["detect"]["weights"], model_for("mosaic"))
+
+
+def restoration_weights(project: Project, wildcards: Wildcards) -> Paths:
+    """Return the file of the model that restores videos."""
+    return _required(project, "restore", _restorer(project), ".safetensors")
+
+
+def restoration_checksums(project: Project) -> Paths:
+    """Return the checksums of the model that restores videos if it is trained here, else an empty list."""
+    return weights_checksums(project.config["restore"]["weights"], _restorer(project))
+
+
+def restoration_settings(project: Project) -> dict[str, Any]:
+    """Return the settings of restoring videos, without those of finding the mosaics and of the report."""
+    return {name: value for name, value in project.config["restore"].items() if name not in OWN}
+
+
+def of_shown(project: Project, name: str) -> list[str]:
+    """Return the file `name` of each shard with a source that the report shows."""
+    shown = set(project.config["restore"]["shown"])
+    return [f"<results>/restored/{shard}/{name}" for shard, sources in restored(project).items() if shown & set(sources)]
+
+
+def _restorer(project: Project) -> str:
+    """Return the name of the restoration model."""
+    return next(model.name for model in all_models(project.config) if model.kind is RESTORER)
+
+
+def _required(project: Project, section: str, model: str, suffix: str) -> Paths:
+    """Return the file of the weights in the `section` of the settings. Raises `TesseraError` if there are none."""
+    weights = part_of(project.config, section)["weights"]
+    if weights is None or (weights == "trained" and model not in project.models):
+        raise TesseraError(
+            f"`{section}.weights` is {weights or 'null'}, and no {model} is trained here: declare weights there, of Tessera or"
+            " of Lada, as {source: a path, sha256: …}, or add sources that it is trained on"
+        )
+    return weights_file(weights, model, suffix)

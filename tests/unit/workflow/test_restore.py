@@ -1,0 +1,54 @@
+"""Which videos are restored, and by which models."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tessera.core.errors import TesseraError
+from tessera.workflow.project import Project, load_project
+from tessera.workflow.restore import mosaic_detector, require_restored, restoration_weights, restored
+from tessera.workflow.targets import targets
+
+HEADER = "source\tpath\tcontent\trights\tconsent\tadults_verified\tuse\n"
+
+
+@pytest.fixture
+def rows(load: Callable[..., Project]) -> Callable[..., Project]:
+    """A function that returns the project with sources that have these values of `use`."""
+
+    def rows(settings: dict[str, Any] | None = None, **use: str) -> Project:
+        project = load(*use, **settings or {})
+        lines = [f"{name}\t{name}.mp4\tgeneral\tCC0\t\t\t{value}\n" for name, value in use.items()]
+        Path("sources.tsv").write_text("".join([HEADER, *lines]))
+        return load_project(project.config, "results", None)
+
+    return rows
+
+
+def test_the_videos_to_restore_are_those_whose_use_says_so(rows: Callable[..., Project]) -> None:
+    project = rows(one="restore", two="", three="mosaic_detection, restore", four="watermark_detection")
+    assert restored(project) == {"one": ["one"], "three": ["three"]}
+    assert require_restored(project, SimpleNamespace()) == []
+    with pytest.raises(TesseraError, match="lists no video to restore: write `restore` into the column `use`"):
+        require_restored(rows(two=""), SimpleNamespace())
+
+
+@pytest.mark.parametrize("settings", [{"shown": ["two"]}, {"spans": {"two": ["0:00-0:01"]}}])
+def test_settings_of_a_video_that_is_not_restored_are_an_error(settings: dict[str, Any], rows: Callable[..., Project]) -> None:
+    with pytest.raises(TesseraError, match=r"restore\.\w+: the manifest has no source 'two' with `restore` in .* has 'one'"):
+        restored(rows({"restore": settings}, one="restore", two=""))
+
+
+def test_videos_that_are_only_restored_train_nothing(rows: Callable[..., Project]) -> None:
+    alone = rows(one="restore")
+    assert not alone.datasets and not alone.models
+    for weights in (mosaic_detector, restoration_weights):
+        with pytest.raises(TesseraError, match=r"`restore(\.detect)?\.weights` is trained, and no mosaic_\w+ is trained here"):
+            weights(alone, SimpleNamespace(shard="one"))
+    with pytest.raises(TesseraError, match="lists no source that feeds a dataset"):
+        targets(alone)["models.mosaic_detection"](SimpleNamespace())
+    both = rows(one="restore", two="")
+    assert restoration_weights(both, SimpleNamespace(shard="one")).endswith("mosaic_restoration.safetensors")
