@@ -14,7 +14,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 DEMO := $(SNAKEMAKE) --directory examples/demo
-SOURCES := src tests workflow/scripts
+SOURCES := src tests workflow/scripts docs/conf.py
 RULES := workflow/rules tests/workflow/brightness/workflow/rules
 
 # A variable of the command line as one word for the shell, whatever its characters are.
@@ -25,7 +25,7 @@ export YOLO_AUTOINSTALL := false
 # Each job is a Python of its own: it finds what others have compiled, whatever the machine says of that.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup slurm demo review restore test test-fast test-cluster test-browser survey lint format schema bench lock clean
+.PHONY: help setup slurm demo review restore test test-fast test-cluster test-browser survey lint format schema docs bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -89,6 +89,10 @@ format: .venv/development ## put the code in form
 schema: .venv/workflow ## config/config.schema.json and docs/settings.md, from the models of the settings
 	$(BIN)/python -m tessera.configuration.schema > config/config.schema.json
 	$(BIN)/python -m tessera.configuration.reference > docs/settings.md
+
+docs: .venv/development schema ## the documents as a site, in build/site; a dead link stops it
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees . build/site
+	@echo "open build/site/docs/index.html"
 
 bench: .venv/development ## the figures that are promised, measured here
 	$(BIN)/python -m pytest -s --override-ini python_files=bench_*.py tests/benchmarks

@@ -1,3 +1,3 @@
 """Tessera: from footage to trained, exported models that find and restore mosaics."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
