@@ -44,7 +44,7 @@ demo: .venv/workflow ## the whole pipeline on generated footage
 
 review: .venv/workflow ## the review page of PROJECT=FOLDER, by default this folder; the demo is examples/demo
 	@# While another run has the folder, or people disagree, it shows what was gathered before.
-	$(SNAKEMAKE) --directory "$(PROJECT)" --resources gpu=1 -- make_proxies || \
+	$(SNAKEMAKE) --directory "$(PROJECT)" -- make_proxies || \
 		(test -f "$(PROJECT)/results/review/items.parquet" && echo "Nothing was gathered anew, see above. The page shows what was gathered before.")
 	@# Not by Snakemake, which would lock the folder while the page is open.
 	cd "$(PROJECT)" && "$(CURDIR)/$(BIN)/python" -m tessera.pages.review.serve results/review/items.parquet
@@ -54,7 +54,7 @@ restore: .venv/workflow ## one of your videos: VIDEO=film.mp4 CONTENT=general RI
 	@$(BIN)/python -m tessera.workflow.add_video --project=$(call quoted,PROJECT) --video=$(call quoted,VIDEO) \
 		--content=$(call quoted,CONTENT) --rights=$(call quoted,RIGHTS) --consent=$(call quoted,CONSENT) \
 		--adults-verified=$(call quoted,ADULTS_VERIFIED) --source=$(call quoted,SOURCE)
-	@$(SNAKEMAKE) --directory=$(call quoted,PROJECT) --resources gpu=1 -- restore
+	@$(SNAKEMAKE) --directory=$(call quoted,PROJECT) -- restore
 
 test: .venv/development ## all tests
 	@# A file at a time, so that what its tests share is made once. One process more than cores, because those that run Snakemake

@@ -425,7 +425,7 @@ class Sections(Settings, defer_build=True):
           std: [0.229, 0.224, 0.225]
     """
     identities: IdentitySettings | None = None
-    """Identities: who or what the crops show, in sources with general content alone. `null` identifies nobody. config/README.md
+    """Identities: who or what the crops show, in sources with general content alone. `null` identifies nobody. docs/crops.md
     explains the folder of references and the table of decisions. For example:
       embedding: look             # one of `embeddings`, whose `crops` name the step
       step: head                  # step of `crops`
@@ -468,7 +468,7 @@ class Sections(Settings, defer_build=True):
     Changing a threshold measures nothing again.
     """
     decisions: Path = DECISIONS
-    """Table of what people decided of single clips and frames. config/README.md explains its columns."""
+    """Table of what people decided of single clips and frames. docs/review.md explains its columns."""
     drops: dict[str, dict[str, ScoreLimit]] = Field({})
     """Frames that are left out of datasets of images by the predictions of classifiers: limits by the name of the dataset and
     that of the classifier, as in `filters.classifiers`. A decision takes precedence. Images that are no sampled frames stay.
@@ -513,7 +513,7 @@ class Sections(Settings, defer_build=True):
       # Nothing is scaled up. `combine` says what the results of the tiles become: their mean, median, max or min. `null`
       # scales whole pictures.
       tiling: {tile: 448, side: 1536, combine: mean}
-      label_errors:                # searches for wrong labels, see config/README.md; null, the default, does not
+      label_errors:                # searches for wrong labels, see docs/classifiers.md; null, the default, does not
         folds: 5                   # trainings: the pictures of each fold are predicted by a classifier of the others
         residual: 0.25             # smallest difference between two scores that counts, as a fraction of their range
         embedding: null            # a name in `embeddings`; it finds outliers, and near-duplicates with different labels
@@ -584,7 +584,7 @@ class Sections(Settings, defer_build=True):
         quality: 95                # of webp and jpeg, from 1 to 100
       captions:                    # null, or a template, a table or files; null leaves them empty
         files: null                # `beside` for the captions beside the pictures of sources, or a folder of captions
-        text: a photograph         # see config/README.md for all parts
+        text: a photograph         # see docs/image_sets.md for all parts
       arrangement:                 # null, or folders and the balance between them; null: one folder, without repeats
         folders: [n_characters, character]
       layouts:                     # any number of these

@@ -64,7 +64,7 @@ def tagger(project: Project, wildcards: Wildcards) -> dict[str, Any]:
     """Return the settings of the tagger without the thresholds. Raises `TesseraError` if there is none."""
     settings = project.config["tagger"]
     if not settings:
-        raise TesseraError("`tagger` is null: declare a model and its tag list (see config/README.md)")
+        raise TesseraError("`tagger` is null: declare a model and its tag list (see docs/crops.md)")
     return {name: value for name, value in settings.items() if name != "thresholds"}
 
 

@@ -21,5 +21,5 @@ def tables_of_addresses(project: Project) -> list[str]:
 def require_addresses(project: Project, wildcards: Wildcards) -> list[str]:
     """Return no files. Raises `TesseraError` if the settings name nothing to harvest."""
     if not tables_of_addresses(project):
-        raise TesseraError("nothing to harvest: set `harvest.table` or `harvest.europeana` (see config/README.md)")
+        raise TesseraError("nothing to harvest: set `harvest.table` or `harvest.europeana` (see docs/harvest.md)")
     return []

@@ -27,7 +27,7 @@ class AskSettings(Settings):
     """Classifier with classes that learns from the answers. `null` asks for nothing."""
     answers: str = "asked"
     """Name of the set in `annotations.image_labels` that the answers belong to. Its folder gets a folder for each round, and
-    its `format` decides how you answer, see config/README.md.
+    its `format` decides how you answer, see docs/active_learning.md.
     """
     count: PositiveInt = 100
     """Number of pictures to train on in each round."""

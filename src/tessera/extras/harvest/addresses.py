@@ -13,7 +13,7 @@ from tessera.core.messages import Message
 from tessera.core.tsv import read_sheet, refuse, write_sheet
 from tessera.records.manifest import SourceId
 
-FIX = "set `harvest.table` to a table of addresses (see config/README.md)"
+FIX = "set `harvest.table` to a table of addresses (see docs/harvest.md)"
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 

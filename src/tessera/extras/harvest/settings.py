@@ -55,7 +55,7 @@ class HarvestSettings(ClientSettings):
     """Which pictures are fetched from the web, and how."""
 
     table: InputFile | None = None
-    """Table of the addresses of pictures, with the rights to them. config/README.md explains its columns."""
+    """Table of the addresses of pictures, with the rights to them. docs/harvest.md explains its columns."""
     europeana: tuple[EuropeanaQuery, ...] = ()
     """List of searches with the API of Europeana, whose key is read from the environment variable `EUROPEANA_API_KEY`. What
     they find is harvested like what the table lists. For example:

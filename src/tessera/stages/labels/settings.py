@@ -31,9 +31,9 @@ class AnnotationSettings(Settings):
     """List of sets of labelled images, each a folder or a zip file, for example:
     - name: studio              # unique; its images count as the source `labels:studio`
       path: labels/studio
-      format: labelme           # or coco, yolo, masks, label_studio, cvat or voc, see config/README.md
+      format: labelme           # or coco, yolo, masks, label_studio, cvat or voc, see docs/label_sets.md
       use: ""                   # the dataset that it feeds, such as mosaic_detection; empty means nsfw_detection
-      classes: {}               # what its labels mean, such as {person: nsfw, dog: null}; see config/README.md
+      classes: {}               # what its labels mean, such as {person: nsfw, dog: null}; see docs/label_sets.md
       content: adult            # or general
       rights: contract 2024-17  # licence or contract reference
       consent: release 2024-17  # required if content is adult: reference to the release of the people shown
@@ -53,7 +53,7 @@ class AnnotationSettings(Settings):
     example:
     - name: blur                # unique; its images count as the source `image_labels:blur`
       path: labels/blur
-      format: folders           # a folder per class; or tsv, labelme (flags) or label_studio (choices), see config/README.md
+      format: folders           # a folder per class; or tsv, labelme (flags) or label_studio (choices), see docs/classifiers.md
       task: ""                  # what the labels are about; empty is the name of the set
       values: label             # or score, if folders, columns or choices are numbers
       classes: {}               # what its labels mean, such as {soft: blurred, other: null}; empty takes every label
