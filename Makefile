@@ -44,10 +44,10 @@ demo: .venv/workflow ## the whole pipeline on generated footage
 
 review: .venv/workflow ## the review page of PROJECT=FOLDER, by default this folder; the demo is examples/demo
 	@# While another run has the folder, or people disagree, it shows what was gathered before.
-	$(SNAKEMAKE) --directory "$(PROJECT)" -- make_proxies || \
-		(test -f "$(PROJECT)/results/review/items.parquet" && echo "Nothing was gathered anew, see above. The page shows what was gathered before.")
+	$(SNAKEMAKE) --directory=$(call quoted,PROJECT) -- make_proxies || \
+		(test -f $(call quoted,PROJECT)/results/review/items.parquet && echo "Nothing was gathered anew, see above. The page shows what was gathered before.")
 	@# Not by Snakemake, which would lock the folder while the page is open.
-	cd "$(PROJECT)" && "$(CURDIR)/$(BIN)/python" -m tessera.pages.review.serve results/review/items.parquet
+	cd $(call quoted,PROJECT) && "$(CURDIR)/$(BIN)/python" -m tessera.pages.review.serve results/review/items.parquet
 
 restore: .venv/workflow ## one of your videos: VIDEO=film.mp4 CONTENT=general RIGHTS="my own"
 	@# Adult footage also needs CONSENT= and ADULTS_VERIFIED=yes. PROJECT= is the folder of another project.
