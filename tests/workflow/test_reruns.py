@@ -258,7 +258,8 @@ def test_one_change_does_not_hide_another(changes: tuple[Change, Change], baseli
 
 @pytest.mark.workflow
 def test_a_changed_lock_rebuilds_its_environment(baseline: Baseline) -> None:
-    locks = baseline.project.folder / "envs"
+    locks = baseline.snakefile.parent / "envs"  # of the code, not of the project
+    locks.mkdir(exist_ok=True)
     (locks / "tiny.txt").write_text(TINY_LOCK)
     target = "results/environments/tiny"
     run = baseline.project.run(target, snakefile=baseline.snakefile)

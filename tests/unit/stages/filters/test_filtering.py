@@ -264,7 +264,7 @@ def test_if_no_clip_is_left_the_error_has_the_fix(clips: list[dict[str, Any]], t
     message = (
         r"has no clip left of 1: watermark \(1\); loosen .* `filters`"
         if clips
-        else "no clip was cut .* `scenes.choose.minimum`"
+        else "no clip was cut .* `scenes.choose.min_seconds`"
     )
     with pytest.raises(TesseraError, match=message):
         run(tmp_path, clips, scores, FilterSettings())
