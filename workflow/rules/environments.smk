@@ -1,12 +1,13 @@
 # Environments are artifacts, built from lock files. If a lock file changes, its environment is built again.
 
-from tessera.core.definitions import ROOT
+from os.path import normpath
+
 from tessera.workflow.code import digest_of_script
 
 
 rule build_environment:
     input:
-        lock=f"{ROOT.parents[1]}/envs/{{env}}.txt",
+        lock=normpath(f"{workflow.current_basedir}/../../envs/{{env}}.txt"),
     output:
         environment=directory("<results>/environments/{env}"),
     log:
