@@ -150,6 +150,29 @@ def test_videos_that_are_refused_or_fail_are_named_with_the_reason_and_the_other
 
 
 @pytest.mark.workflow
+@pytest.mark.parametrize("change", ["no rights", "not to be restored", "on the blocklist"])
+def test_the_next_run_of_everything_removes_the_restored_video_of_a_source_that_is_refused(own: Project, change: str) -> None:
+    videos = {name: red_corner(own.folder / f"{name}.mp4") for name in ("one", "two")}
+    videos["two"].write_bytes(videos["two"].read_bytes() + b"\0" * 16)  # no copy of the other
+    rows = [{"source": name, "path": f"{name}.mp4", "use": "restore", "shard": "both"} for name in videos]
+    own.write_manifest(rows)
+    run = own.run("--", "restore")
+    assert run.returncode == 0, run.output
+    made = own.results / "restored" / "both"
+    assert {path.name for path in made.glob("videos/[!.]*")} == {"one.mp4", "two.mp4"}
+    if change == "on the blocklist":
+        with (own.folder / "config" / "blocklist.tsv").open("a") as file:
+            file.write(f"{sha256_file(videos['one'])}\t\ta test\n")
+    own.write_manifest(
+        [{**rows[0], **{"no rights": {"rights": ""}, "not to be restored": {"use": "nsfw_detection"}}.get(change, {})}, rows[1]]
+    )
+    run = own.run("--keep-going")
+    files = [path for path in made.rglob("*") if path.is_file()]
+    assert {path.name for path in files if path.parent.name == "videos" and path.suffix} == {"two.mp4"}, run.output
+    assert not any("one" in path.name for path in files)
+
+
+@pytest.mark.workflow
 def test_without_a_video_or_a_model_one_line_says_what_to_write(own: Project) -> None:
     own.write_manifest([{"source": "one", "path": "one.mp4"}])
     run = own.run("restore", "--dry-run")

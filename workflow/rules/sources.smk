@@ -8,6 +8,7 @@ from tessera.workflow.withdrawal import (
     known_sources,
     results_of_datasets,
     switched_off,
+    unrestored,
 )
 
 project = project_of(config)
@@ -90,6 +91,7 @@ rule remove_withdrawn:
         sources=project.of_job(known_sources),
         switched_off=project.of_job(switched_off, workflow),
         made=project.of_job(results_of_datasets, workflow),
+        unrestored=project.of_job(unrestored),
         embeddings=list(config["embeddings"]),
         embedding_folders=[
             f"{project.results}/near_duplicates",

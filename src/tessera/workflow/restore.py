@@ -1,14 +1,17 @@
 """Restored videos: the sources whose column `use` names `restore`, and the models that restore them."""
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tessera.catalogue import RESTORER, all_models, model_for, part_of
 from tessera.configuration.confidences import targets_in
 from tessera.core.errors import TesseraError
+from tessera.core.ledger import read_ledger
 from tessera.learning.weights.resolve import weights_checksums, weights_file
 from tessera.records.manifest import RESTORE
 from tessera.records.previews import check_ids, ids_of
+from tessera.records.rights import missing_rights
 from tessera.workflow.detectors import Targets
 from tessera.workflow.project import Paths, Project, Wildcards
 
@@ -24,6 +27,26 @@ def restored(project: Project) -> dict[str, list[str]]:
     known = [source for sources in by_shard.values() for source in sources]
     check_ids(named, known, f" with `{RESTORE}` in its column `use`")
     return by_shard
+
+
+def refused_but_restored(project: Project) -> list[str]:
+    """Return the ledgers of the shards with a restored video whose source is refused now, so that it is made without it."""
+    sources = {source.source: source for source in project.sources}
+    blocklist = Path(project.config["sources"]["blocklist"])
+    ledgers = []
+    for shard, restorable in restored(project).items():
+        ledger = Path(project.results, "restored", shard, "ledger.jsonl")
+        if not ledger.exists():
+            continue
+        refused = {key for key, source in sources.items() if key not in restorable or missing_rights(source)}
+        admission = Path(project.results, "sources", "shards", shard, "ledger.jsonl")
+        if admission.exists():
+            refused |= {row["key"] for row in read_ledger(admission) if row["status"] != "ok"}
+        # The admission has not read it yet.
+        is_blocklist_new = not admission.exists() or blocklist.stat().st_mtime > admission.stat().st_mtime
+        if is_blocklist_new or any(row["key"] in refused for row in read_ledger(ledger) if row["status"] == "ok"):
+            ledgers.append(f"<results>/restored/{shard}/ledger.jsonl")
+    return ledgers
 
 
 def require_restored(project: Project, wildcards: Wildcards) -> list[str]:

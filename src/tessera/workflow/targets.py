@@ -6,6 +6,7 @@ from tessera.workflow.crops import crop_targets, tag_targets
 from tessera.workflow.embeddings import embedding_targets
 from tessera.workflow.identities import identity_targets
 from tessera.workflow.project import Given, Project, Wildcards, require_sources
+from tessera.workflow.restore import refused_but_restored
 
 
 def targets(project: Project) -> dict[str, Given[list[str]]]:
@@ -16,10 +17,11 @@ def targets(project: Project) -> dict[str, Given[list[str]]]:
 
 
 def extra_targets(project: Project) -> list[str]:
-    """Return what is made of embeddings, crops, tags and identities; nothing if only earlier results are removed."""
+    """Return what is made besides datasets and models; nothing if only earlier results are removed."""
     if project.is_emptied:
         return []
-    return [*embedding_targets(project), *crop_targets(project), *tag_targets(project), *identity_targets(project)]
+    extras = [*embedding_targets(project), *crop_targets(project), *tag_targets(project), *identity_targets(project)]
+    return [*extras, *refused_but_restored(project)]
 
 
 def _finished(project: Project, wildcards: Wildcards, model: Model) -> list[str]:

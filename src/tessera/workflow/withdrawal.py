@@ -7,6 +7,7 @@ from typing import Any
 
 from tessera.catalogue import all_datasets, all_models, sets_of
 from tessera.workflow.project import Project, Wildcards
+from tessera.workflow.restore import restored
 from tessera.workflow.sources import source_order
 
 # Every target makes these lists of what was removed because its source is no longer in the manifest.
@@ -31,6 +32,12 @@ def known_sources(project: Project, wildcards: Wildcards) -> list[str]:
     """Return the ids of all sources: those in the manifest, and the sets of images that the settings name."""
     sets = [prefix for dataset in all_datasets(project.config) for prefix in sets_of(dataset, project.config)]
     return [*source_order(project, wildcards), *sets]
+
+
+def unrestored(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the folders of restored videos of the shards in which no source is to be restored any more."""
+    folders = sorted(ledger.parent for ledger in Path(project.results).glob("restored/*/ledger.jsonl"))
+    return [str(folder) for folder in folders if folder.name not in restored(project)]
 
 
 def _switched_off_extras(project: Project) -> dict[str, list[str]]:

@@ -24,6 +24,7 @@ def remove_withdrawn(
     sources: Collection[str],
     switched_off: Mapping[Path, Sequence[Path]],
     made: Mapping[Path, Sequence[Path]],
+    unrestored: Sequence[Path],
     embeddings: Mapping[Path, Collection[str]],
     *,
     withdrawn: Path,
@@ -33,14 +34,15 @@ def remove_withdrawn(
     `folders`: folders with one folder per shard. Folders of shards that are not among `shards` are removed; anything that does
     not have the name of a shard stays. A shard is also gone if all of its sources are in other shards now.
 
-    `trainings`: the folder of all trainings. Trainings that learned from a source that is not among `sources` are removed. A
-    part of a set of images, `SET/PART`, belongs to the source `SET`. `switched_off`: the folders and files of each dataset and
-    model that is not made any more, by what lists its sources: the table of its splits (`tables.Splits`), the folder of its
-    trainings, or the ledger (.jsonl) of frames and crops. They are removed if a source is not among `sources`; those of others
-    are made again anyway. `made`: the folders and files of each other dataset, by the table of its splits. They are removed if
-    no source is among `sources`, because it may be that there is nothing to make the dataset of again. `embeddings`: folders
-    with one folder per embedding, each with the names of those that are declared. Folders of others are removed, because they
-    may show any source. Links and their targets are never touched.
+    `trainings`: the folder of all trainings. Trainings that learned from a source that is not among `sources` are removed.
+    A part of a set of images, `SET/PART`, belongs to the source `SET`. `switched_off`: the folders and files of each
+    dataset and model that is not made any more, by what lists its sources: the table of its splits (`tables.Splits`), the
+    folder of its trainings, or the ledger (.jsonl) of frames and crops. They are removed if a source is not among
+    `sources`; those of others are made again anyway. `made`: the folders and files of each other dataset, by the table of
+    its splits. They are removed if no source is among `sources`, because it may be that there is nothing to make the
+    dataset of again. `unrestored`: folders of restored videos of sources that are not to be restored any more.
+    `embeddings`: folders with one folder per embedding, each with the names of those that are declared. Folders of others
+    are removed, because they may show any source. Links and their targets are never touched.
     """
 
     def is_current(source: str) -> bool:
@@ -75,6 +77,7 @@ def remove_withdrawn(
         for path in paths
         if path.exists() and not path.is_symlink()
     ]
+    obsolete += [folder for folder in unrestored if folder.is_dir() and not folder.is_symlink()]
     obsolete += [
         Path(entry.path)
         for folder, declared in embeddings.items()

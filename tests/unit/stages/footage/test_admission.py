@@ -354,7 +354,7 @@ def test_only_folders_of_removed_shards_are_deleted(tmp_path: Path) -> None:
     (results / "frames" / "link").symlink_to(outside)
     (results / "previews").symlink_to(outside.parent)
     folders = [results / name for name in ("frames", "labels/frames", "previews", "scenes")]
-    remove_withdrawn(folders, ["kept"], results / "training", [], {}, {}, {}, withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn(folders, ["kept"], results / "training", [], {}, {}, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
     assert not any((results / name).exists() for name in gone)
     assert all((results / name / "file").exists() for name in [*remaining, "../outside"])
     assert (results / "frames" / "table").exists() and (results / "frames" / "link").is_symlink()
@@ -375,7 +375,9 @@ def test_a_shard_whose_sources_are_in_other_shards_now_is_not_called_withdrawn(
             path.rename(shards / name / path.name)
     monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     withdrawn = tmp_path / "withdrawn.tsv"
-    remove_withdrawn([tmp_path / "frames", shards], ["a", "b", "c"], tmp_path, ["a", "b", "c"], {}, {}, {}, withdrawn=withdrawn)
+    remove_withdrawn(
+        [tmp_path / "frames", shards], ["a", "b", "c"], tmp_path, ["a", "b", "c"], {}, {}, [], {}, withdrawn=withdrawn
+    )
     removed = dict(line.split("\t") for line in withdrawn.read_text().splitlines()[1:])
     moved = "removed, its sources are in other shards now"
     assert removed == {
@@ -394,7 +396,7 @@ def test_a_training_that_learned_from_a_withdrawn_source_is_removed(tmp_path: Pa
             run.mkdir(parents=True)
             record = Record(identity={}, made_with=[], sources=sources)
             (run / RECORD).write_text(record.model_dump_json(), encoding="utf-8")
-    remove_withdrawn([], [], tmp_path, ["a", "watermarks:set"], {}, {}, {}, withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn([], [], tmp_path, ["a", "watermarks:set"], {}, {}, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
     for folder in (tmp_path / "model" / "runs", tmp_path / "model" / "stage" / "runs"):
         assert sorted(run.name for run in folder.iterdir()) == ["stays", "unknown"]
     assert (tmp_path / "withdrawn.tsv").read_text().count("learned from a withdrawn source") == 4
@@ -415,7 +417,7 @@ def test_what_is_switched_off_is_removed_with_its_withdrawn_sources(tmp_path: Pa
         metrics.touch()
         switched_off |= {dataset / "splits.parquet": [dataset], training: [metrics, tmp_path / "weights" / name, training]}
     switched_off[tmp_path / "datasets" / "never made" / "splits.parquet"] = [tmp_path / "datasets" / "never made"]
-    remove_withdrawn([], [], tmp_path / "training", ["a"], switched_off, {}, {}, withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn([], [], tmp_path / "training", ["a"], switched_off, {}, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
     for results in ("datasets", "training", "weights", "metrics"):
         assert [path.name for path in (tmp_path / results).iterdir()] == ["stays"]
     assert (tmp_path / "withdrawn.tsv").read_text().count("/goes\tremoved, it is not made any more\n") == 4
@@ -429,7 +431,7 @@ def test_a_dataset_of_withdrawn_sources_alone_is_removed_because_it_may_not_be_m
         if sources:
             rows = [{"key": source, "source": source, "split": "train"} for source in sources]
             write_table(pl.DataFrame(rows, schema=types(Splits)), Splits, tmp_path / name / "splits.parquet")
-    remove_withdrawn([], [], tmp_path / "training", ["a"], {}, made, {}, withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn([], [], tmp_path / "training", ["a"], {}, made, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["is made again", "never made"]
 
 
@@ -447,7 +449,7 @@ def test_crops_of_a_withdrawn_source_are_removed_although_none_are_made_any_more
                 ledger.row(key, "ok")
     switched_off = {tmp_path / name / "ledger.jsonl": [tmp_path / name] for name in [*keys, "never made"]}
     known = ["a.b", "c-0000000-person-1"]
-    remove_withdrawn([], [], tmp_path / "training", known, switched_off, {}, {}, withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn([], [], tmp_path / "training", known, switched_off, {}, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["stays"]
 
 
@@ -456,6 +458,6 @@ def test_what_embeddings_found_is_removed_once_they_are_no_longer_declared(tmp_p
         (tmp_path / "near" / name).mkdir(parents=True)
     (tmp_path / "near" / "file").touch()
     declared = {tmp_path / "near": ["look"], tmp_path / "gone": ["look"]}
-    remove_withdrawn([], [], tmp_path / "training", [], {}, {}, declared, withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn([], [], tmp_path / "training", [], {}, {}, [], declared, withdrawn=tmp_path / "withdrawn.tsv")
     assert sorted(path.name for path in (tmp_path / "near").iterdir()) == ["file", "look"]
     assert f"{tmp_path / 'near' / 'other'}\tremoved" in (tmp_path / "withdrawn.tsv").read_text()
