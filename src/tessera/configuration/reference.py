@@ -21,7 +21,7 @@ only the keys that differ. `python -m tessera.configuration` checks the file wit
 
 This page is made from the models of the settings by `make docs`.
 """
-WIDTH = 110
+WIDTH = 100
 
 
 def make_page() -> str:
@@ -30,8 +30,14 @@ def make_page() -> str:
     texts, described = descriptions(Configuration), set[object]()
     sections = []
     for name, field in Configuration.model_fields.items():
-        lines = [*_comment(texts[name], ""), *_setting(name, defaults[name], field.annotation, "", described)]
-        sections.append(f"\n## {name}\n\n```yaml\n" + "\n".join(lines) + "\n```\n")
+        # A page shows sentences better than comments, and examples better in the block.
+        has_example = "example:" in texts[name]
+        prose = "" if has_example else " ".join(texts[name].split()) + "\n\n"
+        lines = [
+            *(_comment(texts[name], "") if has_example else ()),
+            *_setting(name, defaults[name], field.annotation, "", described),
+        ]
+        sections.append(f"\n## {name}\n\n{prose}```yaml\n" + "\n".join(lines) + "\n```\n")
     return INTRODUCTION + "".join(sections)
 
 
@@ -71,8 +77,12 @@ def _yaml(value: Any, *, flow: bool) -> str:
 
 
 def _comment(text: str, indent: str) -> Iterator[str]:
-    """Yield `text` as lines of a comment. Its own lines stay, because some of them are examples in YAML."""
-    for line in text.splitlines():
+    """Yield `text` as lines of a comment, those of an example as they are."""
+    prose, mark, example = text.partition("example:\n")
+    lines = textwrap.wrap(
+        " ".join((prose + mark).split()), WIDTH - len(indent) - 2, break_on_hyphens=False, break_long_words=False
+    )
+    for line in [*lines, *example.splitlines()]:
         yield f"{indent}# {line}".rstrip()
 
 
