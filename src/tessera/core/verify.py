@@ -27,7 +27,7 @@ def verify_outputs(records: Path, expected: Mapping[Path, Sequence[Path]]) -> No
     faults_by_output = {output: _faults(output, names) for output, names in progress(list(present.items()), unit="outputs")}
     faulty = {output: faults for output, faults in faults_by_output.items() if faults}
     lost = [output for last, outputs in expected.items() if last.exists() for output in outputs if not output.exists()]
-    faulty |= dict.fromkeys(lost, ["it is missing"])
+    faulty |= {output: ["it is missing"] for output in lost}
     if faulty:
         lines = "\n".join(f"  {output}: {', '.join(truncate(faults, SHOWN))}" for output, faults in faulty.items())
         raise TesseraError(
