@@ -257,6 +257,29 @@ def test_one_change_does_not_hide_another(changes: tuple[Change, Change], baseli
 
 
 @pytest.mark.workflow
+@pytest.mark.parametrize(
+    "product",
+    [
+        "datasets/mosaic_detection/images",
+        "datasets/mosaic_detection/coco.json",
+        "datasets/mosaic_restoration/train",
+        "weights/mosaic_detection/mosaic_detection.onnx",
+        "weights/mosaic_restoration/mosaic_restoration.safetensors",
+    ],
+)
+def test_a_product_that_was_lost_is_named_and_made_again(product: str, baseline: Baseline, tmp_path: Path) -> None:
+    path = baseline.project.results / product
+    path.rename(tmp_path / "lost")
+    try:
+        assert baseline.planned("all")
+        run = baseline.project.run("--", "verify", snakefile=baseline.snakefile)
+        assert run.returncode != 0 and f"results/{product}: it is missing" in run.output
+    finally:
+        (tmp_path / "lost").rename(path)
+    assert baseline.planned("all") == {}
+
+
+@pytest.mark.workflow
 def test_a_changed_lock_rebuilds_its_environment(baseline: Baseline) -> None:
     locks = baseline.snakefile.parent / "envs"  # of the code, not of the project
     locks.mkdir(exist_ok=True)

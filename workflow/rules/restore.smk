@@ -18,6 +18,7 @@ from tessera.workflow.restore import (
     sources_to_restore,
 )
 from tessera.workflow.sources import shard_files
+from tessera.workflow.targets import products_in
 from tessera.workflow.withdrawal import WITHDRAWN
 
 project = project_of(config)
@@ -32,6 +33,7 @@ rule restore:
     input:
         project.of_job(require_restored),
         WITHDRAWN,
+        products_in(project, "restored"),
         "<results>/restored/summary.json",
 
 

@@ -1,6 +1,10 @@
 # Compare everything that was made so far with what the jobs wrote.
 
 from tessera.workflow.code import digest_of_script
+from tessera.workflow.project import literal_param, project_of
+from tessera.workflow.targets import products
+
+project = project_of(config)
 
 
 # It has no output, so it runs whenever it is requested.
@@ -11,6 +15,8 @@ rule verify:
     localrule: True
     params:
         logs=workflow.pathvars.apply("<logs>"),
+        results=project.results,
+        products=literal_param(products(project)),
         code=digest_of_script("verify"),
     script:
         "../scripts/verify.py"

@@ -6,4 +6,8 @@ from tessera.core.job import job
 from tessera.core.verify import verify_outputs
 
 with job(snakemake) as (inputs, outputs, params):
-    verify_outputs(Path(params.logs))
+    expected = {
+        Path(last.replace("<results>", params.results)): [Path(file.replace("<results>", params.results)) for file in files]
+        for last, files in params.products.items()
+    }
+    verify_outputs(Path(params.logs), expected)

@@ -1,6 +1,7 @@
 """Find outputs that were lost or changed after a job wrote them."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tessera.core.errors import TesseraError
@@ -12,11 +13,12 @@ from tessera.core.provenance import sha256_file
 SHOWN = 5  # faults of an output that a message lists
 
 
-def verify_outputs(records: Path) -> None:
+def verify_outputs(records: Path, expected: Mapping[Path, Sequence[Path]]) -> None:
     """Compare all outputs with what the jobs wrote, as the files of `record_outputs` in the folder `records` and below say.
 
-    An output that is missing as a whole is left out: Snakemake knows that, and makes it when it is needed. The same holds for
-    files that were added. Raises `TesseraError` that names every output with a file that is missing or differs, and the fix.
+    `expected`: the outputs that people use, by the file that is written after them; they should exist if that one does. Others
+    that are missing as a whole are left out: Snakemake makes them when it needs them. So are files that were added. Raises
+    `TesseraError` that names every output that is missing, or with a file that is missing or differs, and the fix.
     """
     # Where two records have the same output, because a rule was renamed, the newer one is true.
     files = sorted(records.glob("**/*.json"), key=lambda path: path.stat().st_mtime_ns)
@@ -24,10 +26,12 @@ def verify_outputs(records: Path) -> None:
     present = {Path(output): names for output, names in sorted(written.items()) if Path(output).exists()}
     faults_by_output = {output: _faults(output, names) for output, names in progress(list(present.items()), unit="outputs")}
     faulty = {output: faults for output, faults in faults_by_output.items() if faults}
+    lost = [output for last, outputs in expected.items() if last.exists() for output in outputs if not output.exists()]
+    faulty |= {output: ["it is missing"] for output in lost}
     if faulty:
         lines = "\n".join(f"  {output}: {', '.join(truncate(faults, SHOWN))}" for output, faults in faulty.items())
         raise TesseraError(
-            f"{len(faulty)} of {pluralize(len(present), 'outputs')} differ from what the jobs wrote:\n{lines}\n"
+            f"{len(faulty)} of {pluralize(len(present) + len(lost), 'outputs')} differ from what the jobs wrote:\n{lines}\n"
             f"make them again: add `--forcerun {' '.join(map(str, faulty))}` to your next run"
         )
     count = sum(map(len, present.values()))

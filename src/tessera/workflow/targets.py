@@ -5,8 +5,41 @@ from tessera.core.errors import TesseraError
 from tessera.workflow.crops import crop_targets, tag_targets
 from tessera.workflow.embeddings import embedding_targets
 from tessera.workflow.identities import identity_targets
+from tessera.workflow.models import exported_names
 from tessera.workflow.project import Given, Project, Wildcards, require_sources
-from tessera.workflow.restore import refused_but_restored
+from tessera.workflow.restore import refused_but_restored, restored
+
+
+def products(project: Project) -> dict[str, list[str]]:
+    """Return what people use of the results, by the file that is made last of it.
+
+    The targets ask for all of it, because Snakemake makes a lost file again only if it is asked for.
+    """
+    datasets = {
+        f"{folder}/croissant.json": [f"{folder}/{part}" for part in (*dataset.layout.folders, *dataset.layout.files)]
+        for dataset in project.datasets.values()
+        for folder in [f"<results>/datasets/{dataset.name}"]
+    }
+    models = {
+        f"<results>/weights/{name}/SHA256SUMS": [
+            f"<results>/weights/{name}/{file.format(model=name)}"
+            for file in (*exported_names(project, model), "card.json", "card.md")
+        ]
+        for name, model in project.models.items()
+    }
+    frames = {f"{folder}/frames.parquet": [f"{folder}/images"] for folder in project.of_shards("<results>/frames/{shard}")}
+    restored_videos = {
+        f"{folder}/ledger.jsonl": [f"{folder}/{part}" for part in ("videos", "comparisons", "sheets")]
+        for folder in project.of_shards("<results>/restored/{shard}", restored(project))
+    }
+    return {**datasets, **models, **frames, **restored_videos}
+
+
+def products_in(project: Project, folder: str) -> list[str]:
+    """Return the `products` in a folder of the results, such as `datasets`, with the file that is made last of each."""
+    return [
+        path for last, files in products(project).items() if last.startswith(f"<results>/{folder}/") for path in (last, *files)
+    ]
 
 
 def targets(project: Project) -> dict[str, Given[list[str]]]:
@@ -31,11 +64,11 @@ def _finished(project: Project, wildcards: Wildcards, model: Model) -> list[str]
             require_sources(project, wildcards)
             raise TesseraError(f"{project.config['manifest']} lists no source that feeds a dataset: `use` is `restore` in all")
         raise TesseraError(model.untrained_hint)
-    return [f"<results>/weights/{model.name}/SHA256SUMS"]
+    return products_in(project, f"weights/{model.name}")
 
 
 def _parts_of_set(project: Project, wildcards: Wildcards, name: str) -> list[str]:
     """Return the last file of the image set `name`, or of each of its parts with one series."""
     parts = [each for each in project.datasets if image_set_of_part(each) == name]
     require_sources(project, wildcards)
-    return [f"<results>/datasets/{part}/croissant.json" for part in parts]
+    return [path for part in parts for path in products_in(project, f"datasets/{part}")]

@@ -26,7 +26,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_untouched_outputs_pass_also_beside_files_that_were_added(made: Path) -> None:
     Path("images/.snakemake_timestamp").touch()
-    verify_outputs(made)
+    verify_outputs(made, {})
 
 
 def test_a_lost_and_a_changed_file_are_named_with_the_way_to_make_them_again(made: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_lost_and_a_changed_file_are_named_with_the_way_to_make_them_again(mad
     Path("images/two.jpg").write_text("images/2wo.jpg")
     Path("table.tsv").write_text("")
     with pytest.raises(TesseraError) as raised:
-        verify_outputs(made)
+        verify_outputs(made, {})
     assert str(raised.value) == (
         "2 of 2 outputs differ from what the jobs wrote:\n"
         "  images: 'a/one.jpg' is missing, 'two.jpg' was changed\n"
@@ -43,18 +43,21 @@ def test_a_lost_and_a_changed_file_are_named_with_the_way_to_make_them_again(mad
     )
 
 
-def test_an_output_that_was_removed_as_a_whole_is_left_to_snakemake(made: Path) -> None:
+def test_an_output_that_was_removed_as_a_whole_is_named_if_people_use_it(made: Path) -> None:
     shutil.rmtree("images")
-    verify_outputs(made)
+    verify_outputs(made, {})
+    verify_outputs(made, {Path("not_made_yet"): [Path("images")]})
+    with pytest.raises(TesseraError, match=r"1 of 2 outputs differ .*\n  images: it is missing\n.*--forcerun images"):
+        verify_outputs(made, {Path("table.tsv"): [Path("images")]})
 
 
 def test_the_newer_of_two_records_counts(made: Path) -> None:
     Path("table.tsv").write_text("made again by a rule of another name")
     record_outputs([Path("table.tsv")], made / "collect.json")
-    verify_outputs(made)
+    verify_outputs(made, {})
 
 
 def test_a_damaged_record_is_named(made: Path) -> None:
     (made / "gather.json").write_text('{"table.tsv": ')
     with pytest.raises(TesseraError, match=r"gather\.json is damaged .*; delete it"):
-        verify_outputs(made)
+        verify_outputs(made, {})
