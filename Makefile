@@ -91,7 +91,7 @@ schema: .venv/workflow ## config/config.schema.json and docs/settings.md, from t
 	$(BIN)/python -m tessera.configuration.reference > docs/settings.md
 
 docs: .venv/development schema ## the documents as a site, in build/site; a dead link stops it
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees . build/site
+	$(BIN)/sphinx-build --quiet --fresh-env --write-all --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees . build/site
 	@echo "open build/site/docs/index.html"
 
 bench: .venv/development ## the figures that are promised, measured here
