@@ -21,9 +21,9 @@ REPOSITORY = Path(__file__).parents[2]
 DOCUMENTS = sorted(path for folder in (".", "config", "docs", ".github") for path in (REPOSITORY / folder).glob("*.md"))
 MAKEFILE = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
 # Programs of others that the documents use as well.
-OTHERS = {".", "apt", "cd", "cp", "export", "generate-slurm-partition-config", "labelme", "lada-cli", "mkdir"}
+OTHERS = {".", "apt", "cd", "cp", "export", "ffmpeg", "generate-slurm-partition-config", "labelme", "lada-cli", "mkdir"}
 # Files and folders that are not in the repository, because runs or people make them.
-MADE = ("config/moved_keys.tsv", "examples/demo/results/", "profiles/slurm/partitions.yaml", "resources/demo")
+MADE = ("config/moved_keys.tsv", "examples/demo/results/", "profiles/slurm/partitions.yaml", "resources/")
 # Suffixes of files, whose names look like settings.
 FILES = {"html", "json", "tsv"}
 # Sections of the settings that name things which others use.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tessera.configuration.changed import changed_settings
 from tessera.core.job import job
+from tessera.core.log import tell
 from tessera.pages.report.report import write_report
 from tessera.records.decisions import count_matching
 
@@ -33,3 +34,4 @@ with job(snakemake) as (inputs, outputs, params):
         runs=outputs.runs,
         path=outputs.report,
     )
+    tell(f"open {snakemake.output.report}")

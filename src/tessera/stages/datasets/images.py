@@ -11,7 +11,8 @@ import yaml
 
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.files import link_or_copy
-from tessera.core.ledger import Ledger
+from tessera.core.ledger import Ledger, described, read_ledger, summarise
+from tessera.core.log import tell
 from tessera.core.messages import pluralize
 from tessera.core.progress import progress
 from tessera.core.seeds import fraction
@@ -124,6 +125,7 @@ def select_samples(
                 )
             else:
                 rows.row(key, "ok", passed.get(key, ""))
+    tell(described("selection", {**summarise(read_ledger(ledger)), "unit": "images"}))
     pictures = chosen.filter(~pl.col("key").is_in(list(surplus)))
     shapes = shapes.filter(pl.col("key").is_in(pictures["key"].implode()))
     if pictures.is_empty() or shapes.is_empty():

@@ -59,7 +59,8 @@ def split_sources(
             if split != wanted:
                 raise TesseraError(
                     f"source {by!r} is fixed to the split {split!r} and source {source!r} to {wanted!r}, but they hold"
-                    " near-duplicates, directly or through other sources; fix both to one split, or only one of them"
+                    " near-duplicates, directly or through other sources; fix both to one split, or only one of them (for a"
+                    " set of labels, `own_splits: false` ignores the splits of its folders and lists)"
                 )
     return {
         source: decided[group[source]][1] if group[source] in decided else _draw(group[source], settings) for source in sources

@@ -209,7 +209,11 @@ def _measure_group(
         validator.get_stats()
         name = loaded.contender.name
         seconds = profile.t / len(labels)
-        tell(f"{name}, {split}: {1000 * seconds:.1f} ms per image on {validator.device}")
+        tell(
+            f"{name}, {split}: mAP50 box {validator.metrics.box.map50:.3f}"
+            + (f", mask {validator.metrics.seg.map50:.3f}" if hasattr(validator.metrics, "seg") else "")
+            + f"; {1000 * seconds:.1f} ms per image on {validator.device}"
+        )
         unmatched = [str(each) for each, number in zip(loaded.model.names.values(), loaded.numbers, strict=True) if number < 0]
         results[name] = Measured(
             validator.metrics,

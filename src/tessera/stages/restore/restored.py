@@ -157,7 +157,7 @@ def restore_videos(
 
 
 def gate_restored(ledgers: Sequence[Path], videos: Sequence[Path], sources: Sequence[str], *, summary: Path) -> None:
-    """Write the summary of all `ledgers` to `summary`, and print where the restored videos lie, and which show no mosaic.
+    """Write the summary of all `ledgers` to `summary`, and print what was restored and where it lies, and which show no mosaic.
 
     `videos`: the folder of restored videos of each shard. `sources`: the ids of the sources to restore. `summary` lies beside
     the shards. Raises `TesseraError`, naming each of them, if a source failed, was refused or is no video.
@@ -165,11 +165,14 @@ def gate_restored(ledgers: Sequence[Path], videos: Sequence[Path], sources: Sequ
     rows = {row["key"]: row for path in ledgers for row in read_ledger(path)}
     plain = [key for key, row in rows.items() if row["reason"] == NO_MOSAIC]
     if plain:
-        tell(f"{NO_MOSAIC} in {', '.join(truncate(plain, SHOWN))}; lower `restore.choose.confidence` if there is one")
+        tell(
+            f"{NO_MOSAIC} in {', '.join(truncate(plain, SHOWN))}; if there is one, lower `restore.choose.confidence`,"
+            " `restore.track.high` and `restore.track.new`"
+        )
     files = {file.stem: file for folder in videos for file in folder.iterdir()}
-    made = [f"{key!r}: {files[readable_name(key)]}" for key, row in rows.items() if row["status"] == "ok"]
-    count = f"{pluralize(len(made), 'restored videos')}; the folders `comparisons` and `sheets` lie beside `videos`"
-    tell("\n  ".join([count, *truncate(made, SHOWN)]))
+    made = [f"{key!r}: {files[readable_name(key)]} ({row['detail']})" for key, row in rows.items() if row["status"] == "ok"]
+    beside = "; the folders `comparisons` and `sheets` lie beside `videos`" if made else ""
+    tell("\n  ".join([f"{pluralize(len(made), 'restored videos')}{beside}", *truncate(made, SHOWN)]))
     fix = "fix these, or take `restore` out of their column `use`"
     summarise_sources(ledgers, sources, set(sources) - set(plain), summary, done="restored", fix=fix)
 

@@ -1,6 +1,7 @@
 """A dataset has exactly the images that may feed it, once each, in the format of ultralytics."""
 
 import errno
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools.coco import COCO
 
+from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.imaging.polygons import Part, rectangle
@@ -211,11 +213,15 @@ def test_frames_beyond_the_limit_of_a_classifier_that_guesses_stay_and_say_so(tm
     assert reasons == ["", "no better than chance: not filtered by clean"]
 
 
-def test_of_near_duplicates_the_chosen_one_is_kept(tmp_path: Path) -> None:
+def test_of_near_duplicates_the_chosen_one_is_kept_and_the_others_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     table = write_tables(tmp_path / "all", [(key, "open", (REGION,)) for key in "abc"])
     selection = Selection(tmp_path, [table], {"a": "c", "b": "c"}, admitted(tmp_path / "sources", {"open": []}))
     assert selection.keys == ["c"]
     assert selection.left_out["a"] == ("near-duplicate of a sample", "c")
+    assert terminal.getvalue() == "selection: 1 of 3 images passed; 2 dropped: near-duplicate of a sample (2)\n"
 
 
 def test_near_duplicates_of_every_measure_are_left_out(tmp_path: Path) -> None:

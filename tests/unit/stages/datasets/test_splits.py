@@ -95,7 +95,7 @@ def test_a_fixed_split_applies_to_the_whole_group() -> None:
 
 
 def test_two_fixed_splits_in_one_group_name_both_sources() -> None:
-    with pytest.raises(TesseraError, match=r"'a' is fixed to the split 'train' and source 'c' to 'val'"):
+    with pytest.raises(TesseraError, match=r"'a' is fixed to the split 'train' and source 'c' to 'val'.*`own_splits: false`"):
         split_sources(["a", "b", "c"], {"a": "train", "c": "val", "b": ""}, [("a", "b"), ("c", "b")], HALF)
 
 

@@ -1,5 +1,6 @@
 """Weights of others that cannot be measured are named, and a split in which nothing can be measured is stated."""
 
+import io
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fixed_detector import write_detector
+from tessera.core import log
 from tessera.core.errors import TesseraError
 from tessera.core.provenance import sha256_file
 from tessera.pages.report.detectors import tabulate_comparison
@@ -66,6 +68,13 @@ def test_a_model_that_cannot_be_measured_is_named(
     contenders = [Contender("mine", mine), Contender("theirs", theirs)]
     with pytest.raises(TesseraError, match=rf"^theirs: .*theirs\.onnx {fault}.*; declare"):
         measure_detectors(dataset, contenders, ["val"], SETTINGS, tmp_path / "runs", threads=1)
+
+
+def test_the_first_figure_of_a_detector_is_told(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
+    mine = Contender("mine", write_detector(tmp_path / "mine.onnx", ("nsfw",), 32))
+    measured = measure_detectors(dataset, [mine], ["val"], SETTINGS, tmp_path / "runs", threads=1)["val"]["mine"]
+    assert f"mine, val: mAP50 box {measured.metrics.box.map50:.3f}; " in terminal.getvalue()
 
 
 def compare(dataset: Path, folder: Path, sha256: str = "") -> None:

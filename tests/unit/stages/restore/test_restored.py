@@ -479,7 +479,7 @@ def test_without_any_mosaic_nothing_but_the_reason_is_written(tmp_path: Path, mo
     videos = ledger.with_name("videos")
     gate_restored([ledger], [videos], ["plain"], summary=tmp_path / "summary.json")
     said = terminal.getvalue()
-    assert "no mosaic found in plain" in said and "0 restored videos" in said
+    assert "no mosaic found in plain" in said and "`restore.track.new`" in said and "0 restored videos\n" in said
     with pytest.raises(
         TesseraError, match=r"1 of 2 sources cannot be restored:\n  film: no frames: the stream has no packet\n"
     ):
@@ -493,7 +493,11 @@ def test_the_gate_says_where_videos_lie_and_stops_for_sources_that_were_refused_
     monkeypatch.setattr("tessera.core.log._terminal", terminal)
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "my film.mkv").touch()
-    rows = ("my film", "ok"), ("adult", "dropped", "source refused", "no consent"), ("mug", "dropped", "not a video", "image")
+    rows = (
+        ("my film", "ok", "", "in 2 of 9 frames"),
+        ("adult", "dropped", "source refused", "no consent"),
+        ("mug", "dropped", "not a video", "image"),
+    )
     with Ledger(tmp_path / "ledger.jsonl") as ledger:
         for row in rows:
             ledger.row(*row)
@@ -501,7 +505,7 @@ def test_the_gate_says_where_videos_lie_and_stops_for_sources_that_were_refused_
     inputs = [tmp_path / "ledger.jsonl"], [tmp_path / "videos"]
     with pytest.raises(TesseraError, match=r"2 of 3 .*\n  adult: source refused: no consent\n  mug: not a video: image\n"):
         gate_restored(*inputs, [key for key, *_ in rows], summary=summary)
-    assert f"'my film': {tmp_path}/videos/my film.mkv" in terminal.getvalue() and not summary.exists()
+    assert f"'my film': {tmp_path}/videos/my film.mkv (in 2 of 9 frames)\n" in terminal.getvalue() and not summary.exists()
 
 
 def test_overlaps_beyond_half_of_a_window_are_refused() -> None:
