@@ -44,12 +44,14 @@ demo: .venv/workflow ## the whole pipeline on generated footage
 
 review: .venv/workflow ## the review page of PROJECT=FOLDER, by default this folder; the demo is examples/demo
 	@# While another run has the folder, or people disagree, it shows what was gathered before.
-	$(SNAKEMAKE) --directory=$(call quoted,PROJECT) -- make_proxies || \
+	@$(SNAKEMAKE) --directory=$(call quoted,PROJECT) -- make_proxies || \
 		(test -f $(call quoted,PROJECT)/results/review/items.parquet && echo "Nothing was gathered anew, see above. The page shows what was gathered before.")
 	@# Not by Snakemake, which would lock the folder while the page is open.
 	cd $(call quoted,PROJECT) && "$(CURDIR)/$(BIN)/python" -m tessera.pages.review.serve results/review/items.parquet
 
 restore: .venv/workflow ## one of your videos: VIDEO=film.mp4 CONTENT=general RIGHTS="my own"
+	@# Without quotes around it, only the first word of a value would be recorded.
+	@$(if $(filter-out setup restore,$(MAKECMDGOALS)),$(error '$(filter-out setup restore,$(MAKECMDGOALS))' is no target: put a value with spaces in quotes, as in RIGHTS="my own"))
 	@# Adult footage also needs CONSENT= and ADULTS_VERIFIED=yes. PROJECT= is the folder of another project.
 	@$(BIN)/python -m tessera.workflow.add_video --project=$(call quoted,PROJECT) --video=$(call quoted,VIDEO) \
 		--content=$(call quoted,CONTENT) --rights=$(call quoted,RIGHTS) --consent=$(call quoted,CONSENT) \

@@ -70,6 +70,7 @@ def plan(arguments: list[str]) -> tuple[Path, Any, Path]:
     from snakemake.cli import parse_args, parse_config
     from snakemake.exceptions import WorkflowError
     from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
+    from snakemake_interface_common.exceptions import ApiError
 
     _, options = parse_args(arguments)
     if not options.targets:
@@ -100,6 +101,8 @@ def plan(arguments: list[str]) -> tuple[Path, Any, Path]:
             return _script(rule), _snakemake(job), Path.cwd()
         except WorkflowError as error:
             raise TesseraError(str(error)) from error
+        except ApiError as error:
+            raise TesseraError(f"{error} Run this in the clone of Tessera, or name its Snakefile with --snakefile") from error
 
 
 def _wildcards(arguments: list[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from jsonschema.exceptions import best_match
 from tessera.catalogue import model_for, trained_models
 from tessera.configuration.changed import changed_settings
 from tessera.configuration.confidences import CONFIDENCES, setting, targets_in
-from tessera.configuration.read import Configuration, load_configuration, read_settings
+from tessera.configuration.read import FILE, Configuration, check_settings_files, load_configuration, read_settings
 from tessera.configuration.reference import make_page
 from tessera.configuration.renamed import NEW_NAMES
 from tessera.configuration.schema import descriptions, make_schema
@@ -175,14 +175,27 @@ def test_unset_settings_have_their_defaults() -> None:
     [
         ({"split": {}}, ["split: unknown key; did you mean 'splits'?"]),
         ({"splits": {"vall": 0.1}}, ["splits.vall: unknown key; did you mean 'val'? (allowed: shared, test, val)"]),
-        ({"splits": {"val": "much"}}, ["splits.val: Input should be a valid number", "given: 'much'"]),
+        (
+            {"splits": {"val": "much"}},
+            ["splits.val: should be a number, without a unit and with a point for decimals; given: 'much'"],
+        ),
         ({"gates": {"frames": 2}}, ["gates.frames: Input should be less than or equal to 1", "given: 2"]),
         (
             {"shards": "all"},
-            ["shards: Input should be 'auto' or 'per_source'", "; or Input should be a valid integer", "given: 'all'"],
+            ["shards: Input should be 'auto' or 'per_source'", "; or should be a whole number", "given: 'all'"],
         ),
         ({"shards": 0}, ["shards: ", "greater than 0", "given: 0"]),
-        ({"name": True}, ["name: ", "given: True (in YAML, yes, no, on and off are true and false: put text in quotes)"]),
+        (
+            {"name": True},
+            [
+                "name: ",
+                "given: True (in YAML, yes, no, on and off are true and false: put text in quotes, and write null for nothing)",
+            ],
+        ),
+        (
+            {"models": {"nsfw_detection": "none"}},
+            ["should be a section", "'none' (in YAML, that is text: write null for nothing)"],
+        ),
         ({"seed": "1e3"}, ["seed: ", "given: '1e3' (in YAML, that is text: write 1.0e3)"]),
         (
             {"models": {"nsfw_detection": {"training": {"lr0": "1e-3"}}}},
@@ -195,7 +208,7 @@ def test_unset_settings_have_their_defaults() -> None:
             ["models.mosaic: unknown key", "(allowed: mosaic_detection, nsfw_detection, watermark_detection)"],
         ),
         ({"annotations": {"labels": [{"nam": "x"}]}}, ["annotations.labels.0.nam: unknown key; did you mean 'name'?"]),
-        ({"splits": None}, ["splits: Input should be a valid dictionary", "given: None"]),
+        ({"splits": None}, ["splits: should be a section", "given: None"]),
         (
             {"watermarks": {"sets": [{"name": "x", "path": "https://a.org/b.zip", "content": "general", "rights": "CC0"}]}},
             ["watermarks.sets.0.path: should be a path, not an address; download the file", "given: 'https://a.org/b.zip'"],
@@ -285,11 +298,14 @@ def test_all_wrong_settings_are_listed_at_once() -> None:
     [
         (
             b"seed: 1\nframes:\n  mode: all\n x: [1\n",
-            "my.yaml: line 4, column 2: did not find expected key; fix the YAML there",
+            "my.yaml: line 4, column 2: did not find expected key; indent the keys of a section alike",
         ),
-        (b"seed: 1\n\tshards: 2\n", "my.yaml: line 2, column 1: found a tab character that violates indentation"),
+        (
+            b"seed: 1\n\tshards: 2\n",
+            "my.yaml: line 2, column 1: found a tab character that violates indentation; indent with spaces",
+        ),
         (b"seed: *one\n", "my.yaml: line 1, column 7: found undefined alias"),
-        (b"seed: 1 # \xff\n", "my.yaml: not YAML in UTF-8 (unacceptable character"),
+        (b"seed: 1 # \xff\n", "my.yaml: not UTF-8 (invalid start byte at byte 10); save it as UTF-8"),
         (
             b"annotations: {min_area: 4}\nseed: 1\n\nannotations: {}\n",
             "my.yaml: line 4: the key 'annotations' is given twice, first in line 1, and only one would count; write",
@@ -299,6 +315,23 @@ def test_all_wrong_settings_are_listed_at_once() -> None:
         (b"- seed\n", "my.yaml: holds no settings; write keys and values"),
         (b"a: 1\nseed: 010\n", "my.yaml: line 2: YAML reads 010 as another number; write"),
         (b"frames: {max_side: 1:30}\n", "my.yaml: line 1: YAML reads 1:30 as another number; write"),
+        (
+            b"frames:\n\tmode: all\n",
+            "line 2, column 1: found character that cannot start any token; indent with spaces instead",
+        ),
+        (b"name: @home\n", "line 1, column 7: found character that cannot start any token; put the value in quotes"),
+        (b"name: Part: two\n", "line 1, column 11: mapping values are not allowed in this context; put a value that contains"),
+        (b"frames\n  mode: all\n", "line 2, column 7: mapping values are not allowed in this context; put a value that"),
+        (b"name: 'Ada's'\n", "line 1, column 12: did not find expected key; indent the keys"),
+        (
+            b'seed: 1\nname: "my\nshards: 2\n',
+            "line 4, column 1: found unexpected end of stream; close the quote that begins in line 2",
+        ),
+        (b'manifest: "C:\\Users\\x"\n', "line 1, column 16: did not find expected hexdecimal number; write a path with single"),
+        (b" seed: 1\nshards: 2\n", "line 2, column 1: did not find expected <document start>; indent"),
+        (b"<<<<<<< HEAD\nseed: 1\n=======\nseed: 2\n>>>>>>> b\n", "a conflict that git left: keep what belongs to one side"),
+        ("seed: 1\n".encode("utf-16"), "my.yaml: not UTF-8 (invalid start byte at byte 0); save it as UTF-8"),
+        (b"seed: 1 # \x00\n", "my.yaml: not YAML (unacceptable character"),
         (None, "my.yaml: cannot be read (No such file or directory); fix the path"),
     ],
 )
@@ -309,6 +342,21 @@ def test_a_broken_file_of_settings_is_named_with_its_line(tmp_path: Path, text: 
     with pytest.raises(TesseraError) as error:
         read_settings(file)
     assert fault in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["config/config.yml", "config/Config.yaml", "config/config.yaml.txt", "config.yaml"])
+def test_settings_under_another_name_are_not_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.schema.json").touch()
+    check_settings_files([], {})
+    (tmp_path / name).write_text("seed: 1\n")
+    with pytest.raises(TesseraError, match=f"no such file; if {name!r} is meant, save it as 'config/config.yaml'"):
+        check_settings_files([], {})
+    with pytest.raises(TesseraError, match=rf"cannot be read \(No such file or directory\); if {name!r} is meant"):
+        read_settings(FILE)
+    check_settings_files([name], {})  # it is named in the command line
+    check_settings_files([], {"seed": 1})  # another workflow gives the settings
 
 
 def test_a_file_of_settings_can_be_checked_without_a_run(tmp_path: Path) -> None:
@@ -505,7 +553,7 @@ def test_one_model_alone_can_be_made(values: dict[str, Any], trained: list[str])
         ({"regions": {"detectors": {"face": {"weights": "trained"}}}}, "should be null, or {source: FILE, sha256: "),
         ({"regions": {"detectors": {"nsfw": {"weights": "mine.pt"}}}}, "should be trained, null, or {source: FILE, sha256: "),
         ({"models": {"nsfw_detection": {"weights": "mine.pt"}}}, "should be null, or {source: FILE, sha256: "),
-        ({"regions": {"detectors": {"nsfw": {"weights": {"source": "mine.pt"}}}}}, "weights.sha256: Field required"),
+        ({"regions": {"detectors": {"nsfw": {"weights": {"source": "mine.pt"}}}}}, "weights.sha256: is missing"),
     ],
 )
 def test_the_allowed_values_of_weights_are_listed_once(values: dict[str, Any], answer: str) -> None:

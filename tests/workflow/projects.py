@@ -59,7 +59,7 @@ class Project:
     def write_snakefile(self, rules: Sequence[str]) -> Path:
         """Write a workflow with only these files of `rules`, and return its path."""
         files = {path.stem: str(path) for path in (REPOSITORY / "workflow" / "rules").rglob("*.smk")}
-        includes = "".join(f"include: {files[name]!r}\n" for name in rules)
+        includes = "".join(f"include: {files[name]!r}\n" for name in ["messages", *rules])
         path = self.folder / "Snakefile"
         path.write_text(
             f'configfile: "config/config.yaml"\npathvars:\n    logs="results/logs",\n    benchmarks="results/b"\n{includes}'

@@ -184,6 +184,19 @@ def test_labels_of_no_source_are_named_when_a_run_begins(labelled: Project) -> N
     )
 
 
+def test_labels_in_the_wrong_folder_are_named_with_the_right_one(labelled: Project) -> None:
+    write_label(labelled.folder / "frame labels" / "film-0000000.json")
+    run = labelled.run("--dry-run", *targets(labelled))
+    assert (
+        "annotations.frame_labels: 1 label file cannot be used, because they lie in 'frame labels' itself: film-0000000.json;"
+        " move them into a folder in it, of the same name as that of their images in results/frames" in run.output
+    )
+    labelled.settings["annotations"]["frame_labels"] = "labels/frames"
+    write_label(labelled.results / "frames" / "film" / "images" / "film-0000000.json")
+    run = labelled.run("--dry-run", *targets(labelled))
+    assert "; move the label files in 'results/frames/film/images' to 'labels/frames/film': they are not read" in run.output
+
+
 def test_labels_of_whole_images_are_imported_and_judged_by_their_target(labelled: Project) -> None:
     labelled.snakefile = labelled.write_snakefile(["common", "sources", "frames", "labels", "datasets"])
     for number, name in enumerate(("sharp", "soft {x}")):

@@ -129,6 +129,12 @@ def test_a_wrong_request_is_explained(project: Project, arguments: list[str], me
     assert message in str(error.value)
 
 
+def test_a_folder_without_a_workflow_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TesseraError, match=r"No Snakefile found, .* Run this in the clone of Tessera, or name its Snakefile"):
+        plan(["sample_frames", "shard=amber", "--workflow-profile", "none"])
+
+
 def test_missing_inputs_are_listed_with_the_command_that_makes_them(project: Project) -> None:
     ran = replay(project, "sample_frames", "shard=basalt", "--config", "seed=7")
     assert ran.returncode == 1 and "Traceback" not in ran.stderr

@@ -99,13 +99,14 @@ def test_one_command_restores_a_video_of_any_name_and_says_where_it_is(own: Proj
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ((), "VIDEO, CONTENT, RIGHTS is missing: write, for example, make restore VIDEO=film.mp4"),
+        ((), "VIDEO, CONTENT, RIGHTS are missing: write, for example, make restore VIDEO=film.mp4"),
         (("VIDEO=film.mp4", "CONTENT=general"), "RIGHTS is missing"),
+        (("VIDEO={film}", "CONTENT=general", "RIGHTS=my", "own"), "'own' is no target: put a value with spaces in quotes"),
         (("VIDEO=gone.mp4", *GENERAL), "VIDEO: 'gone.mp4' does not exist"),
         (("VIDEO={film}", "CONTENT=adult", "RIGHTS=mine", "CONSENT=r1"), "'film' is refused: adults not verified: "),
         (("VIDEO={film}", "CONTENT=adult", "RIGHTS=mine", "ADULTS_VERIFIED=yes"), "'film' is refused: no consent: "),
     ],
-    ids=["nothing", "no rights", "no file", "not verified", "no consent"],
+    ids=["nothing", "no rights", "no quotes", "no file", "not verified", "no consent"],
 )
 def test_what_may_not_be_restored_is_one_line_and_no_row(variables: tuple[str, ...], said: str, own: Project) -> None:
     video = own.folder / "film.mp4"

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import os
 import re
+import shutil
 from pathlib import Path
 
 import av
@@ -247,7 +248,7 @@ def test_a_broken_settings_file_and_a_wrong_folder_are_named_with_the_fix(projec
     run = project.run("-n", "--directory", str(elsewhere), snakefile=REPOSITORY / "Snakefile")
     assert (
         "config/sources.tsv: no such manifest" in run.output
-        and f"`--directory` (paths are relative to {elsewhere}" in run.output
+        and f"`--directory`, for make with `PROJECT=` (paths are relative to {elsewhere}" in run.output
     )
     (elsewhere / "config" / "config.yaml").write_text("seed: [1\nshards: 2\n")
     run = project.run("-n", "--directory", str(elsewhere), snakefile=REPOSITORY / "Snakefile")
@@ -257,6 +258,23 @@ def test_a_broken_settings_file_and_a_wrong_folder_are_named_with_the_fix(projec
     given = ["-n", "--directory", str(elsewhere), "--configfile", str(tmp_path / "my.yaml")]
     run = project.run(*given, snakefile=REPOSITORY / "Snakefile")
     assert "my.yaml: line 4: the key 'frames' is given twice, first in line 1" in run.output and run.returncode != 0
+
+
+def test_a_run_without_cores_is_refused_instead_of_waiting_for_them(project: Project) -> None:
+    run = project.run("frames", "--cores", "0", snakefile=REPOSITORY / "Snakefile", timeout=60)
+    assert run.returncode == 1
+    assert run.output.rstrip().endswith("--cores: should be at least 1; without the option, a run uses all cores")
+
+
+def test_deleted_frames_are_made_again(project: Project) -> None:
+    write_image(project.folder / "a.png", 1)
+    project.write_manifest([{"source": "a", "path": "a.png"}])
+    images = project.results / "frames" / "a" / "images"
+    run = project.run("frames", snakefile=REPOSITORY / "Snakefile")
+    assert run.returncode == 0 and list(images.iterdir()), run.output
+    shutil.rmtree(images)
+    assert "sample_frames a" in project.run("frames", snakefile=REPOSITORY / "Snakefile").jobs
+    assert list(images.iterdir())
 
 
 def test_a_missing_file_of_the_project_is_named_with_the_fix(project: Project) -> None:

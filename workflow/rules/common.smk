@@ -1,23 +1,13 @@
 # What is known before a job starts: the project, with its settings, manifest and decisions. Every rule file has it from `config`.
 
-from functools import partial
-
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from tessera.configuration.read import settings_files
 from tessera.core.errors import TesseraError
 from tessera.workflow.project import any_of, load_project
-from tessera.workflow.start import (
-    check_project,
-    rewrite_log_record,
-    shared_shards,
-    warnings,
-)
+from tessera.workflow.start import check_project, shared_shards, warnings
 
-logger.addFilter(
-    partial(rewrite_log_record, targets=lambda: (rule.name for rule in workflow.rules))
-)
 try:
     project = load_project(
         config,

@@ -1,7 +1,7 @@
 """Read the configuration, and check it as a whole."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +20,7 @@ from tessera.configuration.checks.models import faults_in_comparisons, faults_in
 from tessera.configuration.renamed import RENAMED
 from tessera.configuration.sections import Sections
 from tessera.core.errors import TesseraError
+from tessera.core.files import look_alike
 from tessera.core.settings import Keys, load
 
 # In the order of their messages.
@@ -42,6 +43,15 @@ CHECKS = (
 
 
 FILE = Path("config/config.yaml")  # the settings of a project
+# By a part of what PyYAML says.
+YAML_FIXES = {
+    "cannot start any token": "put the value in quotes",
+    "did not find expected hexdecimal number": "write a path with single quotes, or with / instead of \\",
+    "did not find expected key": "indent the keys of a section alike, and write an apostrophe in single quotes twice",
+    "expected <document start>": "indent the keys of a section alike, and others not at all",
+    "mapping values are not allowed": "put a value that contains a colon in quotes, or end the line before with a colon",
+    "unknown escape character": "write a path with single quotes, or with / instead of \\",
+}
 
 
 class Configuration(Sections, defer_build=False):
@@ -60,13 +70,27 @@ def settings_files(named: Iterable[str | Path]) -> list[Path]:
     return [path for path in dict.fromkeys([FILE, *map(Path, named)]) if path != FILE or path.exists()]
 
 
+def check_settings_files(named: Iterable[str | Path], given: Mapping[str, Any]) -> None:
+    """Read the settings files of the project in the working folder. Raises `TesseraError` for the faults of `read_settings`.
+
+    `named`: those that the command line names. `given`: other settings. If there are none at all, a file that has almost the
+    name of the project's own is a fault too: it would be ignored.
+    """
+    files = settings_files(named)
+    if not files and not given and (meant := look_alike(FILE)):
+        raise TesseraError(f"{FILE}: no such file{meant}")
+    for path in files:
+        read_settings(path)
+
+
 def read_settings(path: Path) -> dict[str, Any]:
     """Return the settings in the YAML file `path`.
 
     Raises `TesseraError` that names the line of a fault, or of a key that is given twice: YAML would keep only the last.
     """
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(Path(path).read_bytes())  # in C, which is faster
+        text = Path(path).read_bytes().decode()
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)  # in C, which is faster
         try:
             node = loader.get_single_node()
             _check_keys(node, path)
@@ -74,16 +98,34 @@ def read_settings(path: Path) -> dict[str, Any]:
         finally:
             loader.dispose()
     except OSError as error:
-        raise TesseraError(f"{path}: cannot be read ({error.strerror}); fix the path") from None
+        meant = "" if path.exists() else look_alike(path)
+        raise TesseraError(f"{path}: cannot be read ({error.strerror}){meant or '; fix the path'}") from None
+    except UnicodeDecodeError as error:
+        raise TesseraError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         position = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise TesseraError(f"{path}: {position}{error.problem}; fix the YAML there or shortly before") from None
+        raise TesseraError(f"{path}: {position}{error.problem}; {_yaml_fix(error, text)}") from None
     except yaml.YAMLError as error:
-        raise TesseraError(f"{path}: not YAML in UTF-8 ({' '.join(str(error).split())}); save it as UTF-8") from None
+        raise TesseraError(f"{path}: not YAML ({' '.join(str(error).split())}); remove this character") from None
     if not isinstance(values, dict):
         raise TesseraError(f"{path}: holds no settings; write keys and values such as `seed: 1`")
     return values
+
+
+def _yaml_fix(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Return how to fix what `error` says of the `text` of a settings file."""
+    mark, start = error.problem_mark or error.context_mark, error.context_mark
+    before = "".join(text.splitlines()[mark.line : mark.line + 1])[: mark.column + 1] if mark else ""
+    if re.search("^(<<<<<<<|>>>>>>>) ", text, re.MULTILINE):
+        return "a conflict that git left: keep what belongs to one side, and remove the three marks"
+    if "\t" in before:
+        return "indent with spaces instead of tabs"
+    if start and "unexpected end of stream" in str(error.problem):
+        return f"close the quote that begins in line {start.line + 1}"
+    return next(
+        (fix for problem, fix in YAML_FIXES.items() if problem in str(error.problem)), "fix the YAML there or shortly before"
+    )
 
 
 def _check_keys(node: yaml.Node | None, path: Path) -> None:

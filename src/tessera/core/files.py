@@ -234,11 +234,27 @@ def not_an_address(path: Any) -> Any:
     return path
 
 
+def look_alike(path: Path) -> str:
+    """Return the end of a message about the missing file `path`: a file that may be meant, such as sources.tsv.txt.
+
+    It has another suffix or another case, or lies in the working folder instead.
+    """
+    path = Path(path)
+    beside = [
+        file
+        for file in sorted(path.parent.glob("*.*"))
+        if Path(file.name.casefold().removesuffix(".txt")).stem == path.stem.casefold()
+    ]
+    meant = next(filter(Path.is_file, [*beside, Path(path.name)]), None)
+    return f"; if {quoted(meant)} is meant, save it as {quoted(path)}" if meant else ""
+
+
 def or_folder(path: Path) -> str:
     """Return the end of a message about the missing file `path`: the other fix, if it is relative to the working folder."""
     if Path(path).is_absolute():
         return ""
-    return f", or name the folder of your project with `--directory` (paths are relative to {Path.cwd()})"
+    options = "`--directory`, for make with `PROJECT=`"
+    return f", or name the folder of your project with {options} (paths are relative to {Path.cwd()})"
 
 
 def files_below(path: Path, suffixes: Collection[str] = ()) -> list[Path]:

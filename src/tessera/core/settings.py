@@ -1,7 +1,7 @@
 """The base of all settings models, and one error that lists every wrong setting."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import pluralize
+from tessera.core.messages import pluralize, truncate
 
 T = TypeVar("T")
 
@@ -43,8 +43,22 @@ class Settings(BaseModel):
 
 S = TypeVar("S", bound=Settings)
 
+_SECTION = "should be a section: its keys and values stand below it, indented"
+_LIST = "should be a list: each entry stands in a line of its own, after a dash"
+# What pydantic says in words of Python, by the type of the error.
+PLAIN = {
+    "dict_type": _SECTION,
+    "float_parsing": "should be a number, without a unit and with a point for decimals",
+    "int_parsing": "should be a whole number, without a unit",
+    "invalid_key": "should be a name; if this is the rest of a number, write a point for its decimals",
+    "list_type": _LIST,
+    "missing": "is missing",
+    "model_type": _SECTION,
+    "tuple_type": _LIST,
+}
 
 FEW = 10
+FEW_SECTIONS = 3
 Keys = Sequence[int | str]  # the keys and indices that lead to a setting
 
 
@@ -85,13 +99,17 @@ def _faults(
     for fault in error.errors(include_url=False):
         path = _path(fault["loc"], values, missing=fault["type"] == "missing")
         key = ".".join(map(str, path))
-        positions[key] = locate(path)
+        # What is missing has no line: that of its section leads there.
+        positions[key] = locate(path[:-1] if fault["type"] == "missing" else path)
         if fault["type"] == "extra_forbidden":
             allowed = sorted(_keys(model, path[:-1]))
             near = get_close_matches(str(path[-1]), allowed, n=1)
+            elsewhere = [] if near else sorted(set(_sections_with(model, str(path[-1]))))
             hint = f"; did you mean {near[0]!r}?" if near else ""
+            if elsewhere:
+                hint = f"; indent it below {' or '.join(map(repr, truncate(elsewhere, FEW_SECTIONS)))}"
             # With a hint, a long list would only hide it.
-            listed = "" if near and len(allowed) > FEW else f" (allowed: {', '.join(allowed)})"
+            listed = "" if hint and len(allowed) > FEW else f" (allowed: {', '.join(allowed)})"
             unknown[key] = renamed.get(key) or f"unknown key{hint}{listed}"
         else:
             wrong.setdefault(key, []).append(complaint(fault))
@@ -117,15 +135,17 @@ def _faults(
 def as_given(value: Any) -> str:
     """Return `value` for a message, with the fix where YAML reads something else than people mean."""
     if isinstance(value, bool):
-        return f"{value} (in YAML, yes, no, on and off are true and false: put text in quotes)"
+        return f"{value} (in YAML, yes, no, on and off are true and false: put text in quotes, and write null for nothing)"
+    if isinstance(value, str) and value.casefold() in {"none", "nil"}:
+        return f"{value!r} (in YAML, that is text: write null for nothing)"
     if isinstance(value, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", value, re.IGNORECASE):
         return f"{value!r} (in YAML, that is text: write {re.sub('e', '.0e', value, flags=re.IGNORECASE)})"
     return repr(value)
 
 
 def complaint(fault: ErrorDetails) -> str:
-    """Return the message of `fault`. For our own checks, it comes without the prefix `Value error` of pydantic."""
-    return str(fault["ctx"]["error"]) if fault["type"] == "value_error" else fault["msg"]
+    """Return the message of `fault` in plain words. For our own checks, it has no prefix `Value error` as pydantic's has."""
+    return str(fault["ctx"]["error"]) if fault["type"] == "value_error" else PLAIN.get(fault["type"], fault["msg"])
 
 
 def without_passwords(text: str) -> str:
@@ -148,6 +168,18 @@ def _path(location: tuple[int | str, ...], values: Any, missing: bool) -> list[i
                 continue
         path.append(part)
     return path
+
+
+def _sections_with(kind: Any, key: str, section: str = "") -> Iterator[str]:
+    """Yield the sections with the `key` in values of the type `kind`, with dots; not those in lists and named by users."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if section and key in kind.model_fields:
+            yield section
+        for name, field in kind.model_fields.items():
+            yield from _sections_with(field.annotation, key, f"{section}.{name}".lstrip("."))
+    elif get_origin(kind) not in {dict, list, tuple}:
+        for part in get_args(kind):
+            yield from _sections_with(part, key, section)
 
 
 def _keys(kind: Any, path: Sequence[int | str]) -> set[str]:

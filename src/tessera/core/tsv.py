@@ -14,7 +14,8 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 from pydantic import AfterValidator, BaseModel, ValidationError
 
 from tessera.core.errors import TesseraError
-from tessera.core.messages import Message, pluralize, truncate
+from tessera.core.files import look_alike
+from tessera.core.messages import Message, did_you_mean, pluralize, truncate
 from tessera.core.settings import complaint, without_passwords
 
 M = TypeVar("M", bound=BaseModel)
@@ -58,11 +59,13 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str, columns: Sequenc
         # Line endings stay as they are, because a field may contain one.
         text = Path(path).read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise TesseraError(f"{path}: no such {name}; {fix}") from None
+        raise TesseraError(f"{path}: no such {name}{look_alike(path) or f'; {fix}'}") from None
     except OSError as error:
         raise TesseraError(f"{path}: the {name} cannot be read ({error.strerror}); {fix}") from None
     except UnicodeDecodeError as error:
-        raise TesseraError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+        raise TesseraError(
+            f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8, as text and not as a workbook"
+        ) from None
     lines = io.StringIO(text, newline="").readlines()  # not str.splitlines, which also splits at rarer separators
     if conflict := next((number for number, line in enumerate(lines, 1) if line.startswith("<<<<<<< ")), 0):
         return Sheet([], [], [(conflict, "a conflict that git left; keep the rows of both sides, and remove the three marks")])
@@ -81,9 +84,12 @@ def read_sheet(path: Path, model: type[M], name: str, fix: str, columns: Sequenc
         has_header = not faults
         line = skipped + reader.line_num + 1
         for fields in reader:
-            if any(fields):
+            if len(fields) == 1 < len(header) and (separator := re.search("[,; ]", fields[0])):
+                faults.append((line, f"the fields are separated by {separator[0]!r}; separate them with tabs"))
+            elif any(fields):
                 if any(fields[len(header) :]):
-                    faults.append((line, f"{pluralize(len(fields), 'fields')}, the header has {len(header)}"))
+                    fix = "remove what is too much, or put a field that contains a tab in quotes"
+                    faults.append((line, f"{pluralize(len(fields), 'fields')}, the header has {len(header)}; {fix}"))
                 rows.append((line, dict(zip(header, fields, strict=False))))
             line = skipped + reader.line_num + 1
     except csv.Error as error:
@@ -133,11 +139,14 @@ def _header_faults(header: Sequence[str], model: type[BaseModel]) -> list[str]:
     if len(header) == 1 and (separator := re.search("[,; ]", header[0])):
         return [f"the columns are separated by {separator[0]!r}; separate columns with tabs"]
     required = [name for name, field in model.model_fields.items() if field.is_required()]
+    allowed = ", ".join(model.model_fields)
+    if not {name.casefold() for name in header} & set(model.model_fields):
+        return [f"this is no header; the first line names the columns, separated by tabs: {allowed}"]
     counts = Counter(header)
     return [
         *(f"column {name!r} is missing" for name in required if name not in counts),
         *(
-            f"unknown column {name!r}; allowed: {', '.join(model.model_fields)}"
+            f"unknown column {name!r}{did_you_mean(name, model.model_fields) or f'; allowed: {allowed}'}"
             for name in counts
             if name not in model.model_fields
         ),

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -23,6 +24,14 @@ FULL = 500_000_000  # bytes of small sources in a shard
 BUCKET = "shard-"  # the names of shards of several sources start with this
 Shards = Literal["auto", "per_source"] | int
 RESTORE = "restore"  # in the column `use`: the video is restored
+# What a path that does not exist may contain, as a regular expression, and the fix.
+NO_PATH = {
+    "^~": " (write the home folder in full)",
+    "^['\"]|['\"]$": " (remove the quotes)",
+    r"[*?]": " (list each video by its name, or the folder of the images)",
+    r"\\": " (separate folders with /)",
+    r"^\s|\s$": " (remove the spaces around it)",
+}
 
 
 def _not_a_set(value: str) -> str:
@@ -117,7 +126,10 @@ def missing_footage(sources: Iterable[Source]) -> list[str]:
     """Return the ids and paths of the `sources` whose path does not exist, for a message."""
     # Unlike `Path.exists`, this accepts any string that a manifest can contain.
     gone = (source for source in sources if not os.path.exists(source.path))  # noqa: PTH110
-    return [f"{source.source!r}: {source.path!r}" for source in gone]
+    return [
+        f"{source.source!r}: {source.path!r}{''.join(hint for part, hint in NO_PATH.items() if re.search(part, source.path))}"
+        for source in gone
+    ]
 
 
 AnySource = TypeVar("AnySource", bound=Source)

@@ -99,7 +99,9 @@ def main(arguments: Sequence[str]) -> None:
     given = {name: value.strip() for name, value in vars(parser.parse_args(arguments)).items()}
     try:
         if missing := [name.upper() for name in REQUIRED if not given[name]]:
-            raise TesseraError(f"{', '.join(missing)} is missing: write, for example, {EXAMPLE}")
+            raise TesseraError(
+                f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: write, for example, {EXAMPLE}"
+            )
         is_new = add_video(
             Path(given["project"]), Path(given["video"]), {name: given[name] for name in STATED}, given["source"]
         )

@@ -1,5 +1,6 @@
 """What is checked and reported before any job starts, and how Snakemake logs errors and orders jobs."""
 
+import errno
 import os
 import re
 import shlex
@@ -22,6 +23,8 @@ from tessera.workflow.previews import previewed
 from tessera.workflow.project import Project
 from tessera.workflow.restore import restored
 
+# Errors of the system that a person can mend, even if they occur in Snakemake.
+DISK_ERRORS = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 # Folders of version 0.1 that are no longer used.
 OLD_FOLDERS = ("results/annotations", "results/watermarks/sets")
 
@@ -70,9 +73,19 @@ def warnings(project: Project) -> Iterator[str]:
             " and results/selections; delete the folder"
         )
     if (labels := config["annotations"]["frame_labels"]) and not os.path.exists(labels):  # noqa: PTH110
-        yield f"annotations.frame_labels: {labels!r} is not there yet, so that no sampled frame is labelled"
+        beside = _beside_images(project)
+        yield f"annotations.frame_labels: {labels!r} is not there yet, so that no sampled frame is labelled{beside}"
     yield from _unclaimed_labels(project)
     yield from unknown_tags_of_sets(project)
+
+
+def _beside_images(project: Project) -> str:
+    """Return the end of a message: that there are labels beside the sampled frames, where labelme saves them by default."""
+    labels = project.config["annotations"]["frame_labels"]
+    for images in sorted(Path(project.results).glob("frames/*/images")):
+        if any(file.suffix == ".json" for file in images.iterdir()):
+            return f"; move the label files in {str(images)!r} to {f'{labels}/{images.parent.name}'!r}: they are not read there"
+    return ""
 
 
 def _unclaimed_labels(project: Project) -> Iterator[str]:
@@ -87,7 +100,15 @@ def _unclaimed_labels(project: Project) -> Iterator[str]:
             *exports_of_frames(project),
         ],
     )
+    if outside := [file.name for entry, files in unclaimed.items() if not entry.is_dir() for file in files]:
+        yield (
+            f"annotations.frame_labels: {pluralize(len(outside), 'label files')} cannot be used, because they lie in"
+            f" {config['annotations']['frame_labels']!r} itself: {', '.join(truncate(outside, 5))}; move them into a folder in"
+            f" it, of the same name as that of their images in {project.results}/frames"
+        )
     for folder, files in unclaimed.items():
+        if not folder.is_dir():
+            continue
         named = [str(file.relative_to(folder.parent)) for file in files]
         yield (
             f"annotations.frame_labels: {pluralize(len(files), 'label files')} in {str(folder)!r} cannot be used, because they"
@@ -96,10 +117,10 @@ def _unclaimed_labels(project: Project) -> Iterator[str]:
         )
 
 
-def rewrite_log_record(record: Any, targets: Callable[[], Iterable[str]]) -> bool:
+def rewrite_log_record(record: Any, snakefile: str, targets: Callable[[], Iterable[str]]) -> bool:
     """Change what Snakemake logs of an error, so that the line with the reason and the fix is there and stands out.
 
-    Return whether the record is logged. `targets`: returns the names of all targets.
+    Return whether the record is logged. `snakefile`: the path of the workflow. `targets`: returns the names of all targets.
     """
     message = str(record.msg)
     if getattr(record, "event", None) == "job_info":  # `LogEvent.JOB_INFO`
@@ -117,12 +138,20 @@ def rewrite_log_record(record: Any, targets: Callable[[], Iterable[str]]) -> boo
     elif error := re.search(r"^No rule to produce (.+) \(if you use input functions", message, re.MULTILINE):
         near = get_close_matches(error[1], targets(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else "`snakemake --list-target-rules` lists all targets"
+        hint = "write options before `--`" if error[1].startswith("-") else hint
         record.msg = f"there is no target {error[1]!r}; {hint}"
     elif "Directory cannot be locked" in message:
         record.msg = (
             f"another run is at work in {Path.cwd()}; wait for its end. If it was killed, run this once, and then try again:"
-            f" {shlex.join([sys.argv[0], '--directory', str(Path.cwd()), '--unlock'])}"
+            f" {shlex.join([sys.argv[0], '--snakefile', snakefile, '--directory', str(Path.cwd()), '--unlock'])}"
         )
+    elif error := re.search(r"Traceback \(most .*\n\w+Error: \[Errno (\d+)\] ([^\n]+)$", message.strip(), re.DOTALL):
+        # Snakemake writes to .snakemake/ and looks into results/ itself.
+        if int(error[1]) not in DISK_ERRORS:
+            return True
+        record.msg = f"{error[2]}; free disk space, change permissions or restore the folder, and run again"
+    elif "Write-protected output files for rule" in message:
+        record.msg += "\nChange the permissions of the files, or of the disk"
     elif "Missing input files for rule" in message:
         record.msg += f"\nRestore the files{or_folder(Path())}"
     return True

@@ -63,6 +63,21 @@ def test_an_unknown_key_is_named_with_what_is_allowed(values: dict[str, object],
     assert faults(values) == [f"  {place}: unknown key; did you mean 'side'? (allowed: colour, side)"]
 
 
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"inner": {"side": "5px"}}, "inner.side: should be a whole number, without a unit; given: '5px'"),
+        ({"inner": ["side"]}, "inner: should be a section: its keys and values stand below it, indented; given: ['side']"),
+        ({"many": {"side": 3}}, "many: should be a list: each entry stands in a line of its own, after a dash; given:"),
+        ({"inner": {5: 1}}, "inner.5: should be a name; if this is the rest of a number, write a point for its decimals"),
+        ({"colour": "red"}, "colour: unknown key; indent it below 'either' or 'inner' or 'maybe' (allowed: by_name, either"),
+    ],
+)
+def test_faults_are_explained_in_words_of_yaml(values: dict[str, object], fault: str) -> None:
+    (line,) = faults(values)
+    assert line.startswith(f"  {fault}")
+
+
 def test_an_unknown_key_like_no_other_gets_no_guess() -> None:
     assert faults({"xyz": 3}) == ["  xyz: unknown key (allowed: by_name, either, inner, many, maybe, sides)"]
 
@@ -80,7 +95,7 @@ def test_our_own_checks_have_only_their_message_and_repeat_no_collection() -> No
 def test_a_value_that_fits_no_allowed_type_is_one_fault() -> None:
     (line,) = faults({"either": "much"})
     assert line.startswith(
-        "  either: Input should be a valid dictionary or instance of Inner; or Input should be a valid integer"
+        "  either: should be a section: its keys and values stand below it, indented; or should be a whole number"
     )
     assert line.endswith("given: 'much'")
 

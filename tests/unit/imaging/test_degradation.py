@@ -515,7 +515,7 @@ def test_a_chain_can_express_that_of_lada_for_restoration() -> None:
             "{jpeg: {probability: 1, qualty: [1, 2], quality: [1, 2]}}",
             "detection.1.jpeg.qualty: unknown key; did you mean 'quality'? (allowed: probability, quality)",
         ),
-        ("{jpeg: {quality: [1, 2]}}", "detection.1.jpeg.probability: Field required"),
+        ("{jpeg: {quality: [1, 2]}}", "detection.1.jpeg.probability: is missing"),
         (
             "{jpeg: {probability: 1.5, quality: [1, 2]}}",
             "detection.1.jpeg.probability: Input should be less than or equal to 1",

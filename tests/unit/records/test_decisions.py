@@ -127,8 +127,8 @@ def test_all_faults_are_listed_at_once_with_their_lines(tmp_path: Path) -> None:
         "line 7: when: should be a date such as 2024-12-31; given: '2026-02-30'",
         "line 8: when: should be a date such as 2024-12-31; given: '20260131'",
         "line 9: 'a-0-1': Bo says drop, but Ada says keep on line 2",
-        "line 10: who: Field required; given:",
-        "line 10: when: Field required; given:",
+        "line 10: who: is missing; given:",
+        "line 10: when: is missing; given:",
     ]
     assert [fault.strip()[: len(start)] for fault, start in zip(faults[1:], wanted, strict=True)] == wanted
 
@@ -166,7 +166,7 @@ def test_labels_of_pictures_are_checked_against_the_classes_and_ranges_of_their_
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("# ours\n", "line 2: column 'key' is missing"),
+        ("# ours\n", "line 2: this is no header; the first line names the columns, separated by tabs: key, decision"),
         ("key\tdecision\twho\twhen\tmood\n", "line 1: unknown column 'mood'; allowed: key, decision, reason, who, when"),
         ("key\tkey\tdecision\twho\twhen\n", "line 1: column 'key' occurs twice"),
         (HEADER + "a\tkeep\t\tAda\t2026-01-31\tmore\n", "line 2: 6 fields, the header has 5"),
@@ -384,7 +384,7 @@ def test_the_order_of_the_table_does_not_matter() -> None:
 
 def test_a_table_full_of_faults_is_refused_in_few_lines(tmp_path: Path) -> None:
     tabs = write(tmp_path / "tabs.tsv", "\t" * 1_000_000)
-    with pytest.raises(TesseraError, match="column 'key' is missing"):
+    with pytest.raises(TesseraError, match="this is no header"):
         read_decisions(tabs, {})
     rows = write(tmp_path / "rows.tsv", HEADER + "".join(f"a-{n}-1\tdelete\t\tAda\t2026-01-31\n" for n in range(1000)))
     with pytest.raises(TesseraError, match=r"(?s)has 1,000 faults:\n  line 2: .*\n  and 900 more$") as error:

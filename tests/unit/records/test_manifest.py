@@ -221,12 +221,40 @@ def test_missing_footage_is_named(tmp_path: Path) -> None:
     assert missing_footage(sources) == [f"'s{i}': {str(paths[i])!r}" for i in (2, 3, 4)]
 
 
+@pytest.mark.parametrize(
+    ("path", "fix"),
+    [
+        ("~/a.mp4", "write the home folder in full"),
+        ("'a.mp4'", "remove the quotes"),
+        ("footage/*.mp4", "list each video by its name, or the folder of the images"),
+        ("footage\\a.mp4", "separate folders with /"),
+        ("a.mp4 ", "remove the spaces around it"),
+    ],
+)
+def test_a_path_as_a_shell_would_read_it_is_explained(path: str, fix: str) -> None:
+    assert missing_footage([ListedSource(source="a", path=path, content="general")]) == [f"'a': {path!r} ({fix})"]
+
+
+@pytest.mark.parametrize("name", ["sources.csv", "sources.tsv.txt", "Sources.tsv"])
+def test_a_manifest_under_another_name_is_found(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(TesseraError, match=f"no such manifest; if '{tmp_path / name}' is meant, save it as '.*/sources.tsv'"):
+        read_manifest(tmp_path / "sources.tsv", DATASETS, FINDABLE)
+
+
 def test_faults_of_the_table_itself_are_listed(tmp_path: Path) -> None:
     path = tmp_path / "sources.tsv"
     assert "column 'content' is missing" in faults(path, "source\tpath\nx\ty\n")[1]
     assert "unknown column 'colour'" in faults(path, "source\tpath\tcontent\tcolour\n")[1]
     assert "column 'path' occurs twice" in faults(path, "source\tpath\tpath\tcontent\n")[1]
-    assert faults(path, HEADER + "a\ta.mp4\tgeneral\tCC0\tmore\n")[1] == "line 2: 5 fields, the header has 4"
+    assert faults(path, HEADER + "a\ta.mp4\tgeneral\tCC0\tmore\n")[1] == (
+        "line 2: 5 fields, the header has 4; remove what is too much, or put a field that contains a tab in quotes"
+    )
+    assert "unknown column 'Source'; did you mean 'source'?" in faults(path, "Source\tpath\tcontent\n")[2]
+    assert "this is no header; the first line names the columns" in faults(path, "a\ta.mp4\tgeneral\tCC0\n")[1]
+    assert faults(path, HEADER + "a a.mp4 general CC0\n")[1:] == [
+        "line 2: the fields are separated by ' '; separate them with tabs"
+    ]
     unclosed = faults(path, HEADER + 'a\t"open\tgeneral\tCC0\nb\tb.mp4\tgeneral\tCC0\n')[1]
     assert unclosed.startswith("line 2: a quote that is not closed") and "; close the quote" in unclosed
     assert "line 2: a quote that is not closed, or not at the end" in faults(path, HEADER + 'a\t"b" c\tgeneral\tCC0\n')[1]
@@ -235,7 +263,7 @@ def test_faults_of_the_table_itself_are_listed(tmp_path: Path) -> None:
         read_manifest(path, DATASETS, FINDABLE)
     with pytest.raises(TesseraError, match=r"no such manifest.*config/README\.md\)$"):
         read_manifest(tmp_path / "gone.tsv", DATASETS, FINDABLE)
-    with pytest.raises(TesseraError, match=f"name the folder of your project with `--directory` .*{Path.cwd()}"):
+    with pytest.raises(TesseraError, match=f"name the folder of your project with `--directory`.*{Path.cwd()}"):
         read_manifest(Path("config/gone.tsv"), DATASETS, FINDABLE)
 
 

@@ -15,7 +15,30 @@ def test_a_locked_folder_is_one_line_with_the_command_that_unlocks_it(tmp_path: 
     monkeypatch.chdir(folder)
     monkeypatch.setattr("sys.argv", ["/my tools/snakemake", "--cores", "2"])
     record = logging.LogRecord("snakemake", logging.ERROR, "", 0, str(LockException()), None, None)
-    assert rewrite_log_record(record, list)
+    assert rewrite_log_record(record, "/tessera/Snakefile", list)
     assert len(record.msg.splitlines()) == 1
     assert record.msg.startswith(f"another run is at work in {folder}; wait for its end. If it was killed, run this once")
-    assert record.msg.endswith(f"""'/my tools/snakemake' --directory '{tmp_path}/Ada'"'"'s project' --unlock""")
+    assert record.msg.endswith(
+        f"""'/my tools/snakemake' --snakefile /tessera/Snakefile --directory '{tmp_path}/Ada'"'"'s project' --unlock"""
+    )
+
+
+def test_an_option_after_two_dashes_is_no_target() -> None:
+    message = "MissingRuleException:\nNo rule to produce -n (if you use input functions make sure that they do not raise)."
+    record = logging.LogRecord("snakemake", logging.ERROR, "", 0, message, None, None)
+    assert rewrite_log_record(record, "Snakefile", lambda: ["frames"])
+    assert record.msg == "there is no target '-n'; write options before `--`"
+
+
+def test_a_disk_that_snakemake_cannot_write_to_is_one_line_and_its_own_faults_keep_their_traceback() -> None:
+    trace = """Traceback (most recent call last):
+  File "snakemake/persistence/file.py", line 255, in _write_locks
+    with open(lockfile, "w") as lock:
+"""
+    record = logging.LogRecord("snakemake", logging.ERROR, "", 0, f"{trace}OSError: [Errno 28] No space left\n", None, None)
+    assert rewrite_log_record(record, "Snakefile", list)
+    assert record.msg == "No space left; free disk space, change permissions or restore the folder, and run again"
+    for fault in ("OSError: [Errno 5] Input/output error", "ValueError: a fault"):
+        record = logging.LogRecord("snakemake", logging.ERROR, "", 0, trace + fault, None, None)
+        assert rewrite_log_record(record, "Snakefile", list)
+        assert record.msg == trace + fault

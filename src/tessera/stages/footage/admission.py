@@ -85,7 +85,7 @@ def read_digests(path: Path, *, subfolders: bool) -> Digests:
             + (
                 f"; {pluralize(len(deeper), 'pictures')} lie in its subfolders: set `sources.subfolders: true`"
                 if deeper
-                else ""
+                else "; list each video in a row of its own"
             ),
         )
     files: dict[str, str] = {}

@@ -65,7 +65,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         ({"fps": float("nan")}, "fps: "),
         ({"frames_count": 0}, "frames_count: "),
         ({"frames_count": 3}, "`pad` has 2 items for 3 frames"),
-        ({"pad": "remove"}, "pad: Field required"),
+        ({"pad": "remove"}, "pad: is missing"),
         ({"pad": [[0, 0, 0]] * 2}, "pad.0.3: "),
         ({"pad": [[-1, 0, 0, 0]] * 2}, "pad.0.0: "),
         ({"pad": [[3, 3, 0, 0], [48, 0, 3, 3]]}, "`pad` leaves nothing of frame 1"),
