@@ -30,7 +30,7 @@ them. Files that a script writes besides its outputs, such as labels/proposed, a
 stages of the restoration model train in another process, where breakpoints have no effect.
 
 These options of Snakemake are used if they follow the rule: --configfile, --config, --snakefile, --directory, --cores,
---set-threads, --resources, --set-resources, --profile. Others have no effect."""
+--set-threads, --resources, --set-resources, --workflow-profile. Others have no effect."""
 FEW = 20  # values that a message lists
 
 

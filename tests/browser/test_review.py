@@ -540,7 +540,7 @@ def test_the_grid_reaches_all_items_and_says_in_view_what_it_did(tmp_path: Path,
         page.keyboard.press("End")
         (tmp_path / "config" / "decisions.tsv").write_text("nonsense")
         page.keyboard.press("k")
-        expect(page.locator("#banner")).to_contain_text("nonsense")
+        expect(page.locator("#banner")).to_contain_text("line 1: this is no header")
         expect(page.locator("#banner")).to_be_in_viewport(ratio=1)
 
 

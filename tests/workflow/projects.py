@@ -74,7 +74,7 @@ class Project:
         settings = {"shards": "per_source", **self.settings}
         (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
         options = ["--snakefile", str(snakefile or self.snakefile), "--directory", str(self.folder)]
-        options += ["--profile", str(REPOSITORY / "profiles" / profile), *(["--cores", str(cores)] if cores else [])]
+        options += ["--workflow-profile", str(REPOSITORY / "profiles" / profile), *(["--cores", str(cores)] if cores else [])]
         return [*options, *arguments], {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1"}
 
     def start(self, *arguments: str, cores: int = 2, snakefile: Path | None = None) -> "subprocess.Popen[bytes]":

@@ -149,6 +149,15 @@ def test_the_slurm_profile_makes_one_job_of_the_steps_of_a_shard_that_need_no_gp
     assert not [rule for rule in groups if "gpu=" in RULES[rule] or "localrule:" in RULES[rule]]
 
 
+def test_the_slurm_profile_has_the_settings_of_the_default_one_but_no_limit_of_cores() -> None:
+    default, slurm = (
+        yaml.safe_load((REPOSITORY / "profiles" / name / "config.yaml").read_text(encoding="utf-8"))
+        for name in ("default", "slurm")
+    )
+    assert {name: value for name, value in default.items() if slurm.get(name) != value} == {"cores": "all"}
+    assert "cores" not in slurm
+
+
 @pytest.mark.parametrize("rule", ["build_environment", "fetch_weights"])
 def test_a_rule_that_needs_the_network_runs_on_the_machine_of_snakemake(rule: str) -> None:
     assert "\n    localrule: True\n" in RULES[rule]
