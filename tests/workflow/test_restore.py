@@ -151,7 +151,7 @@ def test_videos_that_are_refused_or_fail_are_named_with_the_reason_and_the_other
 
 
 @pytest.mark.workflow
-@pytest.mark.parametrize("change", ["no rights", "not to be restored", "on the blocklist"])
+@pytest.mark.parametrize("change", ["no rights", "no rights and not to be restored", "on the blocklist"])
 def test_the_next_run_of_everything_removes_the_restored_video_of_a_source_that_is_refused(own: Project, change: str) -> None:
     videos = {name: red_corner(own.folder / f"{name}.mp4") for name in ("one", "two")}
     videos["two"].write_bytes(videos["two"].read_bytes() + b"\0" * 16)  # no copy of the other
@@ -165,12 +165,33 @@ def test_the_next_run_of_everything_removes_the_restored_video_of_a_source_that_
         with (own.folder / "config" / "blocklist.tsv").open("a") as file:
             file.write(f"{sha256_file(videos['one'])}\t\ta test\n")
     own.write_manifest(
-        [{**rows[0], **{"no rights": {"rights": ""}, "not to be restored": {"use": "nsfw_detection"}}.get(change, {})}, rows[1]]
+        [
+            {
+                **rows[0],
+                **{
+                    "no rights": {"rights": ""},
+                    "no rights and not to be restored": {"rights": "", "use": "nsfw_detection"},
+                }.get(change, {}),
+            },
+            rows[1],
+        ]
     )
     run = own.run("--keep-going")
     files = [path for path in made.rglob("*") if path.is_file()]
     assert {path.name for path in files if path.parent.name == "videos" and path.suffix} == {"two.mp4"}, run.output
     assert not any("one" in path.name for path in files)
+
+
+@pytest.mark.workflow
+def test_a_restored_video_stays_if_it_is_only_not_to_be_restored_again(own: Project) -> None:
+    red_corner(own.folder / "one.mp4")
+    own.write_manifest([{"source": "one", "path": "one.mp4", "use": "restore"}])
+    run = own.run("--", "restore")
+    assert run.returncode == 0, run.output
+    own.write_manifest([{"source": "one", "path": "one.mp4", "use": "watermark_detection"}])
+    run = own.run("results/sources/withdrawn.tsv")
+    assert run.returncode == 0, run.output
+    assert [path.name for path in own.results.glob("restored/*/videos/[!.]*")] == ["one.mp4"]
 
 
 @pytest.mark.workflow

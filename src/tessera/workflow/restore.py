@@ -34,11 +34,11 @@ def refused_but_restored(project: Project) -> list[str]:
     sources = {source.source: source for source in project.sources}
     blocklist = Path(project.config["sources"]["blocklist"])
     ledgers = []
-    for shard, restorable in restored(project).items():
+    for shard in restored(project):
         ledger = Path(project.results, "restored", shard, "ledger.jsonl")
         if not ledger.exists():
             continue
-        refused = {key for key, source in sources.items() if key not in restorable or missing_rights(source)}
+        refused = {key for key, source in sources.items() if missing_rights(source)}
         admission = Path(project.results, "sources", "shards", shard, "ledger.jsonl")
         if admission.exists():
             refused |= {row["key"] for row in read_ledger(admission) if row["status"] != "ok"}

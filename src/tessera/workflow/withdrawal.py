@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tessera.catalogue import all_datasets, all_models, sets_of
+from tessera.core.ledger import read_ledger
+from tessera.records.rights import missing_rights
 from tessera.workflow.project import Project, Wildcards
 from tessera.workflow.restore import restored
 from tessera.workflow.sources import source_order
@@ -35,9 +37,15 @@ def known_sources(project: Project, wildcards: Wildcards) -> list[str]:
 
 
 def unrestored(project: Project, wildcards: Wildcards) -> list[str]:
-    """Return the folders of restored videos of the shards in which no source is to be restored any more."""
-    folders = sorted(ledger.parent for ledger in Path(project.results).glob("restored/*/ledger.jsonl"))
-    return [str(folder) for folder in folders if folder.name not in restored(project)]
+    """Return the folders of restored videos that no job makes any more, with a source that is refused now.
+
+    Others stay: that a video is not to be restored again does not withdraw it.
+    """
+    refused = {source.source for source in project.sources if missing_rights(source)}
+    ledgers = (
+        each for each in Path(project.results).glob("restored/*/ledger.jsonl") if each.parent.name not in restored(project)
+    )
+    return sorted(str(ledger.parent) for ledger in ledgers if any(row["key"] in refused for row in read_ledger(ledger)))
 
 
 def _switched_off_extras(project: Project) -> dict[str, list[str]]:
