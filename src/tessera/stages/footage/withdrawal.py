@@ -40,7 +40,7 @@ def remove_withdrawn(
     folder of its trainings, or the ledger (.jsonl) of frames and crops. They are removed if a source is not among
     `sources`; those of others are made again anyway. `made`: the folders and files of each other dataset, by the table of
     its splits. They are removed if no source is among `sources`, because it may be that there is nothing to make the
-    dataset of again. `unrestored`: folders of restored videos of sources that are not to be restored any more.
+    dataset of again. `unrestored`: folders of restored videos, each with one of a refused source.
     `embeddings`: folders with one folder per embedding, each with the names of those that are declared. Folders of others
     are removed, because they may show any source. Links and their targets are never touched.
     """
