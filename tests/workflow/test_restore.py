@@ -151,8 +151,11 @@ def test_videos_that_are_refused_or_fail_are_named_with_the_reason_and_the_other
 
 
 @pytest.mark.workflow
-@pytest.mark.parametrize("change", ["no rights", "no rights and not to be restored", "on the blocklist"])
-def test_the_next_run_of_everything_removes_the_restored_video_of_a_source_that_is_refused(own: Project, change: str) -> None:
+@pytest.mark.parametrize("use", ["restore", "nsfw_detection"])
+@pytest.mark.parametrize("change", ["no rights", "on the blocklist", "not in the manifest"])
+def test_the_next_run_of_everything_removes_the_restored_video_of_a_source_that_is_refused(
+    own: Project, change: str, use: str
+) -> None:
     videos = {name: red_corner(own.folder / f"{name}.mp4") for name in ("one", "two")}
     videos["two"].write_bytes(videos["two"].read_bytes() + b"\0" * 16)  # no copy of the other
     rows = [{"source": name, "path": f"{name}.mp4", "use": "restore", "shard": "both"} for name in videos]
@@ -164,21 +167,17 @@ def test_the_next_run_of_everything_removes_the_restored_video_of_a_source_that_
     if change == "on the blocklist":
         with (own.folder / "config" / "blocklist.tsv").open("a") as file:
             file.write(f"{sha256_file(videos['one'])}\t\ta test\n")
+    one, two = ({**row, "use": use} for row in rows)
+    # Where no source is restored any more, no job makes the videos.
     own.write_manifest(
-        [
-            {
-                **rows[0],
-                **{
-                    "no rights": {"rights": ""},
-                    "no rights and not to be restored": {"rights": "", "use": "nsfw_detection"},
-                }.get(change, {}),
-            },
-            rows[1],
-        ]
+        [two] if change == "not in the manifest" else [{**one, "rights": ""} if change == "no rights" else one, two]
     )
-    run = own.run("--keep-going")
+    run = own.run(
+        "--keep-going", *(() if use == "restore" else ("results/sources/refused.tsv", "results/sources/withdrawn.tsv"))
+    )
     files = [path for path in made.rglob("*") if path.is_file()]
-    assert {path.name for path in files if path.parent.name == "videos" and path.suffix} == {"two.mp4"}, run.output
+    left = {path.name for path in files if path.parent.name == "videos" and path.suffix}
+    assert left == ({"two.mp4"} if use == "restore" else set()), run.output
     assert not any("one" in path.name for path in files)
 
 
@@ -189,7 +188,7 @@ def test_a_restored_video_stays_if_it_is_only_not_to_be_restored_again(own: Proj
     run = own.run("--", "restore")
     assert run.returncode == 0, run.output
     own.write_manifest([{"source": "one", "path": "one.mp4", "use": "watermark_detection"}])
-    run = own.run("results/sources/withdrawn.tsv")
+    run = own.run("results/sources/refused.tsv", "results/sources/withdrawn.tsv")
     assert run.returncode == 0, run.output
     assert [path.name for path in own.results.glob("restored/*/videos/[!.]*")] == ["one.mp4"]
 

@@ -1,14 +1,14 @@
 # Sources: examine each shard on its own, so that a new source reruns no other shard.
 
 from tessera.workflow.code import digest_of_script
-from tessera.workflow.project import project_of
+from tessera.workflow.project import project_of, unwatched_param
+from tessera.workflow.restore import unrestored
 from tessera.workflow.sources import compared_files, gathered_sources, shard_rows
 from tessera.workflow.withdrawal import (
     folders_of_shards,
     known_sources,
     results_of_datasets,
     switched_off,
-    unrestored,
 )
 
 project = project_of(config)
@@ -50,6 +50,7 @@ rule gather_sources:
     localrule: True
     params:
         order=project.of_job(gathered_sources),
+        unrestored=unwatched_param(unrestored(project)),
         code=digest_of_script("gather_sources"),
     script:
         "../scripts/gather_sources.py"
@@ -91,7 +92,6 @@ rule remove_withdrawn:
         sources=project.of_job(known_sources),
         switched_off=project.of_job(switched_off, workflow),
         made=project.of_job(results_of_datasets, workflow),
-        unrestored=project.of_job(unrestored),
         embeddings=list(config["embeddings"]),
         embedding_folders=[
             f"{project.results}/near_duplicates",

@@ -29,24 +29,38 @@ def restored(project: Project) -> dict[str, list[str]]:
     return by_shard
 
 
+def unrestored(project: Project) -> list[str]:
+    """Return the folders of restored videos that no job makes any more."""
+    ledgers = Path(project.results).glob("restored/*/ledger.jsonl")
+    return sorted(str(ledger.parent) for ledger in ledgers if ledger.parent.name not in restored(project))
+
+
 def refused_but_restored(project: Project) -> list[str]:
-    """Return the ledgers of the shards with a restored video whose source is refused now, so that it is made without it."""
-    sources = {source.source: source for source in project.sources}
+    """Return the ledgers of the shards with a restored video of a source that is refused or not in the manifest any more.
+
+    The jobs of these shards make their videos without it.
+    """
+    shard_of = {source.source: shard for shard, sources in project.shards.items() for source in sources}
+    return [
+        f"<results>/restored/{shard}/ledger.jsonl"
+        for shard in restored(project)
+        if (ledger := Path(project.results, "restored", shard, "ledger.jsonl")).exists()
+        and any(
+            row["status"] == "ok" and not (row["key"] in shard_of and row["key"] in _usable(project, shard_of[row["key"]]))
+            for row in read_ledger(ledger)
+        )
+    ]
+
+
+@cache
+def _usable(project: Project, shard: str) -> set[str]:
+    """Return the ids of the sources of `shard` that are not refused; none if the blocklist is newer than their admission."""
     blocklist = Path(project.config["sources"]["blocklist"])
-    ledgers = []
-    for shard in restored(project):
-        ledger = Path(project.results, "restored", shard, "ledger.jsonl")
-        if not ledger.exists():
-            continue
-        refused = {key for key, source in sources.items() if missing_rights(source)}
-        admission = Path(project.results, "sources", "shards", shard, "ledger.jsonl")
-        if admission.exists():
-            refused |= {row["key"] for row in read_ledger(admission) if row["status"] != "ok"}
-        # The admission has not read it yet.
-        is_blocklist_new = not admission.exists() or blocklist.stat().st_mtime > admission.stat().st_mtime
-        if is_blocklist_new or any(row["key"] in refused for row in read_ledger(ledger) if row["status"] == "ok"):
-            ledgers.append(f"<results>/restored/{shard}/ledger.jsonl")
-    return ledgers
+    admission = Path(project.results, "sources", "shards", shard, "ledger.jsonl")
+    if not admission.exists() or blocklist.stat().st_mtime > admission.stat().st_mtime:
+        return set()
+    refused = {row["key"] for row in read_ledger(admission) if row["status"] == "dropped"}
+    return {source.source for source in project.shards[shard] if not missing_rights(source)} - refused
 
 
 def require_restored(project: Project, wildcards: Wildcards) -> list[str]:

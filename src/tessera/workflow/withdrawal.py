@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.catalogue import all_datasets, all_models, sets_of
-from tessera.core.ledger import read_ledger
-from tessera.records.rights import missing_rights
 from tessera.workflow.project import Project, Wildcards
-from tessera.workflow.restore import restored
 from tessera.workflow.sources import source_order
 
 # Every target makes these lists of what was removed because its source is no longer in the manifest.
@@ -34,18 +31,6 @@ def known_sources(project: Project, wildcards: Wildcards) -> list[str]:
     """Return the ids of all sources: those in the manifest, and the sets of images that the settings name."""
     sets = [prefix for dataset in all_datasets(project.config) for prefix in sets_of(dataset, project.config)]
     return [*source_order(project, wildcards), *sets]
-
-
-def unrestored(project: Project, wildcards: Wildcards) -> list[str]:
-    """Return the folders of restored videos that no job makes any more, with a source that is refused now.
-
-    Others stay: that a video is not to be restored again does not withdraw it.
-    """
-    refused = {source.source for source in project.sources if missing_rights(source)}
-    ledgers = (
-        each for each in Path(project.results).glob("restored/*/ledger.jsonl") if each.parent.name not in restored(project)
-    )
-    return sorted(str(ledger.parent) for ledger in ledgers if any(row["key"] in refused for row in read_ledger(ledger)))
 
 
 def _switched_off_extras(project: Project) -> dict[str, list[str]]:

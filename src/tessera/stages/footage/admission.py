@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -273,15 +274,22 @@ def admit_sources(
     report.write_text(json.dumps(reports, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def gather_sources(ledgers: list[Path], order: list[str], *, ledger: Path, refused: Path) -> None:
+def gather_sources(ledgers: list[Path], order: list[str], unrestored: Iterable[Path], *, ledger: Path, refused: Path) -> None:
     """Write the rows of the `ledgers` of all shards to `ledger`, and the refused sources to the TSV file `refused`.
 
-    `order`: the ids of all sources, in the order of the manifest.
+    `order`: the ids of all sources, in the order of the manifest. `unrestored`: folders of restored videos that no job makes
+    any more. Those with a source that is refused now, or no longer in the manifest, are removed. Others stay: that a video is
+    not to be restored again, or that its source cannot be read any more, does not withdraw it.
     """
     rows = {row["key"]: row for path in ledgers for row in read_ledger(path)}
     with Ledger(ledger) as entries:
         for source in order:
             entries.row(**rows[source])
+    for folder in unrestored:
+        restored = [row["key"] for row in read_ledger(folder / "ledger.jsonl") if row["status"] == "ok"]
+        if withdrawn := [key for key in restored if key not in order or rows[key]["status"] == "dropped"]:
+            shutil.rmtree(folder)
+            tell(f"removed {folder}: restored videos of {', '.join(map(repr, withdrawn))}, withdrawn or refused")
     left_out = [rows[source] for source in order if rows[source]["status"] != "ok"]
     write_sheet(refused, ["source", "reason", "detail"], ([row["key"], row["reason"], row["detail"]] for row in left_out))
     reasons = format_counts(Counter(row["reason"] for row in left_out))

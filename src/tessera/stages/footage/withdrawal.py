@@ -24,7 +24,6 @@ def remove_withdrawn(
     sources: Collection[str],
     switched_off: Mapping[Path, Sequence[Path]],
     made: Mapping[Path, Sequence[Path]],
-    unrestored: Sequence[Path],
     embeddings: Mapping[Path, Collection[str]],
     *,
     withdrawn: Path,
@@ -40,9 +39,8 @@ def remove_withdrawn(
     folder of its trainings, or the ledger (.jsonl) of frames and crops. They are removed if a source is not among
     `sources`; those of others are made again anyway. `made`: the folders and files of each other dataset, by the table of
     its splits. They are removed if no source is among `sources`, because it may be that there is nothing to make the
-    dataset of again. `unrestored`: folders of restored videos, each with one of a refused source.
-    `embeddings`: folders with one folder per embedding, each with the names of those that are declared. Folders of others
-    are removed, because they may show any source. Links and their targets are never touched.
+    dataset of again. `embeddings`: folders with one folder per embedding, each with the names of those that are declared.
+    Folders of others are removed, because they may show any source. Links and their targets are never touched.
     """
 
     def is_current(source: str) -> bool:
@@ -77,7 +75,6 @@ def remove_withdrawn(
         for path in paths
         if path.exists() and not path.is_symlink()
     ]
-    obsolete += [folder for folder in unrestored if folder.is_dir() and not folder.is_symlink()]
     obsolete += [
         Path(entry.path)
         for folder, declared in embeddings.items()

@@ -311,7 +311,7 @@ def test_sources_are_gathered_in_the_order_of_the_manifest(tmp_path: Path) -> No
     tables, ledgers = map(list, zip(first, second, strict=True))
     order = ["b", "d\te\n'\"", "a", "c"]
     ledger = tmp_path / "ledger.jsonl"
-    gather_sources(ledgers, order, ledger=ledger, refused=tmp_path / "refused.tsv")
+    gather_sources(ledgers, order, [], ledger=ledger, refused=tmp_path / "refused.tsv")
     assert [entry["key"] for entry in read_ledger(ledger)] == order
     with (tmp_path / "refused.tsv").open(encoding="utf-8", newline="") as file:
         refused = list(csv.DictReader(file, delimiter="\t"))
@@ -326,7 +326,7 @@ def test_two_admitted_sources_that_hold_the_same_stop_the_run(tmp_path: Path) ->
     picture(0).save(tmp_path / "a.png")
     tables, ledgers = map(list, zip(*(shard(tmp_path, name, row(name, tmp_path / "a.png")) for name in "ab"), strict=True))
     outputs = {"admitted": tmp_path / "admitted.parquet", "summary": tmp_path / "gate.json"}
-    gather_sources(ledgers, ["a", "b"], ledger=tmp_path / "ledger.jsonl", refused=tmp_path / "refused.tsv")
+    gather_sources(ledgers, ["a", "b"], [], ledger=tmp_path / "ledger.jsonl", refused=tmp_path / "refused.tsv")
     with pytest.raises(TesseraError, match="hold the same were admitted: 'a', 'b'; run again, or keep one row"):
         gate_sources(tables, tmp_path / "ledger.jsonl", 0, **outputs)
     assert not outputs["admitted"].exists()
@@ -337,7 +337,7 @@ def test_the_run_stops_if_no_source_was_admitted(tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=r"no source was admitted.*\n  'a': missing .*\n  'b': no rights"):
         gate_sources([table], ledger, 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
     ledger = tmp_path / "ledger.jsonl"
-    gather_sources([], [], ledger=ledger, refused=tmp_path / "refused.tsv")
+    gather_sources([], [], [], ledger=ledger, refused=tmp_path / "refused.tsv")
     # Images that the settings name need no source. Planning refuses an empty manifest if there are none.
     gate_sources([], ledger, 1.0, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
     assert read_table(tmp_path / "admitted.parquet", Sources).is_empty()
@@ -354,7 +354,7 @@ def test_only_folders_of_removed_shards_are_deleted(tmp_path: Path) -> None:
     (results / "frames" / "link").symlink_to(outside)
     (results / "previews").symlink_to(outside.parent)
     folders = [results / name for name in ("frames", "labels/frames", "previews", "scenes")]
-    remove_withdrawn(folders, ["kept"], results / "training", [], {}, {}, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn(folders, ["kept"], results / "training", [], {}, {}, {}, withdrawn=tmp_path / "withdrawn.tsv")
     assert not any((results / name).exists() for name in gone)
     assert all((results / name / "file").exists() for name in [*remaining, "../outside"])
     assert (results / "frames" / "table").exists() and (results / "frames" / "link").is_symlink()
@@ -375,9 +375,7 @@ def test_a_shard_whose_sources_are_in_other_shards_now_is_not_called_withdrawn(
             path.rename(shards / name / path.name)
     monkeypatch.setattr(log, "_terminal", terminal := io.StringIO())
     withdrawn = tmp_path / "withdrawn.tsv"
-    remove_withdrawn(
-        [tmp_path / "frames", shards], ["a", "b", "c"], tmp_path, ["a", "b", "c"], {}, {}, [], {}, withdrawn=withdrawn
-    )
+    remove_withdrawn([tmp_path / "frames", shards], ["a", "b", "c"], tmp_path, ["a", "b", "c"], {}, {}, {}, withdrawn=withdrawn)
     removed = dict(line.split("\t") for line in withdrawn.read_text().splitlines()[1:])
     moved = "removed, its sources are in other shards now"
     assert removed == {
@@ -396,7 +394,7 @@ def test_a_training_that_learned_from_a_withdrawn_source_is_removed(tmp_path: Pa
             run.mkdir(parents=True)
             record = Record(identity={}, made_with=[], sources=sources)
             (run / RECORD).write_text(record.model_dump_json(), encoding="utf-8")
-    remove_withdrawn([], [], tmp_path, ["a", "watermarks:set"], {}, {}, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn([], [], tmp_path, ["a", "watermarks:set"], {}, {}, {}, withdrawn=tmp_path / "withdrawn.tsv")
     for folder in (tmp_path / "model" / "runs", tmp_path / "model" / "stage" / "runs"):
         assert sorted(run.name for run in folder.iterdir()) == ["stays", "unknown"]
     assert (tmp_path / "withdrawn.tsv").read_text().count("learned from a withdrawn source") == 4
@@ -417,7 +415,7 @@ def test_what_is_switched_off_is_removed_with_its_withdrawn_sources(tmp_path: Pa
         metrics.touch()
         switched_off |= {dataset / "splits.parquet": [dataset], training: [metrics, tmp_path / "weights" / name, training]}
     switched_off[tmp_path / "datasets" / "never made" / "splits.parquet"] = [tmp_path / "datasets" / "never made"]
-    remove_withdrawn([], [], tmp_path / "training", ["a"], switched_off, {}, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn([], [], tmp_path / "training", ["a"], switched_off, {}, {}, withdrawn=tmp_path / "withdrawn.tsv")
     for results in ("datasets", "training", "weights", "metrics"):
         assert [path.name for path in (tmp_path / results).iterdir()] == ["stays"]
     assert (tmp_path / "withdrawn.tsv").read_text().count("/goes\tremoved, it is not made any more\n") == 4
@@ -431,7 +429,7 @@ def test_a_dataset_of_withdrawn_sources_alone_is_removed_because_it_may_not_be_m
         if sources:
             rows = [{"key": source, "source": source, "split": "train"} for source in sources]
             write_table(pl.DataFrame(rows, schema=types(Splits)), Splits, tmp_path / name / "splits.parquet")
-    remove_withdrawn([], [], tmp_path / "training", ["a"], {}, made, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn([], [], tmp_path / "training", ["a"], {}, made, {}, withdrawn=tmp_path / "withdrawn.tsv")
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["is made again", "never made"]
 
 
@@ -449,7 +447,7 @@ def test_crops_of_a_withdrawn_source_are_removed_although_none_are_made_any_more
                 ledger.row(key, "ok")
     switched_off = {tmp_path / name / "ledger.jsonl": [tmp_path / name] for name in [*keys, "never made"]}
     known = ["a.b", "c-0000000-person-1"]
-    remove_withdrawn([], [], tmp_path / "training", known, switched_off, {}, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn([], [], tmp_path / "training", known, switched_off, {}, {}, withdrawn=tmp_path / "withdrawn.tsv")
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["stays"]
 
 
@@ -458,6 +456,6 @@ def test_what_embeddings_found_is_removed_once_they_are_no_longer_declared(tmp_p
         (tmp_path / "near" / name).mkdir(parents=True)
     (tmp_path / "near" / "file").touch()
     declared = {tmp_path / "near": ["look"], tmp_path / "gone": ["look"]}
-    remove_withdrawn([], [], tmp_path / "training", [], {}, {}, [], declared, withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn([], [], tmp_path / "training", [], {}, {}, declared, withdrawn=tmp_path / "withdrawn.tsv")
     assert sorted(path.name for path in (tmp_path / "near").iterdir()) == ["file", "look"]
     assert f"{tmp_path / 'near' / 'other'}\tremoved" in (tmp_path / "withdrawn.tsv").read_text()
