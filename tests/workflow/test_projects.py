@@ -91,6 +91,24 @@ def test_a_checkout_may_lie_in_a_folder_with_other_letters(tmp_path: Path) -> No
     assert "reached" in made.stdout and "cannot run" not in made.stderr
 
 
+def test_what_tessera_does_not_write_into_the_results_is_named_in_one_line(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    for folder in ("annotations/old", "frames", "logs", "benchmarks", "identities"):  # only the first is of an earlier version
+        (project.results / folder).mkdir(parents=True)
+    (project.results / "my notes.txt").touch()
+    for options in ([], ["--quiet"]):
+        run = project.run("frames", "--dry-run", *options)
+        (line,) = (line for line in run.output.splitlines() if "left alone" in line)
+        assert line == (
+            "left alone in results, because this version of Tessera does not write it: annotations, my notes.txt"
+        ), run.output
+    shutil.rmtree(project.results / "annotations")
+    (project.results / "my notes.txt").unlink()
+    run = project.run("frames")
+    assert run.returncode == 0 and "left alone" not in run.output, run.output
+    assert "left alone" not in project.run("--dry-run").output
+
+
 def test_a_target_or_a_shard_that_there_is_not_is_named_in_one_line(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     for target, line in (

@@ -25,8 +25,7 @@ from tessera.workflow.restore import restored
 
 # Errors of the system that a person can mend, even if they occur in Snakemake.
 DISK_ERRORS = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
-# Folders of version 0.1 that are no longer used.
-OLD_FOLDERS = ("results/annotations", "results/watermarks/sets")
+SHOWN = 5  # names in a message
 
 
 def check_project(project: Project) -> None:
@@ -43,6 +42,17 @@ def shared_shards(project: Project) -> str:
     if project.config["shards"] != "auto" or not shared:
         return ""
     return f"{pluralize(sum(shared), 'small sources')} share {pluralize(len(shared), 'shards')}; `shards` can change that"
+
+
+def left_alone(project: Project, workflow: Any) -> str:
+    """Return a message that names what in the results no rule writes; empty if there is none. `workflow`: that of Snakemake."""
+    folder = Path(project.results)
+    paths = (Path(path) for rule in workflow.rules for path in (*rule.output, *rule.log, rule.benchmark) if path)
+    written = {path.relative_to(folder).parts[0] for path in paths if path.is_relative_to(folder)}
+    found = sorted(path.name for path in folder.glob("[!.]*") if path.name not in written)
+    if not found:
+        return ""
+    return f"left alone in {folder}, because this version of Tessera does not write it: {', '.join(truncate(found, SHOWN))}"
 
 
 def warnings(project: Project) -> Iterator[str]:
@@ -66,11 +76,6 @@ def warnings(project: Project) -> Iterator[str]:
         yield (
             f"{config['decisions']} has decisions for {', '.join(sorted(unknown))}, which `classifiers` does not name: they are"
             " not used; correct the column `classifier` if this is not intended"
-        )
-    for folder in filter(os.path.isdir, OLD_FOLDERS):
-        yield (
-            f"{folder} was written by an earlier version and is no longer used: its content is made again in results/labels"
-            " and results/selections; delete the folder"
         )
     if (labels := config["annotations"]["frame_labels"]) and not os.path.exists(labels):  # noqa: PTH110
         beside = _beside_images(project)
