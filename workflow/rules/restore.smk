@@ -116,6 +116,9 @@ rule gate_restored:
             "<results>/restored/{shard}/ledger.jsonl", shard=restored(project)
         ),
         videos=expand("<results>/restored/{shard}/videos", shard=restored(project)),
+        detections=expand(
+            "<results>/restored/{shard}/detections.parquet", shard=restored(project)
+        ),
     output:
         summary="<results>/restored/summary.json",
     log:

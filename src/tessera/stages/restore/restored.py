@@ -156,18 +156,27 @@ def restore_videos(
     parts.keep(())
 
 
-def gate_restored(ledgers: Sequence[Path], videos: Sequence[Path], sources: Sequence[str], *, summary: Path) -> None:
+def gate_restored(
+    ledgers: Sequence[Path], videos: Sequence[Path], detections: Sequence[Path], sources: Sequence[str], *, summary: Path
+) -> None:
     """Write the summary of all `ledgers` to `summary`, and print what was restored and where it lies, and which show no mosaic.
 
-    `videos`: the folder of restored videos of each shard. `sources`: the ids of the sources to restore. `summary` lies beside
-    the shards. Raises `TesseraError`, naming each of them, if a source failed, was refused or is no video.
+    `videos`: the folder of restored videos of each shard. `detections`: its `tables.VideoDetections`. `sources`: the ids of the
+    sources to restore. `summary` lies beside the shards. Raises `TesseraError`, naming each of them, if a source failed, was
+    refused or is no video.
     """
     rows = {row["key"]: row for path in ledgers for row in read_ledger(path)}
     plain = [key for key, row in rows.items() if row["reason"] == NO_MOSAIC]
-    if plain:
+    surest = _surest(detections) if plain else {}
+    if unsure := [f"{key} (confidence at most {surest[key]:.2f})" for key in plain if key in surest]:
         tell(
-            f"{NO_MOSAIC} in {', '.join(truncate(plain, SHOWN))}; if there is one, lower `restore.choose.confidence`,"
+            f"{NO_MOSAIC} in {', '.join(truncate(unsure, SHOWN))}; if there is one, lower `restore.choose.confidence`,"
             " `restore.track.high` and `restore.track.new`"
+        )
+    if unseen := [key for key in plain if key not in surest]:
+        tell(
+            f"{NO_MOSAIC} in {', '.join(truncate(unseen, SHOWN))}: nothing at all was detected, so that lower limits do not"
+            " help; if there is one, train the detector on more footage like it, or declare another in `restore.detect.weights`"
         )
     files = {file.stem: file for folder in videos for file in folder.iterdir()}
     made = [f"{key!r}: {files[readable_name(key)]} ({row['detail']})" for key, row in rows.items() if row["status"] == "ok"]
@@ -175,6 +184,17 @@ def gate_restored(ledgers: Sequence[Path], videos: Sequence[Path], sources: Sequ
     tell("\n  ".join([f"{pluralize(len(made), 'restored videos')}{beside}", *truncate(made, SHOWN)]))
     fix = "fix these, or take `restore` out of their column `use`"
     summarise_sources(ledgers, sources, set(sources) - set(plain), summary, done="restored", fix=fix)
+
+
+def _surest(detections: Sequence[Path]) -> dict[str, float]:
+    """Return the highest confidence of a detection in each source that has one."""
+    import polars as pl
+
+    from tessera.records.tables.scenes import VideoDetections
+    from tessera.records.tables.table import read_table
+
+    found = (read_table(path, VideoDetections, without=["rle"]) for path in detections)
+    return dict(row for table in found for row in table.group_by("source").agg(pl.max("score")).iter_rows())
 
 
 def describe_frames(counts: Mapping[str, int]) -> str:

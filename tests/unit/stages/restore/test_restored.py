@@ -12,6 +12,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+import polars as pl
 import pytest
 from colour_blocks import decode_with_ffmpeg
 from colour_blocks import ffmpeg as piped
@@ -25,6 +26,8 @@ from tessera.imaging.frame import display_matrix, planes_of, upright
 from tessera.imaging.sheets import GAP, LINE
 from tessera.imaging.side_by_side import caption_height
 from tessera.imaging.video import read_frames, read_packets
+from tessera.records.tables.scenes import VideoDetections
+from tessera.records.tables.table import types, write_table
 from tessera.stages.restore import restored
 from tessera.stages.restore.restore import Restore
 from tessera.stages.restore.restored import gate_restored, restore_videos
@@ -477,13 +480,34 @@ def test_without_any_mosaic_nothing_but_the_reason_is_written(tmp_path: Path, mo
     assert not [path for name in ("videos", "comparisons", "sheets") for path in (tmp_path / "out" / name).iterdir()]
     ledger = tmp_path / "out" / "ledger.jsonl"
     videos = ledger.with_name("videos")
-    gate_restored([ledger], [videos], ["plain"], summary=tmp_path / "summary.json")
-    said = terminal.getvalue()
-    assert "no mosaic found in plain" in said and "`restore.track.new`" in said and "0 restored videos\n" in said
+    detections = tmp_path / "detections.parquet"
+    row = {
+        "source": "plain",
+        "index": 0,
+        "number": 0,
+        "label": "mosaic",
+        "rle": None,
+        "x0": 0.0,
+        "y0": 0.0,
+        "x1": 8.0,
+        "y1": 8.0,
+    }
+    for scores, said in (
+        ([], "no mosaic found in plain: nothing at all was detected, so that lower limits do not help; if there is one, train"),
+        (
+            [0.12, 0.1],
+            "no mosaic found in plain (confidence at most 0.12); if there is one, lower `restore.choose.confidence`,",
+        ),
+    ):
+        rows = [{**row, "number": number, "score": score} for number, score in enumerate(scores)]
+        write_table(pl.DataFrame(rows, schema=types(VideoDetections)), VideoDetections, detections)
+        gate_restored([ledger], [videos], [detections], ["plain"], summary=tmp_path / "summary.json")
+        assert said in terminal.getvalue() and "0 restored videos\n" in terminal.getvalue()
+        terminal.truncate(0)
     with pytest.raises(
         TesseraError, match=r"1 of 2 sources cannot be restored:\n  film: no frames: the stream has no packet\n"
     ):
-        gate_restored([ledger], [videos], ["plain", "film"], summary=tmp_path / "summary.json")
+        gate_restored([ledger], [videos], [detections], ["plain", "film"], summary=tmp_path / "summary.json")
 
 
 def test_the_gate_says_where_videos_lie_and_stops_for_sources_that_were_refused_or_are_no_video(
@@ -502,7 +526,7 @@ def test_the_gate_says_where_videos_lie_and_stops_for_sources_that_were_refused_
         for row in rows:
             ledger.row(*row)
     summary = tmp_path / "summary.json"
-    inputs = [tmp_path / "ledger.jsonl"], [tmp_path / "videos"]
+    inputs = [tmp_path / "ledger.jsonl"], [tmp_path / "videos"], []
     with pytest.raises(TesseraError, match=r"2 of 3 .*\n  adult: source refused: no consent\n  mug: not a video: image\n"):
         gate_restored(*inputs, [key for key, *_ in rows], summary=summary)
     assert f"'my film': {tmp_path}/videos/my film.mkv (in 2 of 9 frames)\n" in terminal.getvalue() and not summary.exists()
