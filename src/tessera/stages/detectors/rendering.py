@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from tessera.core.files import file_name
+from tessera.core.files import readable_name
 from tessera.core.messages import pluralize
 from tessera.core.progress import progress
 from tessera.core.seeds import fraction
@@ -135,7 +135,7 @@ def _render(
             write(picture, _caption(row, counting), (0, picture.shape[0]), _line_height(picture))
             yield picture
 
-    name = file_name(source["source"])
+    name = readable_name(source["source"])
     if source["kind"] == "video":
         write_video(overlays / f"{name}.mp4", pictures(), _rate(frames))
     else:

@@ -127,16 +127,16 @@ def shard(tmp_path: Path) -> list[Path]:
 def test_a_video_gets_an_overlay_at_its_speed_and_each_source_a_sheet(shard: list[Path], tmp_path: Path) -> None:
     settings = RenderSettings(tile=200, columns=2, rows=2)
     render_previews(*shard, 0.25, settings, tmp_path / "overlays", tmp_path / "sheets")
-    assert [path.name for path in (tmp_path / "overlays").iterdir()] == ["a%20video.mp4"]
-    with av.open(str(tmp_path / "overlays" / "a%20video.mp4")) as container:
+    assert [path.name for path in (tmp_path / "overlays").iterdir()] == ["a video.mp4"]
+    with av.open(str(tmp_path / "overlays" / "a video.mp4")) as container:
         assert container.streams.video[0].codec_context.name == "h264"
         assert float(container.streams.video[0].average_rate) == pytest.approx(5)
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) == 10
     tinted = [bool(np.ptp(frame[70, 80].astype(int)) > 30) for frame in frames]
     assert tinted == [False] * 4 + [True] + [False] * 5, "a region below the confidence does not count"
-    assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["a%20video.jpg", "stills.jpg"]
-    sheet = read_image(tmp_path / "sheets" / "a%20video.jpg").astype(int)
+    assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["a video.jpg", "stills.jpg"]
+    sheet = read_image(tmp_path / "sheets" / "a video.jpg").astype(int)
     assert sheet.shape[1] == 2 * 208 + 8
 
 
