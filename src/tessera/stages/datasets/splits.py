@@ -10,6 +10,7 @@ from tessera.core.errors import TesseraError
 from tessera.core.messages import pluralize
 from tessera.core.seeds import fraction
 from tessera.core.settings import Settings
+from tessera.records.label_sets import SETS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -186,9 +187,12 @@ def assign_samples(
     for split in required:
         if split not in frame["split"]:
             number = frame["source"].n_unique()
+            is_set = any(source.startswith(SETS) for source in frame["source"].unique())
+            divided = (
+                "set `split_by: image` for it if its images do not show the same scene" if is_set else "cut it into two files"
+            )
             advice = (
-                "A single source cannot be divided: set `split_by: image` if it is a set of images that do not show the same"
-                f" scene, add another source with `split: {split}`, or cut it into two files"
+                f"A single source cannot be divided: add another with `split: {split}`, or {divided}"
                 if number == 1
                 else f"Sources with near-duplicates of each other stay together. Set `split: {split}` for a source in the"
                 " manifest, or for a set of images in the settings, or change `splits.val`, `splits.test` or `splits.shared`"

@@ -228,11 +228,13 @@ def test_an_empty_train_or_val_split_is_an_error_with_the_fix(tmp_path: Path, mi
     assert not (tmp_path / "splits").exists()
 
 
-def test_the_error_for_a_single_source_names_what_divides_a_set_of_images(tmp_path: Path) -> None:
-    with pytest.raises(
-        TesseraError, match=r"1 source went to train\. A single source cannot be divided: set `split_by: image`"
-    ):
-        assign_samples(*samples(tmp_path, {"one": "train"}), tmp_path / "splits", settings=HALF)
+@pytest.mark.parametrize(
+    ("source", "divided"), [("one", "cut it into two files"), ("labels:one", "set `split_by: image` for it if its images")]
+)
+def test_the_error_for_a_single_source_names_what_divides_it(tmp_path: Path, source: str, divided: str) -> None:
+    told = rf"1 source went to train\. A single source cannot be divided: add another with `split: val`, or {divided}"
+    with pytest.raises(TesseraError, match=told):
+        assign_samples(*samples(tmp_path, {source: "train"}), tmp_path / "splits", settings=HALF)
 
 
 def test_the_hash_never_changes() -> None:
