@@ -33,11 +33,13 @@ class WeightsSettings(Settings):
     @classmethod
     def _is_a_digest(cls, sha256: object) -> str:
         digits = str(sha256).lower()
-        # No real digest repeats something sixteen times in a row; placeholders do.
-        if not re.fullmatch("[0-9a-f]{64}", digits) or re.search(r"(.+)\1{15}", digits):
+        if not re.fullmatch("[0-9a-f]{64}", digits):
             raise ValueError(
                 "should be the 64 hexadecimal digits that `sha256sum FILE` prints; put them in quotes if all are decimal"
             )
+        # No real digest repeats something sixteen times in a row.
+        if re.search(r"(.+)\1{15}", digits):
+            raise ValueError("is a placeholder: write the 64 digits that `sha256sum FILE` prints")
         return digits
 
     @property
