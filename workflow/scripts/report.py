@@ -1,5 +1,6 @@
 """Write all figures to one HTML file."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from tessera.configuration.changed import changed_settings
 from tessera.core.job import job
 from tessera.core.log import tell
 from tessera.pages.report.report import write_report
+from tessera.pages.report.summary import finding_nothing
 from tessera.records.decisions import count_matching
 
 with job(snakemake) as (inputs, outputs, params):
@@ -34,4 +36,5 @@ with job(snakemake) as (inputs, outputs, params):
         runs=outputs.runs,
         path=outputs.report,
     )
-    tell(f"open {snakemake.output.report}")
+    nothing = finding_nothing(json.loads(inputs.numbers.read_text(encoding="utf-8")))
+    tell("; ".join([f"open {snakemake.output.report}", *nothing]))

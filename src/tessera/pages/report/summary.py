@@ -11,6 +11,7 @@ from tessera.learning.intervals import LEAST, clopper_pearson, poisson_interval
 from tessera.pages.report.pages import TITLES, best_figures, table, write_page
 from tessera.records.limits import no_better_than_chance
 
+USELESS = 0.05  # mAP50 below which a detector finds almost nothing
 NOTABLE = 0.1  # mAP50 or accuracy that the test split may be below the validation split if nobody knows the interval
 # How consistent restored clips are, and what of it is said of clips: lower is steadier.
 SHOWN = 2  # clips of each restorer
@@ -68,11 +69,33 @@ def write_summary(
         for model, measures_of_model in measures.items()
     }
     figures.write_text(json.dumps(numbers, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    remarks = [html.escape(remark) for model in read for remark in _remarks(model, read[model], false.get(model, {}))]
-    parts = ["<h2>What to know first</h2>", f'<ul class="remarks"><li>{"</li><li>".join(remarks)}</li></ul>'] if remarks else []
+    remarks = [
+        *finding_nothing(numbers),
+        *(each for model in read for each in _remarks(model, read[model], false.get(model, {}))),
+    ]
+    parts = (
+        ["<h2>What to know first</h2>", f'<ul class="remarks"><li>{"</li><li>".join(map(html.escape, remarks))}</li></ul>']
+        if remarks
+        else []
+    )
     parts += [*_pictures(restored, footage), "<h2>How good the models are</h2>"]
     parts.append(_tabulated(measures) if measures else "<p>No model was trained.</p>")
     write_page(path, "Summary", "\n".join(parts))
+
+
+def finding_nothing(figures: Mapping[str, Any]) -> list[str]:
+    """Return which detectors find almost nothing, and what is likely to be the cause. `figures`: those of `write_summary`."""
+    best = {
+        model: (max(measures[name]["values"].values()), name)
+        for model, measures in figures.items()
+        for name in ("box mAP50", "mask mAP50")
+        if name in measures
+    }
+    return [
+        f"{model} finds almost nothing ({name} {value:.3f}): there may be too few labels, too few epochs, or too large batches."
+        for model, (value, name) in best.items()
+        if value < USELESS
+    ]
 
 
 def _pictures(restored: Sequence[Path], footage: Path | None) -> Iterator[str]:

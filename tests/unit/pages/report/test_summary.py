@@ -40,6 +40,16 @@ class Summary:
         self.remarks = re.findall("<li>(.*?)</li>", self.text)
 
 
+@pytest.mark.parametrize(("found", "is_told"), [({"val": 0.01, "test": 0.02}, True), ({"val": 0.01, "test": 0.06}, False)])
+def test_a_detector_that_finds_almost_nothing_comes_first_with_the_likely_causes(
+    tmp_path: Path, found: dict[str, float], is_told: bool
+) -> None:
+    splits = {split: {**DETECTOR, "intervals": FEW, "mask": {"map50": value}} for split, value in found.items()}
+    remarks = Summary(tmp_path, {"finder": splits}).remarks
+    told = "finder finds almost nothing (mask mAP50 0.020): there may be too few labels, too few epochs, or too large batches."
+    assert (remarks[:1] == [told]) is is_told
+
+
 def restorer(psnr: float, flicker: float, warping: float, low: float | None = None) -> dict[str, Any]:
     """Return the metrics of a restorer that changes its input, whose PSNR, flicker and warping error are 20, 1 and 2."""
 
