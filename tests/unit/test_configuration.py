@@ -63,7 +63,14 @@ def test_each_description_consists_of_whole_sentences() -> None:
 
 def test_the_page_of_all_settings_states_every_default_and_is_up_to_date() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", make_page(), re.DOTALL)
-    stated = {name: value for block in blocks for name, value in yaml.safe_load(block).items()}
+    # Where the default has no entry, a second block has those of its parts.
+    parts = [block for block in blocks if block.startswith("image_sets:\n")]
+    stated = {name: value for block in blocks if block not in parts for name, value in yaml.safe_load(block).items()}
+    sets = [
+        load_configuration(each)
+        for each in (yaml.safe_load(*parts), {"image_sets": {"portraits": {"captions": {}, "arrangement": {}}}})
+    ]
+    assert sets[0] == sets[1]
     assert load_configuration(stated) == load_configuration({})
     assert stated.keys() == Configuration.model_fields.keys()
     assert (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8") == make_page(), "run `make schema`"
@@ -74,6 +81,14 @@ def test_the_description_of_a_stage_states_what_a_stage_has_for_keys_that_it_lea
     for key in default:
         stated = f"A stage without this key has `{default[key]}`." in descriptions(StageSettings)[key].replace("\n", " ")
         assert stated == (default[key] != first[key]), key
+
+
+def test_the_schema_describes_settings_that_only_an_example_explains() -> None:
+    described = SCHEMA["$defs"]["LabelledSet"]["properties"]
+    assert described["split_by"]["description"] == "what a hash never divides: the whole set, or only each image"
+    assert described["content"]["description"] == "adult or general"
+    inner = SCHEMA["$defs"]["SelectionSettings"]["properties"]["minimum"]["description"]
+    assert inner == "pixels of the shorter side"
 
 
 def test_the_schema_is_up_to_date() -> None:

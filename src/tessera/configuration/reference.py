@@ -2,7 +2,7 @@
 
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from tessera.configuration.read import Configuration
 from tessera.configuration.schema import descriptions
 from tessera.configuration.sections import model_in
+from tessera.extras.image_sets.arrangement_settings import ArrangementSettings
+from tessera.extras.image_sets.caption_settings import CaptionSettings
 from tessera.learning.detection.settings import InferenceSettings, RuntimeSettings
 
 INTRODUCTION = """\
@@ -22,6 +24,11 @@ only the keys that differ. `python -m tessera.configuration` checks the file wit
 This page is made from the models of the settings by `make docs`.
 """
 WIDTH = 100
+# Settings of the entries of a section that its example does not list.
+ENTRY, PARTS = "portraits", "If there is such a part, these are its defaults:"
+DETAILS: dict[str, dict[str, type[BaseModel]]] = {
+    "image_sets": {"captions": CaptionSettings, "arrangement": ArrangementSettings}
+}
 
 
 def make_page() -> str:
@@ -37,8 +44,20 @@ def make_page() -> str:
             *(_comment(texts[name], "") if has_example else ()),
             *_setting(name, defaults[name], field.annotation, "", described),
         ]
-        sections.append(f"\n## {name}\n\n{prose}```yaml\n" + "\n".join(lines) + "\n```\n")
+        sections.append(f"\n## {name}\n\n{prose}{_block(lines)}")
+        if name in DETAILS:
+            inner = [line for key in DETAILS[name].items() for line in _details(*key, described)]
+            sections.append(f"\n{PARTS}\n\n{_block([f'{name}:', f'  {ENTRY}:', *inner])}")
     return INTRODUCTION + "".join(sections)
+
+
+def _block(lines: Iterable[str]) -> str:
+    return "```yaml\n" + "\n".join(lines) + "\n```\n"
+
+
+def _details(name: str, model: type[BaseModel], described: set[object]) -> Iterator[str]:
+    """Yield the lines of the settings `name` of an entry of a section, with their defaults."""
+    yield from _setting(name, model().model_dump(mode="json"), model, "    ", described)
 
 
 def _setting(name: str, value: Any, kind: Any, indent: str, described: set[object]) -> Iterator[str]:
