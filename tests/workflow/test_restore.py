@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -191,6 +192,25 @@ def test_a_restored_video_stays_if_it_is_only_not_to_be_restored_again(own: Proj
     run = own.run("results/sources/refused.tsv", "results/sources/withdrawn.tsv")
     assert run.returncode == 0, run.output
     assert [path.name for path in own.results.glob("restored/*/videos/[!.]*")] == ["one.mp4"]
+
+
+@pytest.mark.workflow
+def test_a_restored_video_may_be_moved_away_and_comes_back_without_being_restored_again(own: Project) -> None:
+    video = red_corner(own.folder / "one.mp4")
+    assert make_restore(own, f"VIDEO={video}", *GENERAL).returncode == 0
+    (restored,) = own.results.glob("restored/*/videos/one.mp4")
+    restored.rename(own.folder / "mine.mp4")
+    (own.folder / "two.mp4").write_bytes(video.read_bytes() + b"\0" * 16)
+    run = make_restore(own, f"VIDEO={own.folder / 'two.mp4'}", *GENERAL)
+    assert run.returncode == 0, run.stdout
+    folder = restored.parent.relative_to(own.folder)
+    assert f"'one': moved or deleted; to get it back, delete the folder {folder} and run again" in run.stdout
+    kept = own.results / "restored" / restored.parent.parent.name / "kept"
+    items = {path: path.stat().st_mtime_ns for path in kept.rglob("*") if path.is_file()}
+    shutil.rmtree(restored.parent)
+    run = own.run("--", "restore")
+    assert run.returncode == 0 and restored.read_bytes() == (own.folder / "mine.mp4").read_bytes(), run.output
+    assert {path: path.stat().st_mtime_ns for path in kept.rglob("*") if path.is_file()} == items
 
 
 @pytest.mark.workflow

@@ -28,6 +28,7 @@ RESTORE = "restore"  # in the column `use`: the video is restored
 NO_PATH = {
     "^~": " (write the home folder in full)",
     "^['\"]|['\"]$": " (remove the quotes)",
+    "^(https?|file):/": " (name a file on this machine by its path)",
     r"[*?]": " (list each video by its name, or the folder of the images)",
     r"\\": " (separate folders with /)",
     r"^\s|\s$": " (remove the spaces around it)",
@@ -126,10 +127,12 @@ def missing_footage(sources: Iterable[Source]) -> list[str]:
     """Return the ids and paths of the `sources` whose path does not exist, for a message."""
     # Unlike `Path.exists`, this accepts any string that a manifest can contain.
     gone = (source for source in sources if not os.path.exists(source.path))  # noqa: PTH110
-    return [
-        f"{source.source!r}: {source.path!r}{''.join(hint for part, hint in NO_PATH.items() if re.search(part, source.path))}"
-        for source in gone
-    ]
+    return [f"{source.source!r}: {source.path!r}{path_hints(source.path)}" for source in gone]
+
+
+def path_hints(path: str) -> str:
+    """Return in parentheses what may be wrong with a `path` that does not exist; empty if nothing is known."""
+    return "".join(hint for part, hint in NO_PATH.items() if re.search(part, path))
 
 
 AnySource = TypeVar("AnySource", bound=Source)

@@ -63,6 +63,8 @@ def test_any_name_of_a_file_is_added_and_read_again(name: str, folder: Path, tmp
         ("film.mkv", {**GENERAL, "content": "safe"}, "f", "CONTENT: Input should be 'general' or 'adult'; given: 'safe'"),
         ("film.mkv", {**GENERAL, "adults_verified": "ja"}, "f", "ADULTS_VERIFIED: .*; given: 'ja'"),
         ("gone.mp4", GENERAL, "", r"VIDEO: .*gone\.mp4. does not exist in .*; correct the path"),
+        ("*.mp4", GENERAL, "", r"correct the path \(list each video by its name"),
+        ("results/restored/film/videos/film.mp4", GENERAL, "again", "is a result of this project; name the original"),
         ("config", GENERAL, "", r"VIDEO: .*config. is a folder; name one video in it"),
         (b"\xff.mp4", GENERAL, "", "VIDEO: the name of .* is not UTF-8; rename the file"),
     ],
@@ -75,6 +77,8 @@ def test_what_cannot_be_added_changes_nothing_and_is_one_line(
     for name in ("film.mkv", "FILM.mp4", "adult.mp4", os.fsdecode(b"\xff.mp4")):
         (folder / name).touch()
     (folder / "link.mp4").symlink_to("film.mp4")
+    (folder / "results/restored/film/videos").mkdir(parents=True)
+    (folder / "results/restored/film/videos/film.mp4").touch()
     with pytest.raises(TesseraError, match=message) as error:
         add_video(folder, folder / os.fsdecode(path), stated, source)
     assert len(str(error.value).splitlines()) == 1

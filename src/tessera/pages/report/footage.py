@@ -56,7 +56,9 @@ def show_footage(
     parts = []
     for source in shown:
         row = outcomes.get(source, {"status": "dropped", "reason": "source refused", "detail": ""})
-        if row["status"] == "ok":
+        if row["status"] == "ok" and readable_name(source) not in files:
+            parts.append(f"<p>{html.escape(source)}: its comparison was moved or deleted</p>")
+        elif row["status"] == "ok":
             is_clear = settings.blur == "none" or (settings.blur == "adult" and content.get(source) == "general")
             whole, close, change = _halves(files[readable_name(source)], regions[source], not is_clear)
             visibility = ", which is hardly visible" if change < VISIBLE else ""

@@ -171,7 +171,7 @@ def gate_restored(
     if unsure := [f"{key} (confidence at most {surest[key]:.2f})" for key in plain if key in surest]:
         tell(
             f"{NO_MOSAIC} in {', '.join(truncate(unsure, SHOWN))}; if there is one, lower `restore.choose.confidence`,"
-            " `restore.track.high` and `restore.track.new`"
+            " `restore.track.high` and `restore.track.new`; what is detected in a single frame may not count"
         )
     if unseen := [key for key in plain if key not in surest]:
         tell(
@@ -179,7 +179,14 @@ def gate_restored(
             " help; if there is one, train the detector on more footage like it, or declare another in `restore.detect.weights`"
         )
     files = {file.stem: file for folder in videos for file in folder.iterdir()}
-    made = [f"{key!r}: {files[readable_name(key)]} ({row['detail']})" for key, row in rows.items() if row["status"] == "ok"]
+    folders = {row["key"]: path.with_name("videos") for path in ledgers for row in read_ledger(path)}
+    made = [
+        f"{key!r}: {files[name]} ({row['detail']})"
+        if (name := readable_name(key)) in files
+        else f"{key!r}: moved or deleted; to get it back, delete the folder {folders[key]} and run again"
+        for key, row in rows.items()
+        if row["status"] == "ok"
+    ]
     beside = "; the folders `comparisons` and `sheets` lie beside `videos`" if made else ""
     tell("\n  ".join([f"{pluralize(len(made), 'restored videos')}{beside}", *truncate(made, SHOWN)]))
     fix = "fix these, or take `restore` out of their column `use`"
