@@ -70,6 +70,17 @@ def test_tessera_is_a_module_of_another_workflow(tmp_path: Path) -> None:
     assert pl.read_parquet(project.results / "frames" / "shard-0" / "frames.parquet").height == 1
 
 
+@pytest.mark.parametrize("change", ['prefix: "sub"', 'replace_prefix: {"results/": "sub/"}'])
+def test_a_module_with_other_paths_is_refused_with_the_fix(tmp_path: Path, change: str) -> None:
+    project = write_project(tmp_path / "project")
+    project.snakefile = project.folder / "Snakefile"
+    module = MODULE.format(snakefile=REPOSITORY / "workflow" / "Snakefile")
+    project.snakefile.write_text(module.replace("    config:\n", f"    {change}\n    config:\n"), encoding="utf-8")
+    run = project.run("tessera_frames", "--dry-run")
+    assert run.returncode and "module: leave out `prefix` and `replace_prefix`; the working directory is" in run.output
+    assert "Traceback" not in run.output
+
+
 @pytest.mark.parametrize("name", ["a b", "it's", "$HOME", 'x"y', "a;b", "a*b"])
 def test_a_checkout_in_a_folder_that_snakemake_cannot_run_in_is_refused_at_once(tmp_path: Path, name: str) -> None:
     (tmp_path / name / "envs").mkdir(parents=True)
@@ -114,6 +125,12 @@ def test_a_target_or_a_shard_that_there_is_not_is_named_in_one_line(tmp_path: Pa
     for target, line in (
         ("frmes", "there is no target 'frmes'; did you mean 'frames'?"),
         ("xyzzy", "there is no target 'xyzzy'; `snakemake --list-target-rules` lists all targets"),
+        ("results/frames", "there is no target 'results/frames'; `snakemake --list-target-rules` lists all targets"),
+        (
+            f"{project.results}/sources/refused.tsv",
+            f"there is no target '{project.results}/sources/refused.tsv'; results are named from the folder of the project:"
+            " 'results/sources/refused.tsv'",
+        ),
         ("results/frames/shard-7/frames.parquet", "there is no shard 'shard-7'; the shards are shard-0"),
     ):
         run = project.run("--", target)

@@ -134,16 +134,19 @@ def rewrite_log_record(record: Any, snakefile: str, targets: Callable[[], Iterab
     elif error := re.search(r"^  TesseraError: (.+?)\nWildcards:", message, re.MULTILINE | re.DOTALL):
         # Snakemake adds wildcards and a traceback to an error of a function for params.
         record.msg = error[1]
-    elif re.match(r"RuleException:\nCalledProcessError in file .*/scripts/tmp.* status 1\.$", message, re.DOTALL):
-        # The job has said in one line why it failed.
+    elif re.match(r"RuleException:\nCalledProcessError in file .*/scripts/tmp.* status (1|130)\.$", message, re.DOTALL):
+        # The job has said in one line why it failed, or that it was interrupted.
         return False
     elif error := re.search(r'^WorkflowError in file "[^"]*", line \d+:\n(.+?)\n  File "', message, re.DOTALL):
         # It also names the lines of the rule file that reported the error.
         record.msg = error[1]
     elif error := re.search(r"^No rule to produce (.+) \(if you use input functions", message, re.MULTILINE):
-        near = get_close_matches(error[1], targets(), n=1)
+        # Names of targets are words, so that none resembles a path.
+        near = get_close_matches(error[1], targets(), n=1) if "/" not in error[1] else []
         hint = f"did you mean {near[0]!r}?" if near else "`snakemake --list-target-rules` lists all targets"
         hint = "write options before `--`" if error[1].startswith("-") else hint
+        if Path(error[1]).is_relative_to(Path.cwd()) and error[1] != str(Path.cwd()):
+            hint = f"results are named from the folder of the project: {str(Path(error[1]).relative_to(Path.cwd()))!r}"
         record.msg = f"there is no target {error[1]!r}; {hint}"
     elif "Directory cannot be locked" in message:
         record.msg = (
