@@ -36,8 +36,8 @@ def test_a_preview_with_other_settings_predicts_nothing_again(project: Project, 
     )
     assert places in run.output
     previews = project.results / "previews" / FILE
-    assert (previews / "overlays" / f"{FILE}.mp4").is_file()
-    assert (previews / "sheets" / f"{FILE}.jpg").is_file()
+    assert (previews / "overlays" / f"{NAME}.mp4").is_file()
+    assert (previews / "sheets" / f"{NAME}.jpg").is_file()
     proposed = project.folder / "labels" / "proposed" / FILE
     assert {path.name for path in proposed.glob("*.json")} == {f"{FILE}-0000000.json", f"{FILE}-0000003.json"}
 
@@ -66,7 +66,7 @@ def test_without_a_trained_model_the_declared_weights_are_used(project: Project,
     project.settings["regions"] = {"detectors": {"nsfw": {"weights": declared}}}
     run = project.run("preview", snakefile=snakefile)
     assert run.returncode == 0, run.output
-    assert (project.results / "previews" / FILE / "overlays" / f"{FILE}.mp4").is_file()
+    assert (project.results / "previews" / FILE / "overlays" / f"{NAME}.mp4").is_file()
 
 
 @pytest.mark.workflow
