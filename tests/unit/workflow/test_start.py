@@ -30,6 +30,16 @@ def test_an_option_after_two_dashes_is_no_target() -> None:
     assert record.msg == "there is no target '-n'; write options before `--`"
 
 
+@pytest.mark.parametrize(("status", "is_logged"), [(1, False), (130, False), (137, True)])
+def test_the_command_of_a_job_that_has_said_why_it_ended_is_not_logged(status: int, is_logged: bool) -> None:
+    message = (
+        'RuleException:\nCalledProcessError in file "restore.smk", line 109:\n'
+        f"Command 'python .snakemake/scripts/tmp1.py' returned non-zero exit status {status}."
+    )
+    record = logging.LogRecord("snakemake", logging.ERROR, "", 0, message, None, None)
+    assert rewrite_log_record(record, "Snakefile", list) is is_logged
+
+
 def test_a_disk_that_snakemake_cannot_write_to_is_one_line_and_its_own_faults_keep_their_traceback() -> None:
     trace = """Traceback (most recent call last):
   File "snakemake/persistence/file.py", line 255, in _write_locks
