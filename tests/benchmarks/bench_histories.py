@@ -1,4 +1,4 @@
-"""After random edits, interrupts, kills, losses and copies, one run gives what a fresh project gives, and a second one nothing."""
+"""After random edits, interrupts, kills and losses, a run gives what a fresh project gives, and a second run makes nothing."""
 
 from pathlib import Path
 

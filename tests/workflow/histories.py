@@ -131,7 +131,7 @@ class History:
             self._remember()
         said = STEPS[name](self)
         self.steps.append(f"{name}{f' ({said})' if said else ''}")
-        if name not in RUNS and self.random.random() < 0.4:
+        if name not in RUNS and self.random.random() < 0.5:
             self.run()
             self.steps.append("run")
 
@@ -407,7 +407,7 @@ def faults_after(history: History, fresh: Project) -> list[str]:
     expected = fresh.run("--", *TARGETS)
     run = history.run()
     if run.returncode != expected.returncode:
-        return [f"the run ends with {run.returncode}, a fresh one with {expected.returncode}: {_last_line(run, expected)}"]
+        return [f"the run ends with {run.returncode}, a fresh one with {expected.returncode}: {_reason(run, expected)}"]
     if expected.returncode:
         return []
     outputs = compared_outputs(fresh)
@@ -423,8 +423,11 @@ def faults_after(history: History, fresh: Project) -> list[str]:
     return sorted(faults)
 
 
-def _last_line(*runs: Run) -> str:
-    return next((run.output.strip().splitlines()[-1] for run in runs if run.returncode), "")
+def _reason(*runs: Run) -> str:
+    """Return the first error that a run names, or its last line, of the first of `runs` that failed."""
+    output = next((run.output.strip() for run in runs if run.returncode), "")
+    error = re.search(r"\berror: .+", output)
+    return error[0] if error else output.splitlines()[-1]
 
 
 def play(seed: int, template: Path, folder: Path, *, keep: bool = False) -> Verdict:

@@ -1,8 +1,11 @@
 """A project lies anywhere, also beside others that share one checkout, and Tessera can be a module of another workflow."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -136,3 +139,31 @@ def test_one_job_at_a_time_has_the_gpu_whatever_else_is_limited(tmp_path: Path, 
     assert run.returncode == 0, run.output
     spans = sorted([float(line) for line in (project.folder / f"{number}.txt").read_text().split()] for number in (1, 2, 3))
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+def test_a_lock_is_explained_while_its_run_goes_on_and_after_it_was_killed(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    project.snakefile = project.folder / "Snakefile"
+    slow = HOLD.replace("sleep 0.5", "sleep 60")
+    project.snakefile.write_text(slow.format(snakefile=REPOSITORY / "workflow" / "Snakefile"), encoding="utf-8")
+    process = project.start("1.txt")
+    while not (project.folder / "1.txt").exists():
+        assert process.poll() is None, process.communicate()[0].decode()
+        time.sleep(0.05)
+    run = project.run("1.txt")
+    assert run.returncode and f"process {process.pid}; wait for its end" in run.output.splitlines()[-1], run.output
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    run = project.run("1.txt")
+    assert run.returncode and "was killed, and no process holds its lock any more" in run.output.splitlines()[-1], run.output
+    assert run.output.rstrip().endswith("--unlock")
+    assert project.run("--unlock").returncode == 0
+    assert project.run("1.txt", "-n").returncode == 0
+
+
+@pytest.mark.parametrize("option", ["--archive=project.tar", "--generate-unit-tests=tests"])
+def test_an_option_that_cannot_keep_its_promise_is_refused_before_it_writes(tmp_path: Path, option: str) -> None:
+    project = write_project(tmp_path / "project")
+    run = project.run(option, "--", "frames")
+    assert run.returncode and run.output.splitlines()[-1].startswith(f"{option.partition('=')[0]}: "), run.output
+    assert not (project.folder / option.partition("=")[2]).exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.catalogue import made_datasets
+from tessera.core.errors import TesseraError
 from tessera.core.files import or_folder
 from tessera.core.messages import pluralize, truncate
 from tessera.records.manifest import missing_footage
@@ -19,6 +20,7 @@ from tessera.stages.labels.settings import unclaimed_labels
 from tessera.workflow.active_learning import asked_rounds
 from tessera.workflow.image_sets import check_files, unknown_tags_of_sets
 from tessera.workflow.labels import exports_of_frames
+from tessera.workflow.locks import explain_lock
 from tessera.workflow.previews import previewed
 from tessera.workflow.project import Project
 from tessera.workflow.restore import restored
@@ -27,6 +29,26 @@ from tessera.workflow.restore import restored
 DISK_ERRORS = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 # Folders of version 0.1 that are no longer used.
 OLD_FOLDERS = ("results/annotations", "results/watermarks/sets")
+# Options of Snakemake that cannot do here what they promise: why, and what does it.
+UNSUPPORTED = {
+    "--archive": (
+        "the archive would lack the library of Tessera, the manifest and the labels; copy the folder of the project, and note"
+        " the version of Tessera, or archive the checkout with `git archive`"
+    ),
+    "--generate-unit-tests": (
+        "each test would get copies of all inputs and outputs of its rule, and lack the footage, the manifest and the library;"
+        " `python -m tessera.replay RULE` runs the script of one rule again"
+    ),
+}
+
+
+def check_options(arguments: Iterable[str]) -> None:
+    """Raise `TesseraError` if the `arguments` of Snakemake ask for something in `UNSUPPORTED`."""
+    # Snakemake accepts the beginning of an option, and has refused one that is ambiguous.
+    words = [word.partition("=")[0] for word in arguments if word.startswith("--") and word != "--"]
+    for option, reason in UNSUPPORTED.items():
+        if any(option.startswith(word) for word in words):
+            raise TesseraError(f"{option}: {reason}")
 
 
 def check_project(project: Project) -> None:
@@ -141,9 +163,8 @@ def rewrite_log_record(record: Any, snakefile: str, targets: Callable[[], Iterab
         hint = "write options before `--`" if error[1].startswith("-") else hint
         record.msg = f"there is no target {error[1]!r}; {hint}"
     elif "Directory cannot be locked" in message:
-        record.msg = (
-            f"another run is at work in {Path.cwd()}; wait for its end. If it was killed, run this once, and then try again:"
-            f" {shlex.join([sys.argv[0], '--snakefile', snakefile, '--directory', str(Path.cwd()), '--unlock'])}"
+        record.msg = explain_lock(
+            shlex.join([sys.argv[0], "--snakefile", snakefile, "--directory", str(Path.cwd()), "--unlock"])
         )
     elif error := re.search(r"Traceback \(most .*\n\w+Error: \[Errno (\d+)\] ([^\n]+)$", message.strip(), re.DOTALL):
         # Snakemake writes to .snakemake/ and looks into results/ itself.

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from snakemake.exceptions import LockException
 
-from tessera.workflow.start import rewrite_log_record
+from tessera.core.errors import TesseraError
+from tessera.workflow.start import check_options, rewrite_log_record
 
 
 def test_a_locked_folder_is_one_line_with_the_command_that_unlocks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +43,20 @@ def test_a_disk_that_snakemake_cannot_write_to_is_one_line_and_its_own_faults_ke
         record = logging.LogRecord("snakemake", logging.ERROR, "", 0, trace + fault, None, None)
         assert rewrite_log_record(record, "Snakefile", list)
         assert record.msg == trace + fault
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["--archive", "x.tar"], "--archive"),
+        (["all", "--arch=x.tar"], "--archive"),
+        (["--generate-unit-tests"], "--generate-unit-tests"),
+    ],
+)
+def test_an_option_that_cannot_keep_its_promise_is_refused(arguments: list[str], option: str) -> None:
+    with pytest.raises(TesseraError, match=f"^{option}: "):
+        check_options(arguments)
+
+
+def test_other_options_and_targets_are_accepted() -> None:
+    check_options(["--all-temp", "--cores", "2", "--gui", "-n", "--", "archive"])
