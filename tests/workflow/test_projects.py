@@ -8,6 +8,7 @@ import subprocess
 import time
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -71,6 +72,38 @@ def test_tessera_is_a_module_of_another_workflow(tmp_path: Path) -> None:
     assert run.returncode == 0, run.output
     assert (project.folder / "count.txt").read_text() == "own\n"
     assert pl.read_parquet(project.results / "frames" / "shard-0" / "frames.parquet").height == 1
+
+
+@pytest.mark.parametrize("linked", ["results", "results/frames"])
+def test_results_and_footage_lie_behind_links_and_a_project_moves_to_another_place(tmp_path: Path, linked: str) -> None:
+    project = write_project(tmp_path / "here")
+    with TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as other:  # noqa: PTH112
+        disk = Path(other)
+        for name in ("one", "two"):
+            write_image(disk / f"{name}.png", np.random.default_rng(ord(name[0])).integers(0, 256, (40, 60, 3), np.uint8))
+        (project.folder / "footage").symlink_to(disk)
+        rows = [{"source": name, "path": f"footage/{name}.png", "shard": name} for name in ("one", "two")]
+        project.write_manifest(rows)
+        (disk / "made").mkdir()
+        (project.folder / linked).parent.mkdir(exist_ok=True)
+        (project.folder / linked).symlink_to(disk / "made")
+        run = project.run("--", "frames")
+        assert run.returncode == 0, run.output
+        assert "othing to be done" in project.run("--", "frames").output
+        texts = [path.read_bytes() for path in [*disk.rglob("*"), *project.results.rglob("*")] if path.is_file()]
+        assert len(texts) > 20 and not [text for text in texts if str(tmp_path).encode() in text or other.encode() in text]
+
+        # As a backup does it: links are followed, times stay.
+        subprocess.run(["cp", "-aL", project.folder, tmp_path / "there"], check=True)
+        moved = Project(tmp_path / "there", project.settings)
+        assert "othing to be done" in moved.run("--", "frames").output
+
+        project.write_manifest(rows[:1])
+        run = project.run("--", "frames")
+        assert run.returncode == 0, run.output
+        left = {path.relative_to(disk / "made").parts[0] for path in (disk / "made").rglob("two*")}
+        assert left <= {"logs", "benchmarks"} and list((disk / "made").rglob("one*.jpg"))
+        assert (project.folder / linked).is_symlink()
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", "$HOME", 'x"y', "a;b", "a*b"])

@@ -363,6 +363,39 @@ def test_only_folders_of_removed_shards_are_deleted(tmp_path: Path) -> None:
     assert listed == {str(results / name): "removed" for name in gone}
 
 
+def test_results_of_a_withdrawn_source_are_removed_behind_the_link_of_their_folder(tmp_path: Path) -> None:
+    results, disk = tmp_path / "results", tmp_path / "disk"
+    for name in ("frames/gone", "frames/holidays", "frames/stays", "training/model/runs/1"):
+        (disk / name).mkdir(parents=True)
+    record = Record(identity={}, made_with=[], sources=("gone",))
+    (disk / "training" / "model" / "runs" / "1" / RECORD).write_text(record.model_dump_json(), encoding="utf-8")
+    for name in ("sources/gone", "sources/stays", "clips", "training"):
+        (results / name).mkdir(parents=True)
+    for name in ("gone", "stays"):
+        (results / "sources" / name / "sources.parquet").touch()
+    (results / "frames").symlink_to(disk / "frames")
+    (results / "training" / "model").symlink_to(disk / "training" / "model")
+    given = [results / name for name in ("clips", "frames", "sources")], ["stays"], results / "training", ["stays"]
+    remove_withdrawn(*given, {}, {}, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
+    assert sorted(path.name for path in (disk / "frames").iterdir()) == ["holidays", "stays"]
+    assert [path.name for path in (results / "sources").iterdir()] == ["stays"]
+    assert not list((disk / "training" / "model" / "runs").iterdir())
+
+
+def test_a_link_in_place_of_a_single_result_of_a_withdrawn_source_stops_the_run(tmp_path: Path) -> None:
+    results, disk = tmp_path / "results", tmp_path / "disk"
+    disk.mkdir()
+    for name in ("sources/gone", "clips/gone", "frames"):
+        (results / name).mkdir(parents=True)
+    (results / "sources" / "gone" / "sources.parquet").touch()
+    (results / "frames" / "gone").symlink_to(disk)
+    folders = [results / name for name in ("clips", "frames", "sources")]
+    for _ in range(2):
+        with pytest.raises(TesseraError, match=f"^{results}/frames/gone: delete these links and what they lead to"):
+            remove_withdrawn(folders, [], tmp_path, [], {}, {}, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
+        assert disk.exists() and not (results / "clips" / "gone").exists()
+
+
 def test_a_shard_whose_sources_are_in_other_shards_now_is_not_called_withdrawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
