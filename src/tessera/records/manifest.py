@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -122,13 +122,20 @@ def _clashes(ids: list[tuple[int, str]]) -> list[Fault]:
     return faults
 
 
-def missing_footage(sources: Iterable[Source]) -> list[str]:
-    """Return the ids and paths of the `sources` whose path does not exist, for a message."""
+def is_missing(source: Source) -> bool:
+    """Return whether the path of `source` does not exist, or cannot be reached."""
     # Unlike `Path.exists`, this accepts any string that a manifest can contain.
-    gone = (source for source in sources if not os.path.exists(source.path))  # noqa: PTH110
+    return not os.path.exists(source.path)  # noqa: PTH110
+
+
+def describe_missing(manifest: Path, missing: Collection[Source]) -> list[str]:
+    """Return the line in `manifest`, the id and the path of each of the `missing` sources, for a message."""
+    ids = {source.source for source in missing}
     return [
-        f"{source.source!r}: {source.path!r}{''.join(hint for part, hint in NO_PATH.items() if re.search(part, source.path))}"
-        for source in gone
+        f"line {line}: {row.source!r}: {row.path!r}"
+        + "".join(hint for part, hint in NO_PATH.items() if re.search(part, row.path))
+        for line, row in read_sheet(manifest, ListedSource, "manifest", "").rows
+        if row.source in ids
     ]
 
 

@@ -15,7 +15,7 @@ from tessera.catalogue import made_datasets
 from tessera.core.errors import TesseraError
 from tessera.core.files import or_folder
 from tessera.core.messages import pluralize, truncate
-from tessera.records.manifest import missing_footage
+from tessera.records.manifest import describe_missing
 from tessera.stages.labels.settings import unclaimed_labels
 from tessera.workflow.active_learning import asked_rounds
 from tessera.workflow.image_sets import check_files, unknown_tags_of_sets
@@ -24,6 +24,7 @@ from tessera.workflow.locks import explain_lock
 from tessera.workflow.previews import previewed
 from tessera.workflow.project import Project
 from tessera.workflow.restore import restored
+from tessera.workflow.sources import missing_sources
 
 # Errors of the system that a person can mend, even if they occur in Snakemake.
 DISK_ERRORS = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
@@ -78,11 +79,10 @@ def warnings(project: Project) -> Iterator[str]:
             f"{config['manifest']} lists no source: only {', '.join(project.datasets)} is made; left out:"
             f" {', '.join(left_out) or 'nothing'}"
         )
-    if missing := missing_footage(project.sources):
-        yield (
-            f"{config['manifest']}: the footage of {len(missing):,} of {pluralize(len(project.sources), 'sources')} is missing,"
-            f" so that nothing is made of it: {'; '.join(truncate(missing, 5))}; correct the column `path`, or restore the"
-            f" files{or_folder(Path())}"
+    if missing_sources(project):
+        stops = config["missing_sources"] == "stop"
+        yield _missing_message(project) + (
+            "; a run that reads it will stop" if stops else "; it is left out (`missing_sources`)"
         )
     if unknown := {each.classifier for each in project.decisions.samples} - {"", *config["classifiers"]}:
         yield (
@@ -99,6 +99,28 @@ def warnings(project: Project) -> Iterator[str]:
         yield f"annotations.frame_labels: {labels!r} is not there yet, so that no sampled frame is labelled{beside}"
     yield from _unclaimed_labels(project)
     yield from unknown_tags_of_sets(project)
+
+
+def check_footage(project: Project, jobs: Iterable[Any]) -> None:
+    """Raise `TesseraError` if a job reads a source that is missing, unless the settings leave it out.
+
+    `jobs`: the planned jobs of Snakemake.
+    """
+    if project.config["missing_sources"] == "leave_out" or not missing_sources(project):
+        return
+    missing = {source.source for source in missing_sources(project)}
+    shards = {shard for shard, sources in project.shards.items() if not missing.isdisjoint(each.source for each in sources)}
+    if any(job.wildcards_dict.get("shard") in shards for job in jobs):
+        raise TesseraError(f"{_missing_message(project)}, or set `missing_sources: leave_out`; nothing was changed")
+
+
+def _missing_message(project: Project) -> str:
+    missing = describe_missing(project.config["manifest"], missing_sources(project))
+    return (
+        f"{project.config['manifest']}: the footage of {len(missing):,} of {pluralize(len(project.sources), 'sources')} is"
+        f" missing: {'; '.join(truncate(missing, 5))}; mount its disk, restore the files, correct the column `path`"
+        f"{or_folder(Path())}"
+    )
 
 
 def _beside_images(project: Project) -> str:

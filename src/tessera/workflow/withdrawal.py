@@ -10,7 +10,7 @@ from tessera.core.ledger import read_ledger
 from tessera.records.rights import missing_rights
 from tessera.workflow.project import Project, Wildcards
 from tessera.workflow.restore import restored
-from tessera.workflow.sources import source_order
+from tessera.workflow.sources import missing_sources, source_order
 
 # Every target makes these lists of what was removed because its source is no longer in the manifest.
 WITHDRAWN = ["<results>/sources/withdrawn.tsv", "<results>/previews/withdrawn.tsv"]
@@ -28,6 +28,17 @@ def _outputs_with(workflow: Any, wildcard: str, name: str) -> list[str]:
 def folders_of_shards(project: Project, wildcards: Wildcards, workflow: Any) -> list[str]:
     """Return all folders of outputs that contain one folder per shard. `workflow`: the object of Snakemake."""
     return [str(Path(folder).parent) for folder in _outputs_with(workflow, "shard", "one")]
+
+
+def current_shards(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the shards, and those of earlier runs whose sources are all missing now: they may be in other shards until then.
+
+    Nothing of them is used, but it is there when the disk is.
+    """
+    missing = {source.source for source in missing_sources(project)}
+    ledgers = Path(project.results).glob("sources/shards/*/ledger.jsonl") if missing else ()
+    unreachable = {ledger.parent.name for ledger in ledgers if missing.issuperset(row["key"] for row in read_ledger(ledger))}
+    return sorted(unreachable.union(project.shards))
 
 
 def known_sources(project: Project, wildcards: Wildcards) -> list[str]:

@@ -38,7 +38,7 @@ def picture(seed: int) -> Image.Image:
 def row(source: str, path: Path, *earlier: dict[str, Any], **columns: str) -> dict[str, Any]:
     given = {"source": source, "path": str(path), "content": "general", "rights": "CC0", **columns}
     copies = [(other["source"], other["path"]) for other in earlier]
-    return {**Source.model_validate(given).model_dump(mode="json"), "earlier": copies, "watched": []}
+    return {**Source.model_validate(given).model_dump(mode="json"), "earlier": copies, "watched": [], "missing": "leave_out"}
 
 
 def admit(folder: Path, *rows: dict[str, Any], blocklist: str = "", **settings: Any) -> dict[str, dict[str, Any]]:
@@ -306,8 +306,9 @@ def shard(folder: Path, name: str, *rows: dict[str, Any]) -> tuple[Path, Path]:
 def test_sources_are_gathered_in_the_order_of_the_manifest(tmp_path: Path) -> None:
     for seed, name in enumerate("ab"):
         picture(seed).save(tmp_path / f"{name}.png")
+    (tmp_path / "empty\n.png").touch()
     first = shard(tmp_path, "one", row("d\te\n'\"", tmp_path / "a.png", rights=""), row("a", tmp_path / "a.png"))
-    second = shard(tmp_path, "two", row("c", tmp_path / "gone\n.png"), row("b", tmp_path / "b.png"))
+    second = shard(tmp_path, "two", row("c", tmp_path / "empty\n.png"), row("b", tmp_path / "b.png"))
     tables, ledgers = map(list, zip(first, second, strict=True))
     order = ["b", "d\te\n'\"", "a", "c"]
     ledger = tmp_path / "ledger.jsonl"
@@ -315,10 +316,10 @@ def test_sources_are_gathered_in_the_order_of_the_manifest(tmp_path: Path) -> No
     assert [entry["key"] for entry in read_ledger(ledger)] == order
     with (tmp_path / "refused.tsv").open(encoding="utf-8", newline="") as file:
         refused = list(csv.DictReader(file, delimiter="\t"))
-    assert [(entry["source"], entry["reason"]) for entry in refused] == [("d\te\n'\"", "no rights"), ("c", "missing")]
+    assert [(entry["source"], entry["reason"]) for entry in refused] == [("d\te\n'\"", "no rights"), ("c", "empty file")]
     gate_sources(tables, ledger, 0.25, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
     assert read_table(tmp_path / "admitted.parquet", Sources)["source"].to_list() == ["b", "a"]
-    with pytest.raises(TesseraError, match=r"1 of 4 items failed.*\n  c: missing"):
+    with pytest.raises(TesseraError, match=r"1 of 4 items failed.*\n  c: empty file"):
         gate_sources(tables, ledger, 0.24, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
 
 
