@@ -63,6 +63,25 @@ def test_a_project_lies_in_a_folder_of_any_name(tmp_path: Path, name: str) -> No
     assert again.returncode == 0 and "othing to be done" in again.output
 
 
+@pytest.mark.parametrize("target", ["all", "labelme"])
+def test_what_comes_with_tessera_is_found_from_a_project_elsewhere(tmp_path: Path, target: str) -> None:
+    project = write_project(tmp_path / "project")
+    run = project.run("-n", "--", target)
+    assert run.returncode == 0, run.output
+    assert ("build environment" if target == "labelme" else "report") in run.output.replace("_", " ")
+
+
+def test_a_later_settings_file_removes_an_entry_of_an_earlier_one(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    entry = {"stills": {"select": {"of": ["frames"]}, "layouts": {"plain": {}}}}
+    for name, entries in (("team", entry), ("own", {"stills": None})):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"image_sets": entries}), encoding="utf-8")
+    for files, is_made in ((["team"], True), (["team", "own"], False)):
+        run = project.run("-n", "datasets", "--configfile", *(str(tmp_path / f"{name}.yaml") for name in files))
+        assert run.returncode == 0, run.output
+        assert ("write set" in run.output.replace("_", " ")) is is_made
+
+
 def test_tessera_is_a_module_of_another_workflow(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     project.settings["shards"] = 1
