@@ -123,19 +123,22 @@ def _clashes(ids: list[tuple[int, str]]) -> list[Fault]:
 
 
 def is_missing(source: Source) -> bool:
-    """Return whether the path of `source` does not exist, or cannot be reached."""
+    """Return whether the path of `source` does not exist, or is a folder of links none of which leads to something."""
     # Unlike `Path.exists`, this accepts any string that a manifest can contain.
-    return not os.path.exists(source.path)  # noqa: PTH110
+    if not os.path.isdir(source.path) or not os.access(source.path, os.R_OK | os.X_OK):  # noqa: PTH112
+        return not os.path.exists(source.path)  # noqa: PTH110
+    with os.scandir(source.path) as entries:
+        links = [entry.path for entry in entries if entry.is_symlink()]
+    return bool(links) and not any(map(os.path.exists, links))
 
 
-def describe_missing(manifest: Path, missing: Collection[Source]) -> list[str]:
-    """Return the line in `manifest`, the id and the path of each of the `missing` sources, for a message."""
-    ids = {source.source for source in missing}
+def describe_missing(manifest: Path, missing: Collection[str]) -> list[str]:
+    """Return the line in `manifest`, the id and the path of each source whose id is in `missing`, for a message."""
     return [
         f"line {line}: {row.source!r}: {row.path!r}"
         + "".join(hint for part, hint in NO_PATH.items() if re.search(part, row.path))
         for line, row in read_sheet(manifest, ListedSource, "manifest", "").rows
-        if row.source in ids
+        if row.source in missing
     ]
 
 

@@ -34,15 +34,15 @@ def possible_copies(project: Project) -> dict[str, list[Source]]:
 
 
 @cache
-def missing_sources(project: Project) -> list[ListedSource]:
-    """Return the sources whose path does not exist. Those without rights are left out, because they are never read."""
-    return [source for source in project.sources if is_missing(source) and not missing_rights(source)]
+def missing_sources(project: Project) -> dict[str, ListedSource]:
+    """Return the sources whose footage is missing, by id. Those without rights are left out, because they are never read."""
+    return {source.source: source for source in project.sources if not missing_rights(source) and is_missing(source)}
 
 
 def shard_rows(project: Project, wildcards: Wildcards) -> list[dict[str, Any]]:
     """Return the sources of a shard, each with the ids and paths of the earlier sources that may be the same file.
 
-    `watched` changes with the footage of all of them. Rows whose path does not exist have `missing`, the setting of this.
+    `watched` changes with the footage of all of them. Rows whose footage is missing have `missing`, the setting of this.
     What a source is free of is left out, because no sample depends on it.
     """
     columns = set(Source.model_fields)
@@ -54,7 +54,7 @@ def shard_rows(project: Project, wildcards: Wildcards) -> list[dict[str, Any]]:
                 **source.model_dump(mode="json", include=columns),
                 "earlier": [[other.source, other.path] for other in copies],
                 "watched": [change_stamp(project, same.path) for same in [source, *copies]],
-                **({"missing": project.config["missing_sources"]} if is_missing(source) else {}),
+                **({"missing": project.config["missing_sources"]} if source.source in missing_sources(project) else {}),
             }
         )
     return rows

@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -108,14 +108,14 @@ def check_footage(project: Project, jobs: Iterable[Any]) -> None:
     """
     if project.config["missing_sources"] == "leave_out" or not missing_sources(project):
         return
-    missing = {source.source for source in missing_sources(project)}
-    shards = {shard for shard, sources in project.shards.items() if not missing.isdisjoint(each.source for each in sources)}
+    missing = missing_sources(project)
+    shards = {shard for shard, sources in project.shards.items() if any(each.source in missing for each in sources)}
     if any(job.wildcards_dict.get("shard") in shards for job in jobs):
         raise TesseraError(f"{_missing_message(project)}, or set `missing_sources: leave_out`; nothing was changed")
 
 
 def _missing_message(project: Project) -> str:
-    missing = describe_missing(project.config["manifest"], missing_sources(project))
+    missing = describe_missing(project.config["manifest"], missing_sources(project).keys())
     return (
         f"{project.config['manifest']}: the footage of {len(missing):,} of {pluralize(len(project.sources), 'sources')} is"
         f" missing: {'; '.join(truncate(missing, 5))}; mount its disk, restore the files, correct the column `path`"
@@ -161,10 +161,19 @@ def _unclaimed_labels(project: Project) -> Iterator[str]:
         )
 
 
-def rewrite_log_record(record: Any, snakefile: str, targets: Callable[[], Iterable[str]]) -> bool:
+def _unlocking(command: Sequence[str]) -> list[str]:
+    """Return the `command` of Snakemake that removes the lock of its project."""
+    program, *arguments = command
+    # `python -m snakemake` has the path of a file here that cannot be run.
+    start = [sys.executable, "-m", "snakemake"] if Path(program).name == "__main__.py" else [program]
+    # First, because `--configfile` takes all words after it. The other options name the project and its settings.
+    return [*start, "--unlock", *arguments]
+
+
+def rewrite_log_record(record: Any, targets: Callable[[], Iterable[str]]) -> bool:
     """Change what Snakemake logs of an error, so that the line with the reason and the fix is there and stands out.
 
-    Return whether the record is logged. `snakefile`: the path of the workflow. `targets`: returns the names of all targets.
+    Return whether the record is logged. `targets`: returns the names of all targets.
     """
     message = str(record.msg)
     if getattr(record, "event", None) == "job_info":  # `LogEvent.JOB_INFO`
@@ -185,9 +194,7 @@ def rewrite_log_record(record: Any, snakefile: str, targets: Callable[[], Iterab
         hint = "write options before `--`" if error[1].startswith("-") else hint
         record.msg = f"there is no target {error[1]!r}; {hint}"
     elif "Directory cannot be locked" in message:
-        record.msg = explain_lock(
-            shlex.join([sys.argv[0], "--snakefile", snakefile, "--directory", str(Path.cwd()), "--unlock"])
-        )
+        record.msg = explain_lock(shlex.join(_unlocking(sys.argv)))
     elif error := re.search(r"Traceback \(most .*\n\w+Error: \[Errno (\d+)\] ([^\n]+)$", message.strip(), re.DOTALL):
         # Snakemake writes to .snakemake/ and looks into results/ itself.
         if int(error[1]) not in DISK_ERRORS:

@@ -35,9 +35,9 @@ def current_shards(project: Project, wildcards: Wildcards) -> list[str]:
 
     Nothing of them is used, but it is there when the disk is.
     """
-    missing = {source.source for source in missing_sources(project)}
+    missing = missing_sources(project).keys()
     ledgers = Path(project.results).glob("sources/shards/*/ledger.jsonl") if missing else ()
-    unreachable = {ledger.parent.name for ledger in ledgers if missing.issuperset(row["key"] for row in read_ledger(ledger))}
+    unreachable = {ledger.parent.name for ledger in ledgers if missing >= {row["key"] for row in read_ledger(ledger)}}
     return sorted(unreachable.union(project.shards))
 
 

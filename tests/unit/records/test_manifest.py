@@ -228,7 +228,7 @@ def describe(folder: Path, *paths: str) -> list[str]:
         writer = csv.writer(file, delimiter="\t")
         writer.writerows([["source", "path", "content"], *([f"s{i}", path, "general"] for i, path in enumerate(paths))])
     sources = read_manifest(manifest, DATASETS, FINDABLE)
-    return describe_missing(manifest, [source for source in sources if is_missing(source)])
+    return describe_missing(manifest, [source.source for source in sources if is_missing(source)])
 
 
 def test_missing_footage_is_named_with_its_line(tmp_path: Path) -> None:
@@ -236,6 +236,18 @@ def test_missing_footage_is_named_with_its_line(tmp_path: Path) -> None:
     paths = [str(path) for path in (tmp_path / "there.mp4", tmp_path, tmp_path / "typo.mp4", "x" * 5000)]
     assert describe(tmp_path, *paths) == [f"line {i + 2}: 's{i}': {paths[i]!r}" for i in (2, 3)]
     assert is_missing(ListedSource(source="a", path="a\0b", content="general"))
+
+
+def test_a_folder_of_links_to_a_disk_that_is_not_mounted_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "album").mkdir()
+    album = ListedSource(source="a", path=str(tmp_path / "album"), content="general")
+    assert not is_missing(album), "an empty folder is there"
+    for number in range(2):
+        (tmp_path / "album" / f"{number}.png").symlink_to(tmp_path / "disk" / f"{number}.png")
+    assert is_missing(album)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "1.png").touch()
+    assert not is_missing(album), "a single picture is"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Errors of Snakemake are logged as one line with the fix."""
 
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,24 +11,28 @@ from tessera.core.errors import TesseraError
 from tessera.workflow.start import check_options, rewrite_log_record
 
 
-def test_a_locked_folder_is_one_line_with_the_command_that_unlocks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("program", "start"),
+    [("/my tools/snakemake", "'/my tools/snakemake'"), ("/lib/snakemake/__main__.py", f"{sys.executable} -m snakemake")],
+)
+def test_a_locked_folder_is_one_line_with_the_command_that_unlocks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, start: str
+) -> None:
     folder = tmp_path / "Ada's project"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("sys.argv", ["/my tools/snakemake", "--cores", "2"])
+    monkeypatch.setattr("sys.argv", [program, "--configfile", "my own.yaml"])
     record = logging.LogRecord("snakemake", logging.ERROR, "", 0, str(LockException()), None, None)
-    assert rewrite_log_record(record, "/tessera/Snakefile", list)
+    assert rewrite_log_record(record, list)
     assert len(record.msg.splitlines()) == 1
     assert record.msg.startswith(f"another run is at work in {folder}; wait for its end. If it was killed, run this once")
-    assert record.msg.endswith(
-        f"""'/my tools/snakemake' --snakefile /tessera/Snakefile --directory '{tmp_path}/Ada'"'"'s project' --unlock"""
-    )
+    assert record.msg.endswith(f"{start} --unlock --configfile 'my own.yaml'")
 
 
 def test_an_option_after_two_dashes_is_no_target() -> None:
     message = "MissingRuleException:\nNo rule to produce -n (if you use input functions make sure that they do not raise)."
     record = logging.LogRecord("snakemake", logging.ERROR, "", 0, message, None, None)
-    assert rewrite_log_record(record, "Snakefile", lambda: ["frames"])
+    assert rewrite_log_record(record, lambda: ["frames"])
     assert record.msg == "there is no target '-n'; write options before `--`"
 
 
@@ -37,11 +42,11 @@ def test_a_disk_that_snakemake_cannot_write_to_is_one_line_and_its_own_faults_ke
     with open(lockfile, "w") as lock:
 """
     record = logging.LogRecord("snakemake", logging.ERROR, "", 0, f"{trace}OSError: [Errno 28] No space left\n", None, None)
-    assert rewrite_log_record(record, "Snakefile", list)
+    assert rewrite_log_record(record, list)
     assert record.msg == "No space left; free disk space, change permissions or restore the folder, and run again"
     for fault in ("OSError: [Errno 5] Input/output error", "ValueError: a fault"):
         record = logging.LogRecord("snakemake", logging.ERROR, "", 0, trace + fault, None, None)
-        assert rewrite_log_record(record, "Snakefile", list)
+        assert rewrite_log_record(record, list)
         assert record.msg == trace + fault
 
 
