@@ -342,6 +342,24 @@ def run_by_times(history: History) -> str:
     return ""
 
 
+def run_unmounted(history: History) -> str:
+    """Run the project while its footage is not there, as if its disk were not mounted."""
+    footage = history.project.folder / "footage"
+    footage.rename(footage.with_name("unmounted"))
+    run = history.run()
+    footage.with_name("unmounted").rename(footage)
+    return "stopped" if run.returncode else "went on"
+
+
+def link_results(history: History) -> str:
+    """Move the results to another place, with a link to it."""
+    results = history.project.results
+    if results.is_symlink():
+        return "nothing"
+    results.symlink_to(results.rename(history.project.folder.with_name("disk")))
+    return ""
+
+
 EDITS: dict[str, Callable[[History], str]] = {
     "edit a setting": edit_setting,
     "add a source": add_source,
@@ -357,6 +375,7 @@ RUNS: dict[str, Callable[[History], str]] = {
     "interrupt a run": lambda history: stop(history, signal.SIGINT),
     "kill a run": lambda history: stop(history, signal.SIGKILL),
     "run by times": run_by_times,
+    "run without the disk": run_unmounted,
 }
 STEPS: dict[str, Callable[[History], str]] = {
     **EDITS,
@@ -368,6 +387,7 @@ STEPS: dict[str, Callable[[History], str]] = {
     "delete .snakemake": delete_records,
     "copy without times": lambda history: copy_project(history, shutil.copyfile),
     "copy with times": lambda history: copy_project(history, shutil.copy2),
+    "move the results behind a link": link_results,
     "touch a result": lambda history: touch(history, "results"),
     "touch an input": lambda history: touch(history, *INPUTS),
     "date an input into the future": lambda history: touch(history, *INPUTS, seconds=FUTURE),
