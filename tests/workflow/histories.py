@@ -6,7 +6,7 @@ settings and files, and a second run must have nothing to do. `make histories AR
 The compared results are those that the jobs of the fresh run recorded for `verify`: all outputs, but for pages and figures of
 `reports`, which show times, and the lists `withdrawn.tsv` of what was removed. Of ledgers, the seconds are left out. Nothing
 below the results may have the name of a source that the manifest lists no longer. Logs, benchmarks and the folders named
-`kept`, which are not outputs, are not compared.
+`kept`, which are not outputs, are not compared, and neither are lost intermediate results: no target asks for them.
 """
 
 import copy
@@ -57,6 +57,8 @@ PRODUCTS = (
     "datasets/stills/plain",
     "datasets/*/SHA256SUMS",
 )
+# What the targets ask for, and what is made again if it is lost.
+PRODUCT = r"results/(datasets/[^/]+/|frames/[^/]+/(images/|frames\.parquet))"
 FUTURE, PAST = 2_051_222_400, 315_532_800  # 2035 and 1980, as seconds since 1970
 LONGEST = 6.0  # seconds after which a run is interrupted at the latest
 
@@ -432,7 +434,7 @@ def faults_after(history: History, fresh: Project) -> list[str]:
         return []
     outputs = compared_outputs(fresh)
     right, found = dict(contents(fresh, outputs)), dict(contents(project, outputs))
-    faults = [f"missing: {path}" for path in right.keys() - found.keys()]
+    faults = [f"missing: {path}" for path in right.keys() - found.keys() if re.match(PRODUCT, path)]
     faults += [f"left over: {path}" for path in found.keys() - right.keys()]
     faults += [f"differs: {path}" for path in right.keys() & found.keys() if right[path] != found[path]]
     named = [path for path in project.results.rglob("*") if re.split(r"[-.]", path.name)[0] in history.gone]
