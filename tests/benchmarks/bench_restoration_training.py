@@ -13,7 +13,7 @@ from tessera.stages.restoration.trainer import precision
 SETTINGS = RestorationSettings()
 STAGE = SETTINGS.stages[0]
 STEPS = 20
-PLAIN = TrainingSettings(precision="fp32", channels_last=False, compile=False)
+PLAIN = TrainingSettings(precision="fp32", channels_last=False, compile=False, cuda_graphs=False)
 
 
 def measure(training: TrainingSettings) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """The threads and processes of a job."""
 
+import gc
 import os
 import shutil
 from collections import deque
@@ -31,6 +32,14 @@ def loaders(threads: int) -> int:
         tell(f"less than 1 GiB is free in {shared}: this process loads the data alone; give the container more shared memory")
         return 0
     return max(threads - 1, 0)
+
+
+def keep_inherited(_: int) -> None:
+    """Let a process that loads data keep all objects of its parent; for `worker_init_fn` of PyTorch.
+
+    A fork that collects a tensor of the GPU is aborted.
+    """
+    gc.freeze()
 
 
 def attempt(work: Callable[[T], R], item: T) -> R | Exception:

@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from tessera.core.errors import Failed, TesseraError
+from tessera.core.pool import keep_inherited
 from tessera.core.seeds import generator
 from tessera.extras.classifiers.augment import augment, crop
 from tessera.extras.classifiers.dataset import Samples
@@ -89,6 +90,7 @@ class Loader:
                 num_workers=workers,
                 collate_fn=_collate,
                 persistent_workers=workers > 0,
+                worker_init_fn=keep_inherited,
                 # By default, it would draw from the generator that the network draws from.
                 generator=torch.Generator(),
             )

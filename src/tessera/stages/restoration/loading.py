@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tessera.core.errors import Dropped, TesseraError
+from tessera.core.pool import keep_inherited
 from tessera.core.seeds import generator
 from tessera.records.lada.clips import Clip
 from tessera.stages.restoration.samples import Sample, draw_sample, fixed_sample
@@ -103,9 +104,11 @@ def training_loader(samples: TrainingSamples, order: Order, batch: int, workers:
         pin_memory=torch.cuda.is_available(),
         # Samples take unequal times, so load several batches ahead.
         prefetch_factor=4 if workers else None,
+        worker_init_fn=keep_inherited,
     )
 
 
 def validation_loader(samples: FixedSamples, rank: int, ranks: int, workers: int) -> DataLoader[Any]:
     """Return a loader of every `ranks`-th of `samples` from `rank` on, one at a time; `workers` processes, 0: this one."""
-    return DataLoader(samples, 1, sampler=range(rank, len(samples), ranks), num_workers=workers, collate_fn=first)
+    turn = range(rank, len(samples), ranks)
+    return DataLoader(samples, 1, sampler=turn, num_workers=workers, collate_fn=first, worker_init_fn=keep_inherited)

@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,6 +47,7 @@ class Restorer(BaseModel):  # type: ignore[misc]
         from mmagic.models.losses import CharbonnierLoss, GANLoss
 
         self.stage, self.training_settings, self.dtype = stage, training, dtype
+        self._recorded: tuple[Any, Callable[[Tensor], Tensor]] | None = None
         losses = stage.losses
         self.generator = build_generator(generator)
         self.generator_ema = deepcopy(self.generator).requires_grad_(False) if stage.ema else None
@@ -117,7 +118,7 @@ class Restorer(BaseModel):  # type: ignore[misc]
             )
         for wrapper in optim_wrapper.values():
             wrapper.step()
-            wrapper.zero_grad()
+            wrapper.zero_grad(set_to_none=not self._recorded)
         if self.generator_ema and self.stage.ema:
             averages, current = list(self.generator_ema.parameters()), list(self.generator.parameters())
             torch._foreach_lerp_(averages, [each.detach() for each in current], self.stage.ema)
@@ -135,8 +136,8 @@ class Restorer(BaseModel):  # type: ignore[misc]
         losses: dict[str, Tensor] = {}
         half = torch.autocast(mosaicked.device.type, self.dtype, enabled=self.dtype is not torch.float32)
         clean = clean.flatten(0, 1)
+        restored = self._generate(mosaicked).flatten(0, 1)
         with half:
-            restored = self.generator(mosaicked).flatten(0, 1)
             if self.pixel_loss:
                 losses["pixel"] = self.pixel_loss(restored.float(), clean)
             if self.perceptual_loss:
@@ -161,6 +162,21 @@ class Restorer(BaseModel):  # type: ignore[misc]
                 losses["discriminator"] = losses.get("discriminator", 0) + loss.detach()
         return {name: loss.detach() for name, loss in losses.items()}
 
+    def _generate(self, mosaicked: Tensor) -> Tensor:
+        """Return what the generator makes of `mosaicked`, in the precision of the training."""
+        if not (mosaicked.is_cuda and self.training_settings.cuda_graphs):
+            return cast(Tensor, _Generate(self.generator, self.dtype)(mosaicked))
+        trained = [each for each in self.generator.parameters() if each.requires_grad]
+        shape = mosaicked.shape, len(trained)
+        if not self._recorded or self._recorded[0] != shape:
+            self._recorded = None  # frees its memory
+            self._recorded = shape, record(_Generate(self.generator, self.dtype), mosaicked)
+        # Without tensors to add to, the gradients are those of the graph, which the next part of the batch overwrites.
+        for each in trained:
+            if each.grad is None:
+                each.grad = torch.zeros_like(each)
+        return self._recorded[1](mosaicked)
+
     def _join(self, name: str, wrapper: OptimWrapper) -> Tensor:
         """Average the gradients of a network over all GPUs, once per step; return their norm."""
         gradients = [each.grad for each in getattr(self, name).parameters() if each.grad is not None]
@@ -168,6 +184,31 @@ class Restorer(BaseModel):  # type: ignore[misc]
         norm = torch.nn.utils.get_total_norm(gradients)
         # Scaled gradients may overflow; the scaler handles that.
         return torch.zeros_like(norm) if isinstance(wrapper, AmpOptimWrapper) else norm
+
+
+class _Generate(nn.Module):
+    """The forward pass of a generator, computed in `dtype`. Weights are converted once for all frames."""
+
+    def __init__(self, generator: Generator, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.generator, self.dtype = generator, dtype
+
+    def forward(self, mosaicked: Tensor) -> Tensor:
+        with torch.autocast(mosaicked.device.type, self.dtype, enabled=self.dtype is not torch.float32):
+            return cast(Tensor, self.generator(mosaicked))
+
+
+def record(module: nn.Module, sample: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return `module` as two CUDA graphs, of its forward and its backward pass, for inputs of the shape of `sample`.
+
+    The generator is a hundred thousand small operations, one after another, and launching one takes longer than computing it.
+    A graph launches all of them at once. Which weights are trained must not change afterwards.
+    """
+    # The gradients are computed on a stream of their own.
+    torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
+    # Another thread, which pins samples, may use CUDA meanwhile.
+    recorded = torch.cuda.make_graphed_callables(module, (sample,), allow_unused_input=True, capture_error_mode="thread_local")
+    return cast(Callable[[Tensor], Tensor], recorded)
 
 
 def perceptual_loss(weights: Path, weight: float) -> nn.Module:
@@ -235,6 +276,8 @@ def compile_parts(generator: nn.Module) -> None:
         tell("there is no C compiler: the model runs uncompiled, which is slower; install one, such as gcc", once=True)
         return
     torch._dynamo.config.suppress_errors = True
+    # The parts share the code of their classes, of which each number of channels counts as a version.
+    torch._dynamo.config.recompile_limit = 64
     for part in (*generator.backbone.values(), *(each.conv_offset for each in generator.deform_align.values())):  # type: ignore[operator]
         part.compile(dynamic=False)
     for part in (generator.feat_extract, generator.reconstruction, *generator.spynet.basic_module):  # type: ignore[union-attr, misc]

@@ -132,6 +132,10 @@ class TrainingSettings(Settings):
     """Whether tensors are stored with the channels last, in which GPUs compute convolutions faster."""
     compile: bool = True
     """Whether the slowest parts are compiled for the GPU. It takes about a minute at the start."""
+    cuda_graphs: bool = True
+    """Whether a GPU launches the operations of an iteration all at once, as CUDA graphs. Launched singly, they take three times
+    as long.
+    """
     accumulate: PositiveInt = 1
     """Number of parts into which a batch is divided, computed one after another. Raise it if the GPU runs out of memory."""
     save_every: PositiveInt = 2000
