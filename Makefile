@@ -25,7 +25,7 @@ export YOLO_AUTOINSTALL := false
 # Each job is a Python of its own: it finds what others have compiled, whatever the machine says of that.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup slurm demo review restore test test-fast test-cluster test-browser survey lint format schema docs bench lock clean
+.PHONY: help setup slurm demo review restore test test-fast test-cluster test-browser survey histories lint format schema docs bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -74,6 +74,9 @@ test-browser: .venv/development ## the tests of the pages in the Chromium of thi
 
 survey: .venv/development ## how many videos are read as FFmpeg reads them; for ARGS see tests/survey/survey.py --help
 	$(BIN)/python tests/survey/survey.py $(ARGS)
+
+histories: .venv/development ## what a small project is after random edits, kills and losses; ARGS="--seeds 0-149"
+	$(BIN)/python tests/workflow/histories.py $(ARGS)
 
 lint: .venv/development ## format, lint and types
 	$(BIN)/ruff format --check $(SOURCES)

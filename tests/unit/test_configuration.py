@@ -223,7 +223,7 @@ def test_unset_settings_have_their_defaults() -> None:
             ["models.mosaic: unknown key", "(allowed: mosaic_detection, nsfw_detection, watermark_detection)"],
         ),
         ({"annotations": {"labels": [{"nam": "x"}]}}, ["annotations.labels.0.nam: unknown key; did you mean 'name'?"]),
-        ({"splits": None}, ["splits: should be a section", "given: None"]),
+        ({"splits": None}, ["splits: should be a section", "given: null, or nothing after the colon (leave the key out"]),
         (
             {"watermarks": {"sets": [{"name": "x", "path": "https://a.org/b.zip", "content": "general", "rights": "CC0"}]}},
             ["watermarks.sets.0.path: should be a path, not an address; download the file", "given: 'https://a.org/b.zip'"],

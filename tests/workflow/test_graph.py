@@ -90,6 +90,7 @@ def test_a_local_run_starts_jobs_without_a_limit_per_second(project: Project) ->
 @pytest.mark.workflow
 def test_jobs_that_the_longest_trainings_wait_for_start_first(project: Project) -> None:
     # With a damaged blocklist, the run ends after a few jobs.
+    project.settings["missing_sources"] = "leave_out"
     project.write_manifest([{"source": "one", "path": "gone.mp4"}])
     (project.folder / "config" / "blocklist.tsv").write_text("damaged\n")
     project.settings["annotations"] = {"frame_labels": "labels"}

@@ -1,10 +1,16 @@
 """A project lies anywhere, also beside others that share one checkout, and Tessera can be a module of another workflow."""
 
+import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -59,6 +65,25 @@ def test_a_project_lies_in_a_folder_of_any_name(tmp_path: Path, name: str) -> No
     assert again.returncode == 0 and "othing to be done" in again.output
 
 
+@pytest.mark.parametrize("target", ["all", "labelme"])
+def test_what_comes_with_tessera_is_found_from_a_project_elsewhere(tmp_path: Path, target: str) -> None:
+    project = write_project(tmp_path / "project")
+    run = project.run("-n", "--", target)
+    assert run.returncode == 0, run.output
+    assert ("build environment" if target == "labelme" else "report") in run.output.replace("_", " ")
+
+
+def test_a_later_settings_file_removes_an_entry_of_an_earlier_one(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    entry = {"stills": {"select": {"of": ["frames"]}, "layouts": {"plain": {}}}}
+    for name, entries in (("team", entry), ("own", {"stills": None})):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"image_sets": entries}), encoding="utf-8")
+    for files, is_made in ((["team"], True), (["team", "own"], False)):
+        run = project.run("-n", "datasets", "--configfile", *(str(tmp_path / f"{name}.yaml") for name in files))
+        assert run.returncode == 0, run.output
+        assert ("write set" in run.output.replace("_", " ")) is is_made
+
+
 def test_tessera_is_a_module_of_another_workflow(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     project.settings["shards"] = 1
@@ -79,6 +104,38 @@ def test_a_module_with_other_paths_is_refused_with_the_fix(tmp_path: Path, chang
     run = project.run("tessera_frames", "--dry-run")
     assert run.returncode and "module: leave out `prefix` and `replace_prefix`; the working directory is" in run.output
     assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize("linked", ["results", "results/frames"])
+def test_results_and_footage_lie_behind_links_and_a_project_moves_to_another_place(tmp_path: Path, linked: str) -> None:
+    project = write_project(tmp_path / "here")
+    with TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as other:  # noqa: PTH112
+        disk = Path(other)
+        for name in ("one", "two"):
+            write_image(disk / f"{name}.png", np.random.default_rng(ord(name[0])).integers(0, 256, (40, 60, 3), np.uint8))
+        (project.folder / "footage").symlink_to(disk)
+        rows = [{"source": name, "path": f"footage/{name}.png", "shard": name} for name in ("one", "two")]
+        project.write_manifest(rows)
+        (disk / "made").mkdir()
+        (project.folder / linked).parent.mkdir(exist_ok=True)
+        (project.folder / linked).symlink_to(disk / "made")
+        run = project.run("--", "frames")
+        assert run.returncode == 0, run.output
+        assert "othing to be done" in project.run("--", "frames").output
+        texts = [path.read_bytes() for path in [*disk.rglob("*"), *project.results.rglob("*")] if path.is_file()]
+        assert len(texts) > 20 and not [text for text in texts if str(tmp_path).encode() in text or other.encode() in text]
+
+        # As a backup does it: links are followed, times stay.
+        subprocess.run(["cp", "-aL", project.folder, tmp_path / "there"], check=True)
+        moved = Project(tmp_path / "there", project.settings)
+        assert "othing to be done" in moved.run("--", "frames").output
+
+        project.write_manifest(rows[:1])
+        run = project.run("--", "frames")
+        assert run.returncode == 0, run.output
+        left = {path.relative_to(disk / "made").parts[0] for path in (disk / "made").rglob("two*")}
+        assert left <= {"logs", "benchmarks"} and list((disk / "made").rglob("one*.jpg"))
+        assert (project.folder / linked).is_symlink()
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", "$HOME", 'x"y', "a;b", "a*b"])
@@ -171,3 +228,31 @@ def test_one_job_at_a_time_has_the_gpu_whatever_else_is_limited(tmp_path: Path, 
     assert run.returncode == 0, run.output
     spans = sorted([float(line) for line in (project.folder / f"{number}.txt").read_text().split()] for number in (1, 2, 3))
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+def test_a_lock_is_explained_while_its_run_goes_on_and_after_it_was_killed(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    project.snakefile = project.folder / "Snakefile"
+    slow = HOLD.replace("sleep 0.5", "sleep 60")
+    project.snakefile.write_text(slow.format(snakefile=REPOSITORY / "workflow" / "Snakefile"), encoding="utf-8")
+    process = project.start("1.txt")
+    while not (project.folder / "1.txt").exists():
+        assert process.poll() is None, process.communicate()[0].decode()
+        time.sleep(0.05)
+    run = project.run("1.txt")
+    assert run.returncode and f"process {process.pid}; wait for its end" in run.output.splitlines()[-1], run.output
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    run = project.run("1.txt")
+    assert run.returncode and "was killed, and no process holds its lock any more" in run.output.splitlines()[-1], run.output
+    unlock = shlex.split(run.output.strip().splitlines()[-1].partition("try again: ")[2])
+    subprocess.run([sys.executable, "-m", *unlock], cwd=project.folder, check=True, capture_output=True)
+    assert project.run("1.txt", "-n").returncode == 0
+
+
+@pytest.mark.parametrize("option", ["--archive=project.tar", "--generate-unit-tests=tests"])
+def test_an_option_that_cannot_keep_its_promise_is_refused_before_it_writes(tmp_path: Path, option: str) -> None:
+    project = write_project(tmp_path / "project")
+    run = project.run(option, "--", "frames")
+    assert run.returncode and run.output.splitlines()[-1].startswith(f"{option.partition('=')[0]}: "), run.output
+    assert not (project.folder / option.partition("=")[2]).exists()

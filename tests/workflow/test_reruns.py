@@ -262,7 +262,9 @@ def test_one_change_does_not_hide_another(changes: tuple[Change, Change], baseli
     [
         "datasets/mosaic_detection/images",
         "datasets/mosaic_detection/coco.json",
+        "datasets/mosaic_detection/SHA256SUMS",
         "datasets/mosaic_restoration/train",
+        "datasets/mosaic_restoration/datasheet.md",
         "weights/mosaic_detection/mosaic_detection.onnx",
         "weights/mosaic_restoration/mosaic_restoration.safetensors",
     ],

@@ -125,7 +125,7 @@ def test_every_bad_source_is_a_row_with_its_reason(project: Project) -> None:
         "hidden copy 1": ({"path": "original.png"}, None),
         "hidden copy 2": ({"path": "hidden.png"}, "same file as another source"),
         "missing": ({"path": "gone.mp4"}, "missing"),
-        "too long": ({"path": "x" * 300}, "unreadable"),
+        "too long": ({"path": "x" * 300}, "missing"),
         "empty": ({"path": "empty.mp4"}, "empty file"),
         "text": ({"path": "text.mp4"}, "not a media file"),
         "playlist": ({"path": "playlist.m3u8"}, "not a media file"),
@@ -137,7 +137,7 @@ def test_every_bad_source_is_a_row_with_its_reason(project: Project) -> None:
     }
     if MEDIA.is_dir():
         cases["corrupted"] = ({"path": str(MEDIA / "broken" / "corrupted.mp4")}, "corrupted")
-    project.settings = {"shards": 3, "gates": {"sources": 0.9}}
+    project.settings = {"shards": 3, "gates": {"sources": 0.9}, "missing_sources": "leave_out"}
     project.write_manifest([{"source": source, **columns} for source, (columns, _) in cases.items()])
     run = project.run(*TARGETS)
     assert run.returncode == 0, run.output
@@ -153,11 +153,12 @@ def test_every_bad_source_is_a_row_with_its_reason(project: Project) -> None:
 
 
 def test_nothing_admitted_stops_the_run_and_says_why(project: Project) -> None:
+    project.settings["missing_sources"] = "leave_out"
     project.write_manifest([{"source": "a", "path": "gone.mp4"}, {"source": "b", "path": "gone.mp4", "rights": ""}])
     run = project.run(*TARGETS)
     assert run.returncode != 0
     assert "no source was admitted" in run.output and "'a': missing" in run.output and "'b': no rights" in run.output
-    assert "config/sources.tsv: the footage of 2 of 2 sources is missing" in run.output
+    assert "config/sources.tsv: the footage of 1 of 2 sources is missing: line 2: 'a': 'gone.mp4'" in run.output
     assert refused(project) == {"a": "missing", "b": "no rights"}
     assert not (project.results / "sources" / "admitted.parquet").exists()
 
@@ -287,3 +288,60 @@ def test_a_missing_file_of_the_project_is_named_with_the_fix(project: Project) -
         file.write('rule copy:\n    input: "gone.txt"\n    output: "made.txt"\n    shell: "cp {input} {output}"\n')
     run = project.run("-n", "made.txt")
     assert re.search(r"Missing input.*gone\.txt\nRestore the files, or .* with `--directory`", run.output, re.DOTALL)
+
+
+@pytest.mark.parametrize(("shards", "on_disk"), [("auto", "bc"), ("auto", "abc"), ("per_source", "bc")])
+def test_a_disk_that_is_not_mounted_stops_a_run_that_reads_it_and_changes_no_result(
+    project: Project, shards: str, on_disk: str
+) -> None:
+    project.snakefile, project.settings["shards"] = REPOSITORY / "Snakefile", shards
+    paths = {name: f"{'disk' if name in on_disk else 'footage'}/{name}.png" for name in "abc"}
+    for seed, path in enumerate(paths.values()):
+        write_image(project.folder / path, seed)
+    disk = project.folder / "disk"
+    project.write_manifest([{"source": name, "path": path} for name, path in paths.items()])
+    assert project.run("frames").returncode == 0
+    made = {path: path.read_bytes() for path in project.results.rglob("*") if path.is_file() and path.suffix != ".log"}
+
+    disk.rename(disk.with_name("unmounted"))
+    run = project.run("frames")
+    gone = "; ".join(f"line {2 + 'abc'.index(name)}: '{name}': 'disk/{name}.png'" for name in on_disk)
+    message = f"the footage of {len(on_disk)} of 3 sources is missing: {gone}; mount its disk"
+    last = run.output.strip().splitlines()[-1]
+    assert run.returncode and message in last and "set `missing_sources: leave_out`; nothing was changed" in last
+    assert run.jobs == []
+    plan = project.run("frames", "-n")
+    assert plan.returncode == 0 and message in plan.output
+    assert {path: path.read_bytes() for path in made} == made
+    # Another target does not need the footage, and removes nothing that was made of it.
+    run = project.run("results/sources/withdrawn.tsv")
+    assert run.returncode == 0 and message in run.output, run.output
+    assert all(path.exists() for path in made)
+
+    disk.with_name("unmounted").rename(disk)
+    run = project.run("frames")
+    assert run.returncode == 0 and "admit_sources" not in " ".join(run.jobs), run.output
+
+
+def test_missing_sources_are_left_out_if_a_setting_says_so_and_count_as_no_damage(project: Project) -> None:
+    for seed, name in enumerate("ab"):
+        write_image(project.folder / f"{name}.png", seed)
+    project.write_manifest([{"source": name, "path": f"{name}.png"} for name in "ab"])
+    project.settings |= {"missing_sources": "leave_out", "gates": {"sources": 0}}
+    (project.folder / "b.png").rename(project.folder / "c.png")
+    run = project.run(*TARGETS)
+    assert run.returncode == 0, run.output
+    assert admitted(project) == ["a"] and refused(project) == {"b": "missing"}
+    assert "is missing: line 3: 'b': 'b.png'" in run.output
+    (project.folder / "c.png").rename(project.folder / "b.png")
+    assert project.run(*TARGETS).returncode == 0
+    assert admitted(project) == ["a", "b"]
+
+
+def test_footage_that_goes_while_the_run_is_planned_fails_its_job_and_not_its_source(project: Project) -> None:
+    # These rules alone, as in a module: nothing stops the run before its jobs.
+    write_image(project.folder / "a.png", 1)
+    project.write_manifest([{"source": "a", "path": "a.png"}, {"source": "b", "path": "b.png"}])
+    run = project.run(*TARGETS)
+    assert run.returncode and "admit_sources b: error: source 'b': 'b.png' is not there; mount its disk" in run.output
+    assert not (project.results / "sources" / "shards" / "b" / "ledger.jsonl").exists()

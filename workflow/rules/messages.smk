@@ -12,7 +12,6 @@ logging.raiseExceptions = False
 logger.addFilter(
     partial(
         rewrite_log_record,
-        snakefile=str(workflow.main_snakefile),
         targets=lambda: (rule.name for rule in workflow.rules),
     )
 )

@@ -5,6 +5,7 @@ from tessera.workflow.project import project_of, unwatched_param
 from tessera.workflow.restore import unrestored
 from tessera.workflow.sources import compared_files, gathered_sources, shard_rows
 from tessera.workflow.withdrawal import (
+    current_shards,
     folders_of_shards,
     known_sources,
     results_of_datasets,
@@ -86,7 +87,7 @@ rule remove_withdrawn:
         "<benchmarks>/remove_withdrawn.jsonl"
     localrule: True
     params:
-        shards=list(project.shards),
+        shards=project.of_job(current_shards),
         folders=project.of_job(folders_of_shards, workflow),
         trainings=f"{project.results}/training",
         sources=project.of_job(known_sources),

@@ -351,6 +351,11 @@ class Sections(Settings, defer_build=True):
     """Name of the project, for the title of the report."""
     manifest: Path = Path("config/sources.tsv")
     """Table of the sources. config/README.md explains its columns."""
+    missing_sources: Literal["stop", "leave_out"] = "stop"
+    """What happens if the file or the folder of a source is not there, for example because a disk is not mounted. `stop` ends
+    a run that would read it before its first job, so that no result changes. `leave_out` makes everything without the source,
+    which counts neither as damaged nor as withdrawn.
+    """
     shards: Literal["auto", "per_source"] | PositiveInt = "auto"
     """How sources are grouped into shards. Each step runs one job per shard, and a job takes seconds to start. `auto` groups
     sources below 100 MB, about 500 MB together, and gives each larger source a shard of its own. `per_source` gives each source

@@ -134,6 +134,8 @@ def _faults(
 
 def as_given(value: Any) -> str:
     """Return `value` for a message, with the fix where YAML reads something else than people mean."""
+    if value is None:
+        return "null, or nothing after the colon (leave the key out for its default; null removes single entries)"
     if isinstance(value, bool):
         return f"{value} (in YAML, yes, no, on and off are true and false: put text in quotes, and write null for nothing)"
     if isinstance(value, str) and value.casefold() in {"none", "nil"}:

@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -123,11 +123,23 @@ def _clashes(ids: list[tuple[int, str]]) -> list[Fault]:
     return faults
 
 
-def missing_footage(sources: Iterable[Source]) -> list[str]:
-    """Return the ids and paths of the `sources` whose path does not exist, for a message."""
+def is_missing(source: Source) -> bool:
+    """Return whether the path of `source` does not exist, or is a folder of links none of which leads to something."""
     # Unlike `Path.exists`, this accepts any string that a manifest can contain.
-    gone = (source for source in sources if not os.path.exists(source.path))  # noqa: PTH110
-    return [f"{source.source!r}: {source.path!r}{path_hints(source.path)}" for source in gone]
+    if not os.path.isdir(source.path) or not os.access(source.path, os.R_OK | os.X_OK):  # noqa: PTH112
+        return not os.path.exists(source.path)  # noqa: PTH110
+    with os.scandir(source.path) as entries:
+        links = [entry.path for entry in entries if entry.is_symlink()]
+    return bool(links) and not any(map(os.path.exists, links))
+
+
+def describe_missing(manifest: Path, missing: Collection[str]) -> list[str]:
+    """Return the line in `manifest`, the id and the path of each source whose id is in `missing`, for a message."""
+    return [
+        f"line {line}: {row.source!r}: {row.path!r}" + path_hints(row.path)
+        for line, row in read_sheet(manifest, ListedSource, "manifest", "").rows
+        if row.source in missing
+    ]
 
 
 def path_hints(path: str) -> str:

@@ -59,7 +59,8 @@ def _usable(project: Project, shard: str) -> set[str]:
     admission = Path(project.results, "sources", "shards", shard, "ledger.jsonl")
     if not admission.exists() or blocklist.stat().st_mtime > admission.stat().st_mtime:
         return set()
-    refused = {row["key"] for row in read_ledger(admission) if row["status"] == "dropped"}
+    # What was made of footage that is missing stays until it is there again.
+    refused = {row["key"] for row in read_ledger(admission) if row["status"] == "dropped" and row["reason"] != "missing"}
     return {source.source for source in project.shards[shard] if not missing_rights(source)} - refused
 
 

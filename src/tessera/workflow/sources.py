@@ -8,7 +8,8 @@ from typing import Any
 from tessera.core.files import file_name, files_of, is_plain_file, list_folder, size_of
 from tessera.core.provenance import digest, fingerprint
 from tessera.records.frame_keys import source_of
-from tessera.records.manifest import Source, find_possible_copies
+from tessera.records.manifest import ListedSource, Source, find_possible_copies, is_missing
+from tessera.records.rights import missing_rights
 from tessera.workflow.project import Project, Wildcards, require_sources_or_images
 
 
@@ -32,10 +33,17 @@ def possible_copies(project: Project) -> dict[str, list[Source]]:
     return find_possible_copies(project.sources, subfolders=project.config["sources"]["subfolders"])
 
 
+@cache
+def missing_sources(project: Project) -> dict[str, ListedSource]:
+    """Return the sources whose footage is missing, by id. Those without rights are left out, because they are never read."""
+    return {source.source: source for source in project.sources if not missing_rights(source) and is_missing(source)}
+
+
 def shard_rows(project: Project, wildcards: Wildcards) -> list[dict[str, Any]]:
     """Return the sources of a shard, each with the ids and paths of the earlier sources that may be the same file.
 
-    `watched` changes with the footage of all of them. What a source is free of is left out, because no sample depends on it.
+    `watched` changes with the footage of all of them. Rows whose footage is missing have `missing`, the setting of this.
+    What a source is free of is left out, because no sample depends on it.
     """
     columns = set(Source.model_fields)
     rows = []
@@ -46,6 +54,7 @@ def shard_rows(project: Project, wildcards: Wildcards) -> list[dict[str, Any]]:
                 **source.model_dump(mode="json", include=columns),
                 "earlier": [[other.source, other.path] for other in copies],
                 "watched": [change_stamp(project, same.path) for same in [source, *copies]],
+                **({"missing": project.config["missing_sources"]} if source.source in missing_sources(project) else {}),
             }
         )
     return rows

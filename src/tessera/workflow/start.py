@@ -5,27 +5,50 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tessera.catalogue import made_datasets
+from tessera.core.errors import TesseraError
 from tessera.core.files import or_folder
 from tessera.core.messages import pluralize, truncate
-from tessera.records.manifest import missing_footage
+from tessera.records.manifest import describe_missing
 from tessera.stages.labels.settings import unclaimed_labels
 from tessera.workflow.active_learning import asked_rounds
 from tessera.workflow.image_sets import check_files, unknown_tags_of_sets
 from tessera.workflow.labels import exports_of_frames
+from tessera.workflow.locks import explain_lock
 from tessera.workflow.previews import previewed
 from tessera.workflow.project import Project
 from tessera.workflow.restore import restored
+from tessera.workflow.sources import missing_sources
 
 # Errors of the system that a person can mend, even if they occur in Snakemake.
 DISK_ERRORS = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 SHOWN = 5  # names in a message
+# Options of Snakemake that cannot do here what they promise: why, and what does it.
+UNSUPPORTED = {
+    "--archive": (
+        "the archive would lack the library of Tessera, the manifest and the labels; copy the folder of the project, and note"
+        " the version of Tessera, or archive the checkout with `git archive`"
+    ),
+    "--generate-unit-tests": (
+        "each test would get copies of all inputs and outputs of its rule, and lack the footage, the manifest and the library;"
+        " `python -m tessera.replay RULE` runs the script of one rule again"
+    ),
+}
+
+
+def check_options(arguments: Iterable[str]) -> None:
+    """Raise `TesseraError` if the `arguments` of Snakemake ask for something in `UNSUPPORTED`."""
+    # Snakemake accepts the beginning of an option, and has refused one that is ambiguous.
+    words = [word.partition("=")[0] for word in arguments if word.startswith("--") and word != "--"]
+    for option, reason in UNSUPPORTED.items():
+        if any(option.startswith(word) for word in words):
+            raise TesseraError(f"{option}: {reason}")
 
 
 def check_project(project: Project) -> None:
@@ -66,11 +89,10 @@ def warnings(project: Project) -> Iterator[str]:
             f"{config['manifest']} lists no source: only {', '.join(project.datasets)} is made; left out:"
             f" {', '.join(left_out) or 'nothing'}"
         )
-    if missing := missing_footage(project.sources):
-        yield (
-            f"{config['manifest']}: the footage of {len(missing):,} of {pluralize(len(project.sources), 'sources')} is missing,"
-            f" so that nothing is made of it: {'; '.join(truncate(missing, 5))}; correct the column `path`, or restore the"
-            f" files{or_folder(Path())}"
+    if missing_sources(project):
+        stops = config["missing_sources"] == "stop"
+        yield _missing_message(project) + (
+            "; a run that reads it will stop" if stops else "; it is left out (`missing_sources`)"
         )
     if unknown := {each.classifier for each in project.decisions.samples} - {"", *config["classifiers"]}:
         yield (
@@ -82,6 +104,28 @@ def warnings(project: Project) -> Iterator[str]:
         yield f"annotations.frame_labels: {labels!r} is not there yet, so that no sampled frame is labelled{beside}"
     yield from _unclaimed_labels(project)
     yield from unknown_tags_of_sets(project)
+
+
+def check_footage(project: Project, jobs: Iterable[Any]) -> None:
+    """Raise `TesseraError` if a job reads a source that is missing, unless the settings leave it out.
+
+    `jobs`: the planned jobs of Snakemake.
+    """
+    if project.config["missing_sources"] == "leave_out" or not missing_sources(project):
+        return
+    missing = missing_sources(project)
+    shards = {shard for shard, sources in project.shards.items() if any(each.source in missing for each in sources)}
+    if any(job.wildcards_dict.get("shard") in shards for job in jobs):
+        raise TesseraError(f"{_missing_message(project)}, or set `missing_sources: leave_out`; nothing was changed")
+
+
+def _missing_message(project: Project) -> str:
+    missing = describe_missing(project.config["manifest"], missing_sources(project).keys())
+    return (
+        f"{project.config['manifest']}: the footage of {len(missing):,} of {pluralize(len(project.sources), 'sources')} is"
+        f" missing: {'; '.join(truncate(missing, 5))}; mount its disk, restore the files, correct the column `path`"
+        f"{or_folder(Path())}"
+    )
 
 
 def _beside_images(project: Project) -> str:
@@ -122,10 +166,19 @@ def _unclaimed_labels(project: Project) -> Iterator[str]:
         )
 
 
-def rewrite_log_record(record: Any, snakefile: str, targets: Callable[[], Iterable[str]]) -> bool:
+def _unlocking(command: Sequence[str]) -> list[str]:
+    """Return the `command` of Snakemake that removes the lock of its project."""
+    program, *arguments = command
+    # `python -m snakemake` has the path of a file here that cannot be run.
+    start = [sys.executable, "-m", "snakemake"] if Path(program).name == "__main__.py" else [program]
+    # First, because `--configfile` takes all words after it. The other options name the project and its settings.
+    return [*start, "--unlock", *arguments]
+
+
+def rewrite_log_record(record: Any, targets: Callable[[], Iterable[str]]) -> bool:
     """Change what Snakemake logs of an error, so that the line with the reason and the fix is there and stands out.
 
-    Return whether the record is logged. `snakefile`: the path of the workflow. `targets`: returns the names of all targets.
+    Return whether the record is logged. `targets`: returns the names of all targets.
     """
     message = str(record.msg)
     if getattr(record, "event", None) == "job_info":  # `LogEvent.JOB_INFO`
@@ -149,10 +202,7 @@ def rewrite_log_record(record: Any, snakefile: str, targets: Callable[[], Iterab
             hint = f"results are named from the folder of the project: {str(Path(error[1]).relative_to(Path.cwd()))!r}"
         record.msg = f"there is no target {error[1]!r}; {hint}"
     elif "Directory cannot be locked" in message:
-        record.msg = (
-            f"another run is at work in {Path.cwd()}; wait for its end. If it was killed, run this once, and then try again:"
-            f" {shlex.join([sys.argv[0], '--snakefile', snakefile, '--directory', str(Path.cwd()), '--unlock'])}"
-        )
+        record.msg = explain_lock(shlex.join(_unlocking(sys.argv)))
     elif error := re.search(r"Traceback \(most .*\n\w+Error: \[Errno (\d+)\] ([^\n]+)$", message.strip(), re.DOTALL):
         # Snakemake writes to .snakemake/ and looks into results/ itself.
         if int(error[1]) not in DISK_ERRORS:

@@ -9,6 +9,9 @@ from tessera.workflow.models import exported_names
 from tessera.workflow.project import Given, Project, Wildcards, require_sources
 from tessera.workflow.restore import refused_but_restored, restored
 
+# What describes the samples of a dataset, whatever its layout is.
+OF_EVERY_DATASET = "splits.parquet", "datasheet.json", "datasheet.md", "SHA256SUMS"
+
 
 def products(project: Project) -> dict[str, list[str]]:
     """Return what people use of the results, by the file that is made last of it.
@@ -16,7 +19,9 @@ def products(project: Project) -> dict[str, list[str]]:
     The targets ask for all of it, because Snakemake makes a lost file again only if it is asked for.
     """
     datasets = {
-        f"{folder}/croissant.json": [f"{folder}/{part}" for part in (*dataset.layout.folders, *dataset.layout.files)]
+        f"{folder}/croissant.json": [
+            f"{folder}/{part}" for part in (*dataset.layout.folders, *dataset.layout.files, *OF_EVERY_DATASET)
+        ]
         for dataset in project.datasets.values()
         for folder in [f"<results>/datasets/{dataset.name}"]
     }

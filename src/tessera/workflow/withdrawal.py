@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tessera.catalogue import all_datasets, all_models, sets_of
+from tessera.core.ledger import read_ledger
 from tessera.workflow.project import Project, Wildcards
-from tessera.workflow.sources import source_order
+from tessera.workflow.sources import missing_sources, source_order
 
 # Every target makes these lists of what was removed because its source is no longer in the manifest.
 WITHDRAWN = ["<results>/sources/withdrawn.tsv", "<results>/previews/withdrawn.tsv"]
@@ -25,6 +26,17 @@ def _outputs_with(workflow: Any, wildcard: str, name: str) -> list[str]:
 def folders_of_shards(project: Project, wildcards: Wildcards, workflow: Any) -> list[str]:
     """Return all folders of outputs that contain one folder per shard. `workflow`: the object of Snakemake."""
     return [str(Path(folder).parent) for folder in _outputs_with(workflow, "shard", "one")]
+
+
+def current_shards(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the shards, and those of earlier runs whose sources are all missing now: they may be in other shards until then.
+
+    Nothing of them is used, but it is there when the disk is.
+    """
+    missing = missing_sources(project).keys()
+    ledgers = Path(project.results).glob("sources/shards/*/ledger.jsonl") if missing else ()
+    unreachable = {ledger.parent.name for ledger in ledgers if missing >= {row["key"] for row in read_ledger(ledger)}}
+    return sorted(unreachable.union(project.shards))
 
 
 def known_sources(project: Project, wildcards: Wildcards) -> list[str]:

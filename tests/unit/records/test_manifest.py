@@ -13,7 +13,14 @@ from tessera.core.errors import TesseraError
 from tessera.core.files import file_name, files_of, is_plain_file, size_of
 from tessera.core.provenance import fingerprint
 from tessera.records.label_sets import SETS
-from tessera.records.manifest import ListedSource, find_possible_copies, group_by_shard, missing_footage, read_manifest
+from tessera.records.manifest import (
+    ListedSource,
+    describe_missing,
+    find_possible_copies,
+    group_by_shard,
+    is_missing,
+    read_manifest,
+)
 
 DATASETS = ("nsfw_detection", "mosaic_detection")
 FINDABLE = ("nsfw", "mosaic")
@@ -214,11 +221,33 @@ def test_a_row_may_have_several_faults_and_hides_none_of_others(tmp_path: Path) 
         assert line.startswith(f"line {fault}")
 
 
-def test_missing_footage_is_named(tmp_path: Path) -> None:
+def describe(folder: Path, *paths: str) -> list[str]:
+    """Write a manifest with these `paths`, and return what is said of those that are missing."""
+    manifest = folder / "sources.tsv"
+    with manifest.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t")
+        writer.writerows([["source", "path", "content"], *([f"s{i}", path, "general"] for i, path in enumerate(paths))])
+    sources = read_manifest(manifest, DATASETS, FINDABLE)
+    return describe_missing(manifest, [source.source for source in sources if is_missing(source)])
+
+
+def test_missing_footage_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "there.mp4").touch()
-    paths = [tmp_path / "there.mp4", tmp_path, tmp_path / "typo.mp4", "a\0b", "x" * 5000]
-    sources = [ListedSource(source=f"s{i}", path=str(path), content="general") for i, path in enumerate(paths)]
-    assert missing_footage(sources) == [f"'s{i}': {str(paths[i])!r}" for i in (2, 3, 4)]
+    paths = [str(path) for path in (tmp_path / "there.mp4", tmp_path, tmp_path / "typo.mp4", "x" * 5000)]
+    assert describe(tmp_path, *paths) == [f"line {i + 2}: 's{i}': {paths[i]!r}" for i in (2, 3)]
+    assert is_missing(ListedSource(source="a", path="a\0b", content="general"))
+
+
+def test_a_folder_of_links_to_a_disk_that_is_not_mounted_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "album").mkdir()
+    album = ListedSource(source="a", path=str(tmp_path / "album"), content="general")
+    assert not is_missing(album), "an empty folder is there"
+    for number in range(2):
+        (tmp_path / "album" / f"{number}.png").symlink_to(tmp_path / "disk" / f"{number}.png")
+    assert is_missing(album)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "1.png").touch()
+    assert not is_missing(album), "a single picture is"
 
 
 @pytest.mark.parametrize(
@@ -231,8 +260,8 @@ def test_missing_footage_is_named(tmp_path: Path) -> None:
         ("a.mp4 ", "remove the spaces around it"),
     ],
 )
-def test_a_path_as_a_shell_would_read_it_is_explained(path: str, fix: str) -> None:
-    assert missing_footage([ListedSource(source="a", path=path, content="general")]) == [f"'a': {path!r} ({fix})"]
+def test_a_path_as_a_shell_would_read_it_is_explained(tmp_path: Path, path: str, fix: str) -> None:
+    assert describe(tmp_path, path) == [f"line 2: 's0': {path!r} ({fix})"]
 
 
 @pytest.mark.parametrize("name", ["sources.csv", "sources.tsv.txt", "Sources.tsv"])

@@ -26,7 +26,7 @@ from tessera.imaging.images import Decoded, is_image
 from tessera.imaging.probe import Media, media_of, probe_video
 from tessera.records.blocklist import Blocklist, Listed, read_blocklist
 from tessera.records.image_checks import check_image
-from tessera.records.manifest import Source
+from tessera.records.manifest import Source, is_missing
 from tessera.records.rights import check_rights
 
 SHOWN = 5  # examples in a message
@@ -109,7 +109,12 @@ def _pictures_below(listing: Listing) -> list[str]:
 
 
 def examine(
-    source: Source, earlier: Sequence[tuple[str, str]], blocklist: Blocklist, settings: SourceSettings
+    source: Source,
+    earlier: Sequence[tuple[str, str]],
+    blocklist: Blocklist,
+    settings: SourceSettings,
+    *,
+    may_be_missing: bool,
 ) -> Iterator[dict[str, Any]]:
     """Examine `source` step by step, and yield the result of each step: columns of `tables.Sources` and of the report.
 
@@ -117,10 +122,18 @@ def examine(
     earlier one was refused as well: the manifest then contradicts itself about the same footage. A source without rights is
     never read. `files`: the rows of `tables.SourceFiles` of an image or a folder, without the column `source`.
 
-    Raises `Dropped` if `source` must not be used, and `Failed` if it cannot be used.
+    Raises `Dropped` if `source` must not be used, or is missing and `may_be_missing`. Raises `Failed` if it cannot be used, and
+    `TesseraError` if it is missing otherwise: an unmounted disk must not change results.
     """
     check_rights(source)
     path = Path(source.path)
+    if is_missing(source):
+        if may_be_missing:
+            raise Dropped("missing", f"{quoted(path)} is not there; left out by the setting `missing_sources`")
+        raise TesseraError(
+            f"source {source.source!r}: {quoted(path)} is not there; mount its disk, restore the file, correct the column"
+            " `path`, or set `missing_sources: leave_out`"
+        )
     digests = read_digests(path, subfolders=settings.subfolders)
     yield {"sha256": digests.sha256, "size": digests.size}
     for name, sha256 in digests.files.items():
@@ -238,7 +251,8 @@ def admit_sources(
     Sidecars of pictures, hidden files and files in subfolders that are left out have no rows: they are counted in the report
     and in the log.
 
-    `rows`: the columns of the manifest and `earlier`, the ids and paths of all earlier sources that may be the same file.
+    `rows`: the columns of the manifest and `earlier`, the ids and paths of all earlier sources that may be the same file. One
+    that is to be left out if it is missing has `missing`, with the value "leave_out".
     """
     import polars as pl
 
@@ -255,7 +269,8 @@ def admit_sources(
             known.update(kind="", sha256="", size=0, compared=0, files=[], sidecars=0, hidden=0, below=0)
             reports.append(known)
             with entries.item(source.source) as note:
-                for result in examine(source, row["earlier"], listed, settings):
+                may_be_missing = row.get("missing") == "leave_out"
+                for result in examine(source, row["earlier"], listed, settings, may_be_missing=may_be_missing):
                     note.update(result.pop("note", {}))
                     known.update(result)
     file_rows: list[dict[str, Any]] = []

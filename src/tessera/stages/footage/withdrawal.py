@@ -6,15 +6,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
+from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
 from tessera.core.ledger import read_ledger
 from tessera.core.log import tell
-from tessera.core.messages import pluralize
+from tessera.core.messages import pluralize, truncate
 from tessera.core.tsv import write_sheet
 from tessera.learning.trainings import RECORD, read_record
 from tessera.records.frame_keys import source_of
 from tessera.records.tables.splits import Splits
 from tessera.records.tables.table import read_table
+
+DEPTH = 7  # folders below each other in which trainings are looked for, such as MODEL/folds/FOLD/runs/RUN
 
 
 def remove_withdrawn(
@@ -40,7 +43,11 @@ def remove_withdrawn(
     `sources`; those of others are made again anyway. `made`: the folders and files of each other dataset, by the table of
     its splits. They are removed if no source is among `sources`, because it may be that there is nothing to make the
     dataset of again. `embeddings`: folders with one folder per embedding, each with the names of those that are declared.
-    Folders of others are removed, because they may show any source. Links and their targets are never touched.
+    Folders of others are removed, because they may show any source.
+
+    A folder of `folders` may be a link to another disk. There, only shards are removed of which another one of `folders` has
+    `sources.parquet`, because not everything there need be ours. No other links are followed: raises `TesseraError` that
+    names those to results that should go, after all else is removed.
     """
 
     def is_current(source: str) -> bool:
@@ -50,38 +57,48 @@ def remove_withdrawn(
     current_shards = set(shards)
     removed: dict[str, list[str]] = {}  # the folders of each shard that is gone
     moved = set()  # the shards that are gone because their sources are in other ones
-    for folder in folders:
-        if not folder.is_dir() or folder.is_symlink():
+    known = {table.parent.name for folder in folders for table in folder.glob("*/sources.parquet")}
+    links = []
+    # What is known of the shards goes last: it is needed again if this is interrupted, or a link is left.
+    for folder in sorted(folders, key=lambda folder: any(folder.glob("*/sources.parquet"))):
+        if not folder.is_dir():
             continue
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-            is_shard = file_name(unquote(entry.name)) == entry.name
-            if entry.is_dir(follow_symlinks=False) and is_shard and entry.name not in current_shards:
-                table, ledger = Path(entry.path, "sources.parquet"), Path(entry.path, "ledger.jsonl")
-                if table.exists() and ledger.exists() and all(is_current(row["key"]) for row in read_ledger(ledger)):
-                    moved.add(entry.name)
-                shutil.rmtree(entry.path)
-                removed.setdefault(entry.name, []).append(entry.path)
+            is_shard = entry.name in known if folder.is_symlink() else file_name(unquote(entry.name)) == entry.name
+            if entry.name in current_shards or not is_shard or not entry.is_dir():
+                continue
+            table, ledger = Path(entry.path, "sources.parquet"), Path(entry.path, "ledger.jsonl")
+            if entry.is_symlink():
+                links += [entry.path] if entry.name in known else []
+                continue
+            if table.exists() and entry.name in {Path(link).name for link in links}:
+                continue
+            if table.exists() and ledger.exists() and all(is_current(row["key"]) for row in read_ledger(ledger)):
+                moved.add(entry.name)
+            shutil.rmtree(entry.path)
+            removed.setdefault(entry.name, []).append(entry.path)
     obsolete = [
         path
         for listing, paths in switched_off.items()
         if not (names.issuperset(_names(listing)) if listing.suffix == ".jsonl" else all(map(is_current, _sources(listing))))
         for path in paths
-        if path.exists() and not path.is_symlink()
     ]
     obsolete += [
         path
         for listing, paths in made.items()
         if (listed := _sources(listing)) and not any(map(is_current, listed))
         for path in paths
-        if path.exists() and not path.is_symlink()
     ]
     obsolete += [
         Path(entry.path)
         for folder, declared in embeddings.items()
         if folder.is_dir() and not folder.is_symlink()
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
-        if entry.is_dir(follow_symlinks=False) and entry.name not in declared
+        if entry.is_dir() and entry.name not in declared
     ]
+    obsolete = [path for path in obsolete if path.exists()]
+    links += [str(path) for path in obsolete if path.is_symlink()]
+    obsolete = [path for path in obsolete if not path.is_symlink()]
     for path in obsolete:
         if path.is_dir():
             shutil.rmtree(path)
@@ -90,9 +107,11 @@ def remove_withdrawn(
         tell(f"removed {path}: it is not made of these sources any more, and may show or have learned from a withdrawn one")
     runs = [
         file.parent
-        for file in sorted(trainings.glob(f"**/runs/*/{RECORD}"))
-        if not all(map(is_current, read_record(file).sources))
+        for file in _records(trainings)
+        if file.parent.parent.name == "runs" and not all(map(is_current, read_record(file).sources))
     ]
+    links += [str(run) for run in runs if run.is_symlink()]
+    runs = [run for run in runs if not run.is_symlink()]
     for run in runs:
         shutil.rmtree(run)
         tell(f"removed the training {run}: it learned from a source that is no longer in the manifest")
@@ -110,12 +129,22 @@ def remove_withdrawn(
         if gone:
             count = sum(len(removed[shard]) for shard in gone)
             tell(f"removed {pluralize(count, 'folders')} of {pluralize(len(gone), 'shards')}, whose sources {why}")
+    if links:
+        raise TesseraError(
+            f"{', '.join(truncate(sorted(links), 10))}: delete these links and what they lead to, which shows or has learned"
+            " from a withdrawn source: Tessera deletes nothing behind the link of a single result"
+        )
+
+
+def _records(folder: Path) -> list[Path]:
+    """Return the records of all trainings in `folder`, also of those behind links, which `**` would not follow."""
+    return sorted(file for depth in range(DEPTH) for file in folder.glob(f"{'*/' * depth}{RECORD}"))
 
 
 def _sources(listing: Path) -> set[str]:
     """Return the sources in a table of splits or in the records of all trainings in a folder; none if it does not exist."""
     if listing.is_dir():
-        return {source for file in listing.glob(f"**/{RECORD}") for source in read_record(file).sources}
+        return {source for file in _records(listing) for source in read_record(file).sources}
     return set(read_table(listing, Splits)["source"]) if listing.exists() else set()
 
 

@@ -310,7 +310,7 @@ def withdraw(folder: Path, sources: Iterable[str]) -> tuple[list[Path], list[Pat
     Returns the folders of these sources, and the files that are left in them because a person edited them.
     """
     current = {file_name(source) for source in sources}
-    withdrawn = [] if folder.is_symlink() or not folder.is_dir() else sorted(folder.iterdir())
+    withdrawn = sorted(folder.iterdir()) if folder.is_dir() else []
     withdrawn = [path for path in withdrawn if path.name not in current and not path.is_symlink() and _is_ours(path)]
     for path in withdrawn:
         update_proposals(path, ())

@@ -67,7 +67,7 @@ def test_unset_arguments_keep_their_defaults() -> None:
         ({"epochs": "3"}, "epochs: should be int; given: '3'"),
         ({"epochs": True}, "epochs: should be int; given: True"),
         ({"epochs": -5}, "epochs: should be a number from 1; given: -5"),
-        ({"epochs": None}, "epochs: should be int; given: None"),
+        ({"epochs": None}, "epochs: should be int; given: null"),
         ({"lr0": float("nan")}, "lr0: should be a number from 0 to 1; given: nan"),
         ({"degrees": float("inf")}, "degrees: should be a number from 0; given: inf"),
         ({"batch": 2.5}, "batch: should be a whole number from 1, a fraction between 0 and 1 of the memory of the GPU"),

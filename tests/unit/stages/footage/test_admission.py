@@ -38,7 +38,7 @@ def picture(seed: int) -> Image.Image:
 def row(source: str, path: Path, *earlier: dict[str, Any], **columns: str) -> dict[str, Any]:
     given = {"source": source, "path": str(path), "content": "general", "rights": "CC0", **columns}
     copies = [(other["source"], other["path"]) for other in earlier]
-    return {**Source.model_validate(given).model_dump(mode="json"), "earlier": copies, "watched": []}
+    return {**Source.model_validate(given).model_dump(mode="json"), "earlier": copies, "watched": [], "missing": "leave_out"}
 
 
 def admit(folder: Path, *rows: dict[str, Any], blocklist: str = "", **settings: Any) -> dict[str, dict[str, Any]]:
@@ -306,8 +306,9 @@ def shard(folder: Path, name: str, *rows: dict[str, Any]) -> tuple[Path, Path]:
 def test_sources_are_gathered_in_the_order_of_the_manifest(tmp_path: Path) -> None:
     for seed, name in enumerate("ab"):
         picture(seed).save(tmp_path / f"{name}.png")
+    (tmp_path / "empty\n.png").touch()
     first = shard(tmp_path, "one", row("d\te\n'\"", tmp_path / "a.png", rights=""), row("a", tmp_path / "a.png"))
-    second = shard(tmp_path, "two", row("c", tmp_path / "gone\n.png"), row("b", tmp_path / "b.png"))
+    second = shard(tmp_path, "two", row("c", tmp_path / "empty\n.png"), row("b", tmp_path / "b.png"))
     tables, ledgers = map(list, zip(first, second, strict=True))
     order = ["b", "d\te\n'\"", "a", "c"]
     ledger = tmp_path / "ledger.jsonl"
@@ -315,10 +316,10 @@ def test_sources_are_gathered_in_the_order_of_the_manifest(tmp_path: Path) -> No
     assert [entry["key"] for entry in read_ledger(ledger)] == order
     with (tmp_path / "refused.tsv").open(encoding="utf-8", newline="") as file:
         refused = list(csv.DictReader(file, delimiter="\t"))
-    assert [(entry["source"], entry["reason"]) for entry in refused] == [("d\te\n'\"", "no rights"), ("c", "missing")]
+    assert [(entry["source"], entry["reason"]) for entry in refused] == [("d\te\n'\"", "no rights"), ("c", "empty file")]
     gate_sources(tables, ledger, 0.25, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
     assert read_table(tmp_path / "admitted.parquet", Sources)["source"].to_list() == ["b", "a"]
-    with pytest.raises(TesseraError, match=r"1 of 4 items failed.*\n  c: missing"):
+    with pytest.raises(TesseraError, match=r"1 of 4 items failed.*\n  c: empty file"):
         gate_sources(tables, ledger, 0.24, admitted=tmp_path / "admitted.parquet", summary=tmp_path / "gate.json")
 
 
@@ -361,6 +362,39 @@ def test_only_folders_of_removed_shards_are_deleted(tmp_path: Path) -> None:
     with (tmp_path / "withdrawn.tsv").open(encoding="utf-8", newline="") as file:
         listed = {entry["path"]: entry["status"] for entry in csv.DictReader(file, delimiter="\t")}
     assert listed == {str(results / name): "removed" for name in gone}
+
+
+def test_results_of_a_withdrawn_source_are_removed_behind_the_link_of_their_folder(tmp_path: Path) -> None:
+    results, disk = tmp_path / "results", tmp_path / "disk"
+    for name in ("frames/gone", "frames/holidays", "frames/stays", "training/model/runs/1"):
+        (disk / name).mkdir(parents=True)
+    record = Record(identity={}, made_with=[], sources=("gone",))
+    (disk / "training" / "model" / "runs" / "1" / RECORD).write_text(record.model_dump_json(), encoding="utf-8")
+    for name in ("sources/gone", "sources/stays", "clips", "training"):
+        (results / name).mkdir(parents=True)
+    for name in ("gone", "stays"):
+        (results / "sources" / name / "sources.parquet").touch()
+    (results / "frames").symlink_to(disk / "frames")
+    (results / "training" / "model").symlink_to(disk / "training" / "model")
+    given = [results / name for name in ("clips", "frames", "sources")], ["stays"], results / "training", ["stays"]
+    remove_withdrawn(*given, {}, {}, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
+    assert sorted(path.name for path in (disk / "frames").iterdir()) == ["holidays", "stays"]
+    assert [path.name for path in (results / "sources").iterdir()] == ["stays"]
+    assert not list((disk / "training" / "model" / "runs").iterdir())
+
+
+def test_a_link_in_place_of_a_single_result_of_a_withdrawn_source_stops_the_run(tmp_path: Path) -> None:
+    results, disk = tmp_path / "results", tmp_path / "disk"
+    disk.mkdir()
+    for name in ("sources/gone", "clips/gone", "frames"):
+        (results / name).mkdir(parents=True)
+    (results / "sources" / "gone" / "sources.parquet").touch()
+    (results / "frames" / "gone").symlink_to(disk)
+    folders = [results / name for name in ("clips", "frames", "sources")]
+    for _ in range(2):
+        with pytest.raises(TesseraError, match=f"^{results}/frames/gone: delete these links and what they lead to"):
+            remove_withdrawn(folders, [], tmp_path, [], {}, {}, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
+        assert disk.exists() and not (results / "clips" / "gone").exists()
 
 
 def test_a_shard_whose_sources_are_in_other_shards_now_is_not_called_withdrawn(
