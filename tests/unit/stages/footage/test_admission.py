@@ -377,7 +377,7 @@ def test_results_of_a_withdrawn_source_are_removed_behind_the_link_of_their_fold
     (results / "frames").symlink_to(disk / "frames")
     (results / "training" / "model").symlink_to(disk / "training" / "model")
     given = [results / name for name in ("clips", "frames", "sources")], ["stays"], results / "training", ["stays"]
-    remove_withdrawn(*given, {}, {}, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
+    remove_withdrawn(*given, {}, {}, {}, withdrawn=tmp_path / "withdrawn.tsv")
     assert sorted(path.name for path in (disk / "frames").iterdir()) == ["holidays", "stays"]
     assert [path.name for path in (results / "sources").iterdir()] == ["stays"]
     assert not list((disk / "training" / "model" / "runs").iterdir())
@@ -393,7 +393,7 @@ def test_a_link_in_place_of_a_single_result_of_a_withdrawn_source_stops_the_run(
     folders = [results / name for name in ("clips", "frames", "sources")]
     for _ in range(2):
         with pytest.raises(TesseraError, match=f"^{results}/frames/gone: delete these links and what they lead to"):
-            remove_withdrawn(folders, [], tmp_path, [], {}, {}, [], {}, withdrawn=tmp_path / "withdrawn.tsv")
+            remove_withdrawn(folders, [], tmp_path, [], {}, {}, {}, withdrawn=tmp_path / "withdrawn.tsv")
         assert disk.exists() and not (results / "clips" / "gone").exists()
 
 
