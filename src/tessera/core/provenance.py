@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -32,19 +31,6 @@ def digest(value: Any) -> str:
     """Return the sha256 of `value` written as canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def fingerprint(files: Iterable[Path]) -> str:
-    """Return a digest of the names, sizes and modification times of `files`, 16 hexadecimal digits.
-
-    A broken link counts with its own size and time. Files that do not exist are ignored.
-    """
-    states = []
-    for file in files:
-        with suppress(OSError, ValueError):
-            state = file.stat() if file.exists() else file.lstat()
-            states.append((str(file), state.st_size, state.st_mtime_ns))
-    return digest(states)[:16]
 
 
 def write_checksums(files: Iterable[Path], folder: Path, path: Path) -> None:

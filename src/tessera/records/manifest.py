@@ -104,7 +104,8 @@ def read_manifest(path: Path, datasets: Collection[str], findable: Collection[st
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    """Return the names in a list that is separated by commas, each once, sorted."""
+    return tuple(sorted({part.strip() for part in text.split(",")} - {""}))
 
 
 def _clashes(ids: list[tuple[int, str]]) -> list[Fault]:
@@ -151,7 +152,7 @@ AnySource = TypeVar("AnySource", bound=Source)
 
 
 def group_by_shard(sources: Sequence[AnySource], shards: Shards, *, subfolders: bool = False) -> dict[str, list[AnySource]]:
-    """Return the sources of each shard, with shards sorted by name and sources in the order of the manifest.
+    """Return the sources of each shard, with shards sorted by name and sources in the order of `sources`.
 
     A shard has a valid file name. A number of shards divides the sources by a hash of their ids. `auto` does so with sources
     below `SMALL` bytes, in as many shards as hold `FULL` bytes each. Sources that are larger or missing get shards of their

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from tessera.core.contents import contents_of
 from tessera.core.errors import TesseraError
 from tessera.core.files import check_apart, check_exists, file_name, files_below
-from tessera.core.provenance import fingerprint
 from tessera.learning.classification.settings import HEAD
 from tessera.learning.weights.resolve import weights_checksums, weights_file
 from tessera.workflow.labels import decisions_on_pictures
@@ -203,7 +203,7 @@ def scored_folder(project: Project, wildcards: Wildcards) -> str:
 
 def watched_folder(project: Project, wildcards: Wildcards) -> str:
     """Return a value that changes with the files in the folder that is scored."""
-    return fingerprint(files_below(Path(scored_folder(project, wildcards))))
+    return contents_of(files_below(Path(scored_folder(project, wildcards))))
 
 
 def label_checks(project: Project) -> dict[str, dict[str, Any]]:

@@ -60,6 +60,6 @@ def drawn_on(project: Project, dataset: Dataset, what: str) -> list[str]:
 
 
 def divided_sources(project: Project) -> list[str]:
-    """Return the ids of all sources in the order of the manifest, so that one appended to it moves no earlier one."""
+    """Return the ids of all sources, sorted."""
     labelled = [each.source for each in project.labels.values() if each.dataset in project.without_duplicates]
     return [*labelled, *(source.source for source in project.sources)]

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from tessera.core.contents import contents_of
 from tessera.core.errors import TesseraError
 from tessera.core.files import IMAGE_SUFFIXES, check_exists, files_below
-from tessera.core.provenance import fingerprint
 from tessera.records.identities import read_references
 from tessera.workflow.project import Paths, Project, Wildcards, require_sources
 
@@ -34,7 +34,7 @@ def watched_references(project: Project, wildcards: Wildcards) -> str:
     folder = Path(folder_of_references(project, wildcards))
     check_exists("identities.references.folder", folder, folder=True)
     read_references(folder)
-    return fingerprint(files_below(folder, IMAGE_SUFFIXES))
+    return contents_of(files_below(folder, IMAGE_SUFFIXES))
 
 
 def identity_settings(project: Project) -> dict[str, Any] | None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tessera.catalogue import image_set_of_part
+from tessera.core.contents import contents_of
 from tessera.core.files import check_exists, files_below
-from tessera.core.provenance import fingerprint
 from tessera.extras.image_sets.caption_settings import BESIDE, CAPTION_SUFFIXES, TagSettings
 from tessera.extras.image_sets.settings import ImageSetSettings
 from tessera.learning.weights.resolve import weights_file
@@ -110,14 +110,14 @@ def texts_of_set(project: Project, wildcards: Wildcards) -> list[str]:
 
 
 def files_of_captions(project: Project, wildcards: Wildcards) -> str:
-    """Return a fingerprint of the files with captions, which may be too many for inputs of a rule; empty if none are read."""
+    """Return a digest of the files with captions, which may be too many for inputs of a rule; empty if none are read."""
     files = settings_of_set(project, wildcards, "captions")["files"]
     if not files:
         return ""
     folders = [source.path for source in project.sources] if files == BESIDE else [files]
     # Unlike `Path.is_dir`, this accepts any string that a manifest can contain.
     there = (Path(folder) for folder in folders if os.path.isdir(folder))  # noqa: PTH112
-    return fingerprint(file for folder in there for file in files_below(folder, CAPTION_SUFFIXES))
+    return contents_of(file for folder in there for file in files_below(folder, CAPTION_SUFFIXES))
 
 
 def needed_by_files(project: Project, wildcards: Wildcards, *paths: str) -> list[str]:

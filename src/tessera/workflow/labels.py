@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tessera.catalogue import all_datasets
+from tessera.core.contents import contents_of
 from tessera.core.errors import TesseraError
 from tessera.core.files import check_exists, file_name, files_below
-from tessera.core.provenance import fingerprint
 from tessera.records.annotation.label_files import frame_exports, frame_label_files
 from tessera.records.decisions import Decision
 from tessera.records.frame_keys import source_of
@@ -48,7 +48,7 @@ def watched_labels(project: Project, wildcards: Wildcards) -> str:
     """
     labels = project.labels[wildcards.labels]
     check_exists(f"{labels.setting}: {labels.values['name']!r}", labels.values["path"])
-    return fingerprint(files_below(labels.values["path"]))
+    return contents_of(files_below(labels.values["path"]))
 
 
 @cache
@@ -62,7 +62,7 @@ def frame_labels_of_shard(project: Project, wildcards: Wildcards) -> str:
     folder = project.config["annotations"]["frame_labels"]
     sources = project.shards[wildcards.shard]
     files = [file for source in sources for file in frame_label_files(folder, source.source)]
-    return fingerprint([*files, *exports_of_frames(project)])
+    return contents_of([*files, *exports_of_frames(project)])
 
 
 def watched_frame_labels(project: Project, wildcards: Wildcards) -> str:
@@ -108,7 +108,7 @@ def watched_image_labels(project: Project, wildcards: Wildcards) -> str:
             " `snakemake ask`, and label those that it writes there"
         )
     check_exists(f"annotations.image_labels: {label_set['name']!r}", label_set["path"])
-    return fingerprint(files_below(label_set["path"]))
+    return contents_of(files_below(label_set["path"]))
 
 
 def sources_of_answers(project: Project, wildcards: Wildcards) -> Paths:

@@ -92,9 +92,14 @@ class Project:
 
     config: dict[str, Any]
     results: str
-    sources: list[ListedSource]
+    rows: list[ListedSource]  # the sources in the order of the manifest
     folders: dict[str, Path]  # the folders of pictures, by the names of their sources in keys
     decisions: Decisions
+
+    @cached_property
+    def sources(self) -> list[ListedSource]:
+        """The sources by id, so that the order of the manifest decides on nothing but copies."""
+        return sorted(self.rows, key=lambda source: source.source)
 
     @cached_property
     def shards(self) -> dict[str, list[ListedSource]]:

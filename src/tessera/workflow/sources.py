@@ -5,8 +5,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tessera.core.contents import contents_of
 from tessera.core.files import file_name, files_of, is_plain_file, list_folder, size_of
-from tessera.core.provenance import digest, fingerprint
+from tessera.core.provenance import digest
 from tessera.records.frame_keys import source_of
 from tessera.records.manifest import ListedSource, Source, find_possible_copies, is_missing
 from tessera.records.rights import missing_rights
@@ -14,23 +15,20 @@ from tessera.workflow.project import Project, Wildcards, require_sources_or_imag
 
 
 def change_stamp(project: Project, path: str) -> Any:
-    """Return a value that changes with the footage at `path`.
-
-    For a file that is an input, it is the size: Snakemake does not notice if a file is replaced by an older one.
-    """
+    """Return a value that changes with the footage at `path`; of a file, which is an input, it is the size."""
     footage = Path(path)
     if is_plain_file(footage):
         return size_of(footage)
     # Of files in a folder that are no pictures, only the names matter.
     listing = list_folder(footage, subfolders=project.config["sources"]["subfolders"], below=False)
     files = [footage / name for name in listing.pictures] or files_of(footage)
-    return digest([fingerprint(files), *listing.others])
+    return digest([contents_of(files), *listing.others])
 
 
 @cache
 def possible_copies(project: Project) -> dict[str, list[Source]]:
     """Return the earlier sources that may be the same file, by source id. They are computed only if a job needs them."""
-    return find_possible_copies(project.sources, subfolders=project.config["sources"]["subfolders"])
+    return find_possible_copies(project.rows, subfolders=project.config["sources"]["subfolders"])
 
 
 @cache
@@ -61,12 +59,12 @@ def shard_rows(project: Project, wildcards: Wildcards) -> list[dict[str, Any]]:
 
 
 def source_order(project: Project, wildcards: Wildcards) -> list[str]:
-    """Return the ids of all sources in the order of the manifest."""
+    """Return the ids of all sources, sorted."""
     return [source.source for source in project.sources]
 
 
 def gathered_sources(project: Project, wildcards: Wildcards) -> list[str]:
-    """Return the ids of all sources in the order of the manifest, if there is anything to make.
+    """Return the ids of all sources, sorted, if there is anything to make.
 
     An input function could not check this: with results that need its job, Snakemake hides its errors.
     """

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from tessera.core.contents import contents_of
 from tessera.core.files import check_exists, files_below
-from tessera.core.provenance import fingerprint
 from tessera.workflow.project import Project, Wildcards
 
 
@@ -13,5 +13,5 @@ def watched_materials(project: Project, wildcards: Wildcards) -> list[str]:
     for material in ("logos", "fonts"):
         if path := project.config["watermarks"]["draw"][material]:
             check_exists(f"watermarks.draw.{material}", path)
-            watched.append(fingerprint(files_below(Path(path))))
+            watched.append(contents_of(files_below(Path(path))))
     return watched

@@ -292,7 +292,7 @@ def admit_sources(
 def gather_sources(ledgers: list[Path], order: list[str], unrestored: Iterable[Path], *, ledger: Path, refused: Path) -> None:
     """Write the rows of the `ledgers` of all shards to `ledger`, and the refused sources to the TSV file `refused`.
 
-    `order`: the ids of all sources, in the order of the manifest. `unrestored`: folders of restored videos that no job makes
+    `order`: the ids of all sources, sorted. `unrestored`: folders of restored videos that no job makes
     any more. Those with a source that is refused now, or no longer in the manifest, are removed. Others stay: that a video is
     not to be restored again, or that its source cannot be read any more, does not withdraw it.
     """

@@ -20,10 +20,11 @@ from PIL import Image
 from pydantic import ValidationError
 
 from tessera.core import archives
+from tessera.core.contents import contents_of
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import files_below
 from tessera.core.ledger import read_ledger
-from tessera.core.provenance import fingerprint, sha256_file
+from tessera.core.provenance import sha256_file
 from tessera.imaging.hashing import perceptual_hash
 from tessera.records.annotation.annotation_tables import read_annotations
 from tessera.records.annotation.formats.yolo import Shape, parse_yolo, write_yolo
@@ -430,12 +431,12 @@ def test_names_of_sets_must_differ() -> None:
 def test_the_fingerprint_changes_with_any_file(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set", {"a/b/c.png": b"1", "d.txt": b"1"})
     (folder / "nowhere").symlink_to("lost")
-    first = fingerprint(files_below(folder))
-    assert first == fingerprint(files_below(folder)) != fingerprint([]) == fingerprint(files_below(tmp_path / "none"))
+    first = contents_of(files_below(folder))
+    assert first == contents_of(files_below(folder)) != contents_of([]) == contents_of(files_below(tmp_path / "none"))
     (folder / "a/b/c.png").write_bytes(b"12")
-    second = fingerprint(files_below(folder))
+    second = contents_of(files_below(folder))
     (folder / "d.txt").rename(folder / "e.txt")
-    assert len({first, second, fingerprint(files_below(folder)), fingerprint(files_below(folder / "e.txt"))}) == 4
+    assert len({first, second, contents_of(files_below(folder)), contents_of(files_below(folder / "e.txt"))}) == 4
 
 
 @pytest.mark.parametrize("layout", ["yolo", "masks", "labelme", "coco"])
