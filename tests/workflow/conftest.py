@@ -1,5 +1,6 @@
 """Fixtures for the tests of the workflow."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,4 +19,6 @@ def finished(baseline: Baseline) -> Run:
     """The run that made everything in the `baseline` of a module."""
     run = baseline.project.run(*baseline.targets)
     assert run.returncode == 0, run.output
+    # What runs again follows from the results alone.
+    shutil.rmtree(baseline.project.folder / ".snakemake")
     return run

@@ -156,6 +156,8 @@ def test_a_label_that_was_deleted_stops_a_training(project: Project, snakefile: 
     target = "results/training/nsfw_detection/dataset.json"
     assert project.run(target, snakefile=snakefile).returncode == 0
     (project.results / "datasets" / "nsfw_detection" / "labels" / "train" / "disc-train-0000001.txt").unlink()
+    # Here, the dataset has no rule of its own, so that it would be checked again.
+    assert project.run("--touch", target, snakefile=snakefile).returncode == 0
     run = project.run(TARGET, snakefile=snakefile)
     assert run.returncode != 0 and run.jobs == ["train_detector nsfw_detection"]
     assert "the dataset results/datasets/nsfw_detection is not what was written" in run.output

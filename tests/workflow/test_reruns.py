@@ -133,9 +133,31 @@ def a_moved_file(baseline: Baseline, stack: ExitStack) -> None:
     stack.callback(moved.rename, library / "imaging" / "polygons.py")
 
 
+def a_script(old: str, new: str) -> Change:
+    return lambda baseline, stack: stack.enter_context(
+        baseline.edited(baseline.snakefile.parent / "workflow" / "scripts" / "write_croissant.py", old, new)
+    )
+
+
+def other_times(baseline: Baseline, stack: ExitStack) -> None:
+    scripts = baseline.snakefile.parent / "workflow" / "scripts"
+    for number, path in enumerate([*scripts.iterdir(), *baseline.project.folder.rglob("*")]):
+        os.utime(path, (1e9 + number % 7 * 1e8,) * 2)
+
+
+def other_order(rows: Rows) -> Rows:
+    """Return the same manifest with its rows, its columns and the names in `use` in another order."""
+    reversed_use = [{**row, "use": ", ".join(reversed(row.get("use", "").split(",")))} for row in rows]
+    return [dict(reversed(row.items())) for row in reversed(reversed_use)]
+
+
 CHANGES: dict[str, Change] = {
     "nothing": lambda baseline, stack: None,
     "a comment or a docstring in the library": code("stages/datasets/splits.py", '"""', '"""In other words. '),
+    "a comment in a script": a_script("with job(", "# In other words.\nwith job("),
+    "what a script does": a_script("with job(", "assert True\nwith job("),
+    "the times of files": other_times,
+    "the order of rows, columns and names in the manifest": a_manifest(other_order),
     "a message of the library": code("core/pool.py", "loads the data alone", "loads the data itself"),
     "an error message of the splits": code("stages/datasets/splits.py", "fix it to one split only", "give it one"),
     "another function in a module of the library": code(
@@ -211,6 +233,8 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Baseline]:
         patch.setenv("PYTHONPATH", str(snakefile.parent / "src"))
         run = project.run(snakefile=snakefile)
         assert run.returncode == 0, run.output
+        # What runs again follows from the results alone.
+        shutil.rmtree(project.folder / ".snakemake")
         yield Baseline(project, rows, snakefile)
 
 
@@ -391,7 +415,7 @@ def test_other_block_sizes_do_not_encode_clips_again(baseline: Baseline) -> None
         target = str((clips / "clips.parquet").relative_to(project.folder))
         run = project.run(target, snakefile=baseline.snakefile)
     assert run.returncode == 0, run.output
-    assert run.jobs == ["make_clips amber"]
+    assert run.jobs == ["make_clips amber"], run.output
     assert {path: path.stat().st_mtime_ns for path in clips.glob("kept/*/*")} == stored
     assert set(pl.read_parquet(clips / "clips.parquet")["block_v3"]) == {5.0}
     log = (project.results / "logs" / "make_clips" / "amber.log").read_text()

@@ -130,7 +130,14 @@ def test_videos_that_are_refused_or_fail_are_named_with_the_reason_and_the_other
         [
             {"source": "good", "path": "good.mp4", "use": "restore"},
             {"source": "listed", "path": "listed.mp4", "use": "restore"},
-            {"source": "adult", "path": "good.mp4", "use": "restore", "content": "adult", "consent": "", "adults_verified": ""},
+            {
+                "source": "adult",
+                "path": "good.mp4",
+                "use": "restore",
+                "content": "adult",
+                "consent": "",
+                "adults_verified": "",
+            },
             {"source": "picture", "path": "picture.png", "use": "restore"},
             {"source": "text", "path": "text.mp4", "use": "restore"},
             {"source": "other", "path": "other.mp4", "use": "nsfw_detection"},

@@ -6,6 +6,7 @@ from snakemake.logging import logger
 from tessera.configuration.read import settings_files
 from tessera.core.errors import TesseraError
 from tessera.workflow.project import any_of, load_project
+from tessera.workflow.records import decide_by_records
 from tessera.workflow.start import check_project, shared_shards, warnings
 
 try:
@@ -18,6 +19,7 @@ try:
     check_project(project)
     # Only in the main process, not in every job.
     if workflow.is_main_process:
+        records = decide_by_records(workflow, project.results)
         for warning in warnings(project):
             logger.warning(warning)
         if message := shared_shards(project):

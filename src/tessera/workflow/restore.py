@@ -6,6 +6,7 @@ from typing import Any
 
 from tessera.catalogue import RESTORER, all_models, model_for, part_of
 from tessera.configuration.confidences import targets_in
+from tessera.core.contents import content_of
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.learning.weights.resolve import weights_checksums, weights_file
@@ -14,6 +15,7 @@ from tessera.records.previews import check_ids, ids_of
 from tessera.records.rights import missing_rights
 from tessera.workflow.detectors import Targets
 from tessera.workflow.project import Paths, Project, Wildcards
+from tessera.workflow.records import recorded_inputs
 
 OWN = ("shown", "detect", "track", "choose")  # settings of finding the mosaics and of the report
 
@@ -54,10 +56,12 @@ def refused_but_restored(project: Project) -> list[str]:
 
 @cache
 def _usable(project: Project, shard: str) -> set[str]:
-    """Return the ids of the sources of `shard` that are not refused; none if the blocklist is newer than their admission."""
-    blocklist = Path(project.config["sources"]["blocklist"])
-    admission = Path(project.results, "sources", "shards", shard, "ledger.jsonl")
-    if not admission.exists() or blocklist.stat().st_mtime > admission.stat().st_mtime:
+    """Return the ids of the sources of `shard` that are not refused; none if they were admitted by another blocklist."""
+    blocklist = project.config["sources"]["blocklist"]
+    folder = Path(project.results, "sources", "shards", shard)
+    admission = folder / "ledger.jsonl"
+    was = recorded_inputs(project.results, "admit_sources", f"{folder}/sources.parquet").get(blocklist)
+    if not admission.exists() or was != content_of(blocklist):
         return set()
     # What was made of footage that is missing stays until it is there again.
     refused = {row["key"] for row in read_ledger(admission) if row["status"] == "dropped" and row["reason"] != "missing"}

@@ -23,6 +23,7 @@ from tessera.workflow.labels import exports_of_frames
 from tessera.workflow.locks import explain_lock
 from tessera.workflow.previews import previewed
 from tessera.workflow.project import Project
+from tessera.workflow.records import RECORDS
 from tessera.workflow.restore import restored
 from tessera.workflow.sources import missing_sources
 
@@ -71,7 +72,7 @@ def left_alone(project: Project, workflow: Any) -> str:
     """Return a message that names what in the results no rule writes; empty if there is none. `workflow`: that of Snakemake."""
     folder = Path(project.results)
     paths = (Path(path) for rule in workflow.rules for path in (*rule.output, *rule.log, rule.benchmark) if path)
-    written = {path.relative_to(folder).parts[0] for path in paths if path.is_relative_to(folder)}
+    written = {path.relative_to(folder).parts[0] for path in paths if path.is_relative_to(folder)} | {RECORDS}
     found = sorted(path.name for path in folder.glob("[!.]*") if path.name not in written)
     if not found:
         return ""
