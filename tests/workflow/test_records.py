@@ -174,6 +174,16 @@ def test_results_without_a_record_are_made_again(project: Project) -> None:
     assert "sample_frames two" in done.jobs and "sample_frames one" not in done.jobs
 
 
+def test_an_intermediate_result_that_was_removed_is_not_made_again_before_something_needs_it(project: Project) -> None:
+    shutil.rmtree(project.results / "sources" / "shards" / "two")
+    assert run(project) == []
+    # The end of a run removes the records of what is gone.
+    assert run(project, "--forcerun", "withdraw_proposals") == ["withdraw_proposals"]
+    assert run(project) == []
+    project.settings = {"frames": {"quality": 80}}
+    assert {"admit_sources two", "sample_frames one", "sample_frames two"} <= set(run(project))
+
+
 @pytest.mark.parametrize("content", ["", "{}", "{}\n[]\n", "\0\n\0\n", '{"inputs": 1}\n{}\n'])
 def test_a_damaged_record_counts_as_none(project: Project, content: str) -> None:
     for record in (project.results / "records" / "sample_frames").iterdir():
@@ -219,5 +229,6 @@ def test_a_touched_script_makes_nothing_again_and_a_changed_one_does(tmp_path: P
     assert run(project) == []
     script.write_text(f"{text}\nassert True\n")
     os.utime(script, (PAST, PAST))
-    assert "gate_sources" in run(project)
+    done = project.run("--", "frames")
+    assert "gate_sources" in done.jobs and "gate_sources: its script has changed" in done.output
     assert json.loads((project.results / "gates" / "sources.json").read_text())

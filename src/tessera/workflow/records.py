@@ -151,7 +151,12 @@ class Records:
 
         def content(file: Any) -> str:
             path = str(file)
-            return "" if file.is_ancient else self._outputs[path] if path in made else content_of(path)
+            if file.is_ancient:
+                return ""
+            if path in made:
+                return self._outputs[path]
+            # An intermediate result that somebody removed, with a record that is gone too, changes nothing by that.
+            return content_of(path) or recorded_contents(self.made_of(job)).get(path, "")
 
         inputs: dict[str, dict[str, str]] = {}
         for name, files in _by_name(job.input):
@@ -162,15 +167,20 @@ class Records:
 
 def recorded_inputs(results: str, rule: str, output: str) -> dict[str, str]:
     """Return the contents, by path, of the inputs of the job of `rule` whose first output is `output`; empty if unknown."""
-    inputs: dict[str, str] = {}
     # In a module, the name of a rule has a prefix.
     for file in Path(results, RECORDS).glob(f"*{rule}/{_name(output)}"):
-        with suppress(OSError, ValueError, LookupError):
-            for files in json.loads(file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()[0])[
-                "inputs"
-            ].values():
-                inputs |= files
-    return inputs
+        with suppress(OSError, ValueError):
+            return recorded_contents(file.read_text(encoding="utf-8", errors="surrogateescape").partition("\n")[0])
+    return {}
+
+
+def recorded_contents(made_of: str | None) -> dict[str, str]:
+    """Return the contents of inputs, by path, in the first line of a record; empty if it is damaged."""
+    try:
+        named: dict[str, dict[str, str]] = json.loads(made_of or "")["inputs"]
+        return {path: content for files in named.values() for path, content in files.items()}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return {}
 
 
 def _name(output: str) -> str:
@@ -361,7 +371,9 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
                 yield f"{path} is a new input"
             elif before[path] != now[path]:
                 yield f"{path} has other content"
-    yield from _changed_values(old["params"], new["params"])
+    yield from _changed_values({**old["params"], "code": None}, {**new["params"], "code": None})
+    if old["params"].get("code") != new["params"].get("code"):
+        yield "the code of its functions has changed"
     if old.get("script") != new["script"]:
         yield "its script has changed"
 
