@@ -27,6 +27,7 @@ RECORDS = "records"  # the folder in the results
 ATTRIBUTE = "tessera_records"  # of a workflow
 PARAMS_CHANGED = "params have changed since last execution"
 SHOWN = 5  # changes of a job that are listed
+ABSENT = "nothing"  # in place of a value that there is not
 LONG = 60  # characters of a value that are shown
 
 
@@ -362,6 +363,8 @@ def _plain(value: Any) -> Any:
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     """Yield how what a job was made of differs between `old` and `new`."""
+    if old["inputs"].keys() != new["inputs"].keys():
+        yield "its kinds of inputs have changed"
     for name in sorted(old["inputs"].keys() | new["inputs"].keys()):
         before, now = (each["inputs"].get(name, {}) for each in (old, new))
         for path in sorted(before.keys() | now.keys()):
@@ -372,7 +375,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
             elif before[path] != now[path]:
                 yield f"{path} has other content"
     yield from _changed_values({**old["params"], "code": None}, {**new["params"], "code": None})
-    if old["params"].get("code") != new["params"].get("code"):
+    if old["params"].get("code", ABSENT) != new["params"].get("code", ABSENT):
         yield "the code of its functions has changed"
     if old.get("script") != new["script"]:
         yield "its script has changed"
@@ -382,7 +385,7 @@ def _changed_values(old: Any, new: Any, name: str = "") -> Iterator[str]:
     """Yield what differs between the JSON values `old` and `new`, with the old and the new value."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
-            yield from _changed_values(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+            yield from _changed_values(old.get(key, ABSENT), new.get(key, ABSENT), f"{name}.{key}" if name else key)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for position, (before, now) in enumerate(zip(old, new, strict=True)):
             yield from _changed_values(before, now, f"{name}[{position}]")
@@ -391,5 +394,5 @@ def _changed_values(old: Any, new: Any, name: str = "") -> Iterator[str]:
 
 
 def _short(value: Any) -> str:
-    text = "nothing" if value is None else value if isinstance(value, str) else _canonical(value)
+    text = value if isinstance(value, str) else _canonical(value)
     return text if len(text) <= LONG else f"{text[:LONG]}…"
