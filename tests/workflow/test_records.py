@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -182,6 +183,17 @@ def test_an_intermediate_result_that_was_removed_is_not_made_again_before_someth
     assert run(project) == []
     project.settings = {"frames": {"quality": 80}}
     assert {"admit_sources two", "sample_frames one", "sample_frames two"} <= set(run(project))
+
+
+def test_results_that_another_version_has_written_since_are_made_again(project: Project) -> None:
+    listed = project.results / "logs" / "sample_frames" / "one.json"
+    # As every version does after it has written outputs.
+    listed.write_text(re.sub('"[0-9a-f]{64}"', f'"{64 * "0"}"', listed.read_text()))
+    done = project.run("--", "frames")
+    assert "sample_frames: its outputs were written by another version since" in done.output
+    assert "sample_frames one" in done.jobs and "sample_frames two" not in done.jobs
+    shutil.rmtree(project.results / "logs")
+    assert run(project) == []
 
 
 @pytest.mark.parametrize("content", ["", "{}", "{}\n[]\n", "\0\n\0\n", '{"inputs": 1}\n{}\n'])

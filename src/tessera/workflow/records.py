@@ -51,8 +51,8 @@ class Changes:
 class Records:
     """The records of the jobs of a project, in `folder`.
 
-    A record has two lines of JSON: what the job was made of, `{"inputs": {name: {path: content}}, "params": {…}, "script": …}`,
-    and the contents of its outputs, `{path: content}`.
+    A record has three lines of JSON: what the job was made of, {"inputs": {name: {path: content}}, "params": …, "script": …};
+    the contents of its outputs, {path: content}; and the content of the list of files that it wrote beside its log.
     """
 
     def __init__(self, folder: Path, rules: Path, adopts: bool) -> None:
@@ -64,6 +64,7 @@ class Records:
         self._rules = rules.resolve()
         self._outputs: dict[str, str] = {}  # content, by path
         self._read: dict[Any, str | None] = {}
+        self._lists: dict[Any, str] = {}  # content of the list of files of a job, when its record was written
         self._begun: dict[Any, str] = {}
         self._has_run = False
 
@@ -79,9 +80,9 @@ class Records:
         """Return what `job` was made of, the first line of its record; None if it has none."""
         if job not in self._read:
             try:
-                made_of, outputs = self._file(job).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+                made_of, outputs, listed = self._file(job).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
                 self._outputs |= json.loads(outputs)
-                self._read[job] = made_of
+                self._read[job], self._lists[job] = made_of, json.loads(listed)
             except (OSError, ValueError, TypeError):
                 self._read[job] = None
         return self._read[job]
@@ -90,7 +91,12 @@ class Records:
         """Return what has changed since `job` ran."""
         made_of, now = self.made_of(job), self._state(job)
         # Outputs that are not there are made if something needs them.
-        if made_of == now or (made_of is None and not any(map(os.path.lexists, job.output))):
+        if made_of is None and not any(map(os.path.lexists, job.output)):
+            return Changes([], job.output)
+        # Without its logs, a result is believed.
+        if made_of is not None and (content_of(_list_of(job)) or self._lists[job]) != self._lists[job]:
+            return Changes(["its outputs were written by another version since"], job.output)
+        if made_of == now:
             return Changes([], job.output)
         try:
             return Changes(_differences(json.loads(made_of or ""), json.loads(now)), job.output)
@@ -105,18 +111,18 @@ class Records:
 
     def end(self, job: Any) -> None:
         """Write the record of `job`, whose outputs are complete."""
-        # A job has recorded the digests of the files that it wrote beside its log.
         written: dict[str, Any] = {}
-        if job.log:
-            with suppress(OSError, ValueError):
-                written = json.loads(Path(job.log[0]).with_suffix(".json").read_text(encoding="utf-8"))
+        with suppress(OSError, ValueError):
+            written = json.loads(_list_of(job).read_text(encoding="utf-8"))
         outputs = {path: digest(written[path])[:16] if path in written else content_of(path) for path in map(str, job.output)}
         self._outputs |= outputs
         self._read[job] = made_of = self._begun.pop(job, None) or self._state(job)
+        self._lists[job] = content_of(_list_of(job))
         file = self._file(job)
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_name(f".{file.name}")
-        partial.write_text(f"{made_of}\n{_canonical(outputs)}\n", encoding="utf-8", errors="surrogateescape")
+        lines = made_of, _canonical(outputs), json.dumps(self._lists[job]), ""
+        partial.write_text("\n".join(lines), encoding="utf-8", errors="surrogateescape")
         partial.replace(file)
 
     def adopt(self, jobs: Iterable[Any]) -> None:
@@ -187,6 +193,11 @@ def recorded_contents(made_of: str | None) -> dict[str, str]:
 def _name(output: str) -> str:
     """Return the name of the record of the job whose first output is `output`."""
     return f"{digest(str(output))[:24]}.json"
+
+
+def _list_of(job: Any) -> Path:
+    """Return the path of the list of files that `job` writes, with their sha256; see `tessera.core.job`."""
+    return Path(str(job.log[0]) if job.log else "none").with_suffix(".json")
 
 
 def decide_by_records(workflow: Any, results: str) -> Records:
