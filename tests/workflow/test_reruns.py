@@ -265,6 +265,13 @@ def test_a_change_reruns_exactly_what_the_documentation_says(change: str, baseli
 
 
 @pytest.mark.workflow
+def test_a_copy_of_a_project_at_another_place_has_nothing_to_do(baseline: Baseline, tmp_path: Path) -> None:
+    shutil.copytree(baseline.project.folder, tmp_path / "deeper" / "copy", copy_function=shutil.copyfile)
+    copy = Project(tmp_path / "deeper" / "copy", baseline.project.settings)
+    assert Baseline(copy, baseline.rows, baseline.snakefile).planned("all") == {}
+
+
+@pytest.mark.workflow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -62,6 +62,7 @@ class Records:
         """
         self.folder, self.adopts = folder, adopts
         self._rules = rules.resolve()
+        self._code = f"{os.path.normpath(rules.parents[1])}/"
         self._outputs: dict[str, str] = {}  # content, by path
         self._read: dict[Any, str | None] = {}
         self._lists: dict[Any, str] = {}  # content of the list of files of a job, when its record was written
@@ -163,11 +164,12 @@ class Records:
             if path in made:
                 return self._outputs[path]
             # An intermediate result that somebody removed, with a record that is gone too, changes nothing by that.
-            return content_of(path) or recorded_contents(self.made_of(job)).get(path, "")
+            return content_of(path) or recorded_contents(self.made_of(job)).get(path.removeprefix(self._code), "")
 
         inputs: dict[str, dict[str, str]] = {}
         for name, files in _by_name(job.input):
-            inputs[name] = {str(file): content(file) for file in files}
+            # Files of Tessera itself may lie elsewhere in the next run.
+            inputs[name] = {str(file).removeprefix(self._code): content(file) for file in files}
         params = {name: value for name, value in job.params.items() if name in _watched(job.rule)}
         return _canonical({"inputs": inputs, "params": params, "script": _script(job.rule, self._rules)})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tessera.core.provenance import digest
 from tessera.workflow.code import digest_of_script
 from tessera.workflow.figures import files_of_figures, shown_figures
-from tessera.workflow.project import literal_param, project_of
+from tessera.workflow.project import literal_param, project_of, unwatched_param
 from tessera.workflow.report import (
     decided,
     detectors,
@@ -88,7 +88,8 @@ rule report:
         decided=project.of_job(decided),
         name=lookup(dpath="name", within=config),
         files=origin_of_settings(workflow),
-        captions=os.path.relpath(captions),
+        # Their texts count, not where they lie.
+        captions=unwatched_param(os.path.relpath(captions)),
         texts=digest(
             {path.name: path.read_text("utf-8") for path in captions.iterdir()}
         ),
