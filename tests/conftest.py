@@ -51,21 +51,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from ultralytics import YOLO
     from ultralytics.utils.checks import check_yaml
 
+    from untrained_detector import spread_detections
+
     folder = tmp_path_factory.mktemp("weights")
     architecture = Path(check_yaml("yolo11-seg.yaml")).read_text().replace("nc: 80", "nc: 1")
     (folder / "yolo11n-seg.yaml").write_text(architecture)
     torch.manual_seed(0)
     model = YOLO(folder / "yolo11n-seg.yaml")
     model.model.names = {0: "nsfw"}
-    # Statistics of noise. With the initial ones, the differences between pictures fade from layer to layer.
-    norms = [module for module in model.model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = None
-    with torch.no_grad():
-        model.model.train()(torch.rand(16, 3, 64, 64))
-    for branch in model.model.model[-1].cv3:
-        branch[-1].weight.data *= 3
-        branch[-1].bias.data.fill_(-1.0)
+    spread_detections(model)
     path = folder / "nsfw_detection.pt"
     model.save(path)
     write_checksums([path], path.parent, path.parent / "SHA256SUMS")

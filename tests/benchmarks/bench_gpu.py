@@ -41,6 +41,7 @@ from tessera.stages.restoration.settings import (
 )
 from tessera.stages.restoration.trainer import fit, precision
 from tessera.stages.restoration.training import train_stage
+from untrained_detector import spread_detections
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 SETTINGS = RestorationSettings()
@@ -219,14 +220,7 @@ def detector(folder: Path, size: str, half: bool) -> Detector:
     if not path.exists():
         torch.manual_seed(0)
         model: Any = YOLO(f"yolo11{size}-seg.yaml")
-        norms = [module for module in model.model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-        for norm in norms:
-            norm.momentum = None
-        with torch.no_grad():
-            model.model.train()(torch.rand(16, 3, 64, 64))
-        for branch in model.model.model[-1].cv3:
-            branch[-1].weight.data *= 3
-            branch[-1].bias.data.fill_(-1.0)
+        spread_detections(model)
         model.save(path)
         write_checksums([path], folder, folder / f"{size}.sums")
     return Detector(path, folder / f"{size}.sums", InferenceSettings(image_size=640, half=half, batch=32, confidence=0.3))

@@ -316,7 +316,7 @@ def _delete(history: History, path: Path | None) -> str:
     return history.relative(path)
 
 
-def delete_records(history: History) -> str:
+def delete_notes(history: History) -> str:
     shutil.rmtree(history.project.folder / ".snakemake", ignore_errors=True)
     return ""
 
@@ -386,7 +386,7 @@ STEPS: dict[str, Callable[[History], str]] = {
     "delete a result": delete_result,
     "delete a folder of results": delete_folder,
     "delete a product": delete_product,
-    "delete .snakemake": delete_records,
+    "delete .snakemake": delete_notes,
     "copy without times": lambda history: copy_project(history, shutil.copyfile),
     "copy with times": lambda history: copy_project(history, shutil.copy2),
     "move the results behind a link": link_results,
