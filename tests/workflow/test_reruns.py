@@ -288,6 +288,17 @@ def test_one_change_does_not_hide_another(changes: tuple[Change, Change], baseli
 
 
 @pytest.mark.workflow
+def test_the_definition_that_makes_a_job_run_again_is_named(baseline: Baseline) -> None:
+    with ExitStack() as stack:
+        code("stages/datasets/datasheets.py", "AREA_PIXELS = (0, 16**2", "AREA_PIXELS = (0, 8**2")(baseline, stack)
+        planned = baseline.project.run("--dry-run", "--", "all", snakefile=baseline.snakefile).output
+    assert re.search(
+        r"^write_datasheet: tessera\.stages\.datasets\.datasheets\.AREA_PIXELS has changed \(", planned, re.MULTILINE
+    )
+    assert "the code of its functions" not in planned
+
+
+@pytest.mark.workflow
 @pytest.mark.parametrize(
     "product",
     [

@@ -23,7 +23,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from functools import cache
@@ -39,6 +39,9 @@ ROOT = Path(__file__).parents[1]
 CACHE = Path(cache_from_source(__file__)).with_suffix(".json")
 
 
+_digested: dict[str, Callable[[], Sequence[str]]] = {}  # the functions, by the digests that were asked for
+
+
 @cache
 def _tessera() -> "Definitions":
     return Definitions(ROOT)
@@ -49,20 +52,33 @@ def code_digest(*functions: str) -> str:
 
     Raises `TesseraError` for a module or a function that does not exist.
     """
-    return cached_digest(" ".join(functions), lambda: _tessera().digest(*functions))
+    return cached_digest(" ".join(functions), lambda: functions)
 
 
-def cached_digest(key: str, compute: Callable[[], str]) -> str:
-    """Return the digest `compute()`, which depends on `key` and on the source files of Tessera alone.
+def cached_digest(key: str, functions: Callable[[], Sequence[str]]) -> str:
+    """Return the digest of all definitions that `functions()` reach. The functions depend on `key` alone.
 
-    Digests are cached beside the bytecode of this module until any of these files changes. Computing those of all rules takes
-    a second, and each run of Snakemake needs them.
+    Digests are cached beside the bytecode of this module until a source file of Tessera changes. Computing those of all rules
+    takes a second, and each run of Snakemake needs them.
     """
     sources, digests = _read_cache()
     if key not in digests:
-        digests[key] = compute()
+        digests[key] = _tessera().digest(*functions())
         _write_cache({sources: digests})
+    _digested[digests[key]] = functions
     return digests[key]
+
+
+def definitions_behind(digest: str) -> dict[str, str]:
+    """Return the names of the definitions that a `digest` of this process was made of, each with a digest of its own text.
+
+    Empty if the digest was made by another process, or if the source files have changed since.
+    """
+    functions = _digested.get(digest, tuple)()
+    # Their modules may be read only now.
+    if not functions or _tessera().digest(*functions) != digest:
+        return {}
+    return _tessera().own_digests(*functions)
 
 
 @cache
@@ -123,6 +139,16 @@ class Definitions:
         """Return a digest of all definitions that `functions` reach, as `code_digest` does."""
         colors = sorted(self._color(key, DEPTH) for key in self.reached(*functions))
         return hashlib.sha256(b"".join(colors)).hexdigest()[:16]
+
+    def own_digests(self, *functions: str) -> dict[str, str]:
+        """Return the names of all definitions that `functions` reach, each with a digest of its text and of what it names."""
+        return {".".join(filter(None, key)): self._own_digest(key) for key in self.reached(*functions)}
+
+    def _own_digest(self, key: Key) -> str:
+        text = self.text(key)
+        # Where a definition that it names lies does not count.
+        named = [path.rpartition(".")[2] for path in text.references]
+        return hashlib.sha256(text.digest + "\n".join(named).encode()).hexdigest()[:8]
 
     def reached(self, *functions: str) -> set[Key]:
         """Return all definitions that `functions` reach, and the statements with side effects that they import."""

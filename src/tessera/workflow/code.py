@@ -3,7 +3,7 @@
 import ast
 import hashlib
 
-from tessera.core.definitions import ROOT, cached_digest, code_digest
+from tessera.core.definitions import ROOT, cached_digest
 from tessera.core.errors import TesseraError
 
 SCRIPTS = ROOT.parents[1] / "workflow" / "scripts"
@@ -23,12 +23,12 @@ def digest_of_script(name: str) -> str:
     except FileNotFoundError:
         raise TesseraError(f"there is no script {file}; correct the rule, or install Tessera with `make setup`") from None
 
-    def derived() -> str:
-        if functions := imported_by(text):
-            return code_digest(*functions)
+    def functions() -> list[str]:
+        if imported := imported_by(text):
+            return imported
         raise TesseraError(f"{file} imports no function of Tessera, so that its rule has no code to watch")
 
-    return cached_digest(hashlib.sha256(text.encode()).hexdigest(), derived)
+    return cached_digest(hashlib.sha256(text.encode()).hexdigest(), functions)
 
 
 def imported_by(script: str) -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera.core.contents import content_of, save_contents
+from tessera.core.definitions import definitions_behind
 from tessera.core.messages import truncate
 from tessera.core.provenance import digest
 
@@ -29,6 +30,7 @@ PARAMS_CHANGED = "params have changed since last execution"
 SHOWN = 5  # changes of a job that are listed
 ABSENT = "nothing"  # in place of a value that there is not
 LONG = 60  # characters of a value that are shown
+DAMAGED = (ValueError, LookupError, TypeError, AttributeError)  # raised where a record is not what was written
 
 
 class Changes:
@@ -52,7 +54,8 @@ class Records:
     """The records of the jobs of a project, in `folder`.
 
     A record has three lines of JSON: what the job was made of, {"inputs": {name: {path: content}}, "params": …, "script": …};
-    the contents of its outputs, {path: content}; and the content of the list of files that it wrote beside its log.
+    the contents of its outputs, {path: content}; and the content of the list of files that it wrote beside its log. The
+    definitions behind each digest of code are written beside the records, so that a later run can name those that changed.
     """
 
     def __init__(self, folder: Path, rules: Path, adopts: bool) -> None:
@@ -100,8 +103,8 @@ class Records:
         if made_of == now:
             return Changes([], job.output)
         try:
-            return Changes(_differences(json.loads(made_of or ""), json.loads(now)), job.output)
-        except (ValueError, LookupError, TypeError, AttributeError):
+            return Changes(_differences(json.loads(made_of or ""), json.loads(now), self._definitions), job.output)
+        except DAMAGED:
             return Changes(["there is no record of what its outputs were made of"], job.output)
 
     def begin(self, job: Any) -> None:
@@ -125,6 +128,25 @@ class Records:
         lines = made_of, _canonical(outputs), json.dumps(self._lists[job]), ""
         partial.write_text("\n".join(lines), encoding="utf-8", errors="surrogateescape")
         partial.replace(file)
+        for code in filter(_is_code, job.params.keys()):
+            self._write_definitions(job.params[code])
+
+    def _write_definitions(self, code: str) -> None:
+        """Write the definitions behind the digest `code` beside the records, unless they are there."""
+        file = self._file_of_definitions(code)
+        if not file.exists() and (definitions := definitions_behind(code)):
+            file.parent.mkdir(exist_ok=True)
+            # A file that is cut short would only lack names.
+            file.write_text("".join(f"{name}\t{digest}\n" for name, digest in sorted(definitions.items())), encoding="utf-8")
+
+    def _definitions(self, code: str) -> dict[str, str]:
+        """Return the definitions behind the digest `code`, each with its own digest; empty if they are not known."""
+        with suppress(OSError, ValueError):
+            return dict(line.split("\t") for line in self._file_of_definitions(code).read_text(encoding="utf-8").splitlines())
+        return definitions_behind(code)
+
+    def _file_of_definitions(self, code: str) -> Path:
+        return self.folder / "code" / f"{code}.tsv"
 
     def adopt(self, jobs: Iterable[Any]) -> None:
         """Write a record of each of `jobs` that has none. All others are decided on by their records from now on."""
@@ -140,11 +162,18 @@ class Records:
             self._prune()
 
     def _prune(self) -> None:
+        codes: set[str] = set()
         for file in self.folder.glob("*/*.json"):
-            with suppress(OSError, ValueError):
-                outputs = json.loads(file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()[1])
-                if not any(map(os.path.lexists, outputs)):
+            with suppress(OSError, *DAMAGED):
+                made_of, outputs, _ = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+                if not any(map(os.path.lexists, json.loads(outputs))):
                     file.unlink()
+                    continue
+                params = json.loads(made_of)["params"]
+                codes.update(params[name] for name in filter(_is_code, params))
+        for file in self.folder.glob("code/*.tsv"):
+            if file.stem not in codes:
+                file.unlink(missing_ok=True)
 
     def _file(self, job: Any) -> Path:
         return self.folder / str(job.rule.name) / _name(job.output[0])
@@ -188,7 +217,7 @@ def recorded_contents(made_of: str | None) -> dict[str, str]:
     try:
         named: dict[str, dict[str, str]] = json.loads(made_of or "")["inputs"]
         return {path: content for files in named.values() for path, content in files.items()}
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except DAMAGED:
         return {}
 
 
@@ -374,12 +403,36 @@ def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, set | frozenset) else str(value)
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
-    """Yield how what a job was made of differs between `old` and `new`."""
-    if old["inputs"].keys() != new["inputs"].keys():
+def _is_code(param: str) -> bool:
+    """Return whether the param of this name is a digest of code."""
+    return param == "code" or param.endswith("_code")
+
+
+def _differences(
+    old: dict[str, Any], new: dict[str, Any], definitions: Callable[[str], dict[str, str]] = lambda code: {}
+) -> Iterator[str]:
+    """Yield how what a job was made of differs between `old` and `new`. `definitions`: those behind a digest of code."""
+    yield from _changed_inputs(old["inputs"], new["inputs"])
+    before, now = ({name: value for name, value in each["params"].items() if not _is_code(name)} for each in (old, new))
+    yield from _changed_values(before, now)
+    before, now = ({name: value for name, value in each["params"].items() if _is_code(name)} for each in (old, new))
+    # Definitions that several params have in common are named once.
+    yield from dict.fromkeys(
+        change
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name, ABSENT) != now.get(name, ABSENT)
+        for change in _changed_definitions(definitions(before.get(name, ABSENT)), definitions(now.get(name, ABSENT)))
+    )
+    if old.get("script") != new["script"]:
+        yield "its script has changed"
+
+
+def _changed_inputs(old: dict[str, dict[str, str]], new: dict[str, dict[str, str]]) -> Iterator[str]:
+    """Yield how inputs differ between `old` and `new`: their contents, by path, by name."""
+    if old.keys() != new.keys():
         yield "its kinds of inputs have changed"
-    for name in sorted(old["inputs"].keys() | new["inputs"].keys()):
-        before, now = (each["inputs"].get(name, {}) for each in (old, new))
+    for name in sorted(old.keys() | new.keys()):
+        before, now = old.get(name, {}), new.get(name, {})
         for path in sorted(before.keys() | now.keys()):
             if path not in now:
                 yield f"{path} is no input any more"
@@ -387,11 +440,16 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
                 yield f"{path} is a new input"
             elif before[path] != now[path]:
                 yield f"{path} has other content"
-    yield from _changed_values({**old["params"], "code": None}, {**new["params"], "code": None})
-    if old["params"].get("code", ABSENT) != new["params"].get("code", ABSENT):
+
+
+def _changed_definitions(old: dict[str, str], new: dict[str, str]) -> Iterator[str]:
+    """Yield how definitions differ between `old` and `new`, the digests by name. Either is empty if it is unknown."""
+    if not (old and new and old != new):
         yield "the code of its functions has changed"
-    if old.get("script") != new["script"]:
-        yield "its script has changed"
+        return
+    yield from (f"{name} has changed" for name in sorted(old.keys() & new.keys()) if old[name] != new[name])
+    yield from (f"{name} is new" for name in sorted(new.keys() - old.keys()))
+    yield from (f"{name} is used no longer" for name in sorted(old.keys() - new.keys()))
 
 
 def _changed_values(old: Any, new: Any, name: str = "") -> Iterator[str]:

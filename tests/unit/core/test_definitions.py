@@ -515,10 +515,15 @@ def test_a_change_concerns_exactly_the_rules_that_reach_it(
     for key in keys[:: len(keys) // 20]:
         tree = next(filter(None, (mutant(statement_of(key), kind) for kind in KINDS)), None)
         if tree:
-            after = digests(library.changed({key.module: with_definition(key, ast.unparse(tree))}))
+            changed = library.changed({key.module: with_definition(key, ast.unparse(tree))})
+            after = digests(changed)
             # A statement can define several names, as in `BLUE, GREEN = …`.
             concerned = set().union(*(reached.get(Key(key.module, name), set()) for name in names_in(statement_of(key))))
             assert {rule for rule in RULES if before[rule] != after[rule]} == concerned, key
+            # The change can be named.
+            old, new = (each.own_digests(*min(concerned)) for each in (library, changed))
+            differ = {name for name in old.keys() & new.keys() if old[name] != new[name]}
+            assert differ and differ <= {f"{key.module}.{name}" for name in names_in(statement_of(key))}, key
 
 
 def test_a_definition_that_no_rule_reaches_changes_no_digest(

@@ -68,6 +68,22 @@ def test_differences_are_named_with_old_and_new_values() -> None:
     ]
 
 
+def test_definitions_that_changed_are_named_once_if_they_are_known() -> None:
+    codes = {
+        "1": {"core.read": "a", "core.cut": "a", "core.old": "a"},
+        "2": {"core.read": "b", "core.cut": "a", "core.new": "a"},
+        "3": {"core.read": "a"},
+        "4": {"core.read": "b"},
+    }
+    states = [
+        {"inputs": {}, "params": {"code": code, "train_code": inner}, "script": "1"} for code, inner in (("1", "3"), ("2", "4"))
+    ]
+    changes = ["core.read has changed", "core.new is new", "core.old is used no longer"]
+    assert list(_differences(*states, codes.__getitem__)) == changes
+    unknown = {**codes, "1": {}, "3": codes["4"]}
+    assert list(_differences(*states, unknown.__getitem__)) == ["the code of its functions has changed"]
+
+
 @pytest.mark.parametrize("damaged", [None, "", "[]", "1", "{}", '{"inputs": 1}', '{"inputs": {"a": 1}}', "\0"])
 def test_a_damaged_record_states_no_inputs(damaged: str | None) -> None:
     assert recorded_contents(damaged) == {}
