@@ -19,6 +19,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from argparse import ArgumentParser
@@ -31,7 +32,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import small_pipeline
-from projects import Project, Run
+from projects import REPOSITORY, Project, Run
 
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
@@ -116,10 +117,11 @@ def _squares(seed: int, width: int, height: int) -> np.ndarray:
 
 
 class History:
-    """A project and what happened to it. `random` decides."""
+    """A project and what happened to it. `random` decides. `release`: the folder of an older release of Tessera."""
 
-    def __init__(self, project: Project, rows: list[dict[str, str]], seed: int) -> None:
+    def __init__(self, project: Project, rows: list[dict[str, str]], seed: int, release: Path) -> None:
         self.project = project
+        self.release = release
         self.rows = rows
         self.random = random.Random(seed)
         self.steps: list[str] = []
@@ -344,6 +346,21 @@ def run_by_times(history: History) -> str:
     return ""
 
 
+def run_release(history: History) -> str:
+    """Run the project with the release before this version, which knows nothing of records."""
+    options, environment = history.project.command("--cores", "2", snakefile=history.release / "Snakefile")
+    options[options.index("--workflow-profile") + 1] = str(history.release / "profiles" / "default")
+    command = [sys.executable, "-m", "snakemake", *options]
+    environment["PYTHONPATH"] = str(history.release / "src")
+    for further in ([], ["--unlock"], []):
+        done = subprocess.run(
+            [*command, *further, "--", *TARGETS], env=environment, capture_output=True, text=True, timeout=1200
+        )
+        if "--unlock" not in done.stderr + done.stdout:
+            break
+    return "ended" if done.returncode == 0 else "failed"
+
+
 def run_unmounted(history: History) -> str:
     """Run the project while its footage is not there, as if its disk were not mounted."""
     footage = history.project.folder / "footage"
@@ -378,6 +395,7 @@ RUNS: dict[str, Callable[[History], str]] = {
     "kill a run": lambda history: stop(history, signal.SIGKILL),
     "run by times": run_by_times,
     "run without the disk": run_unmounted,
+    "run an older release": run_release,
 }
 STEPS: dict[str, Callable[[History], str]] = {
     **EDITS,
@@ -462,13 +480,23 @@ def play(seed: int, template: Path, folder: Path, *, keep: bool = False) -> Verd
     project = Project(folder / "project")
     begun = json.loads((template / "begun.json").read_text())
     project.settings = begun["settings"]
-    history = History(project, begun["rows"], seed)
+    history = History(project, begun["rows"], seed, template.with_name("release"))
     for _ in range(history.random.randint(3, 8)):
         history.step()
     faults = faults_after(history, Project.create(folder / "fresh"))
     if not (keep and faults):
         shutil.rmtree(folder)
     return Verdict(seed, history.steps, faults, time.monotonic() - start)
+
+
+def write_release(folder: Path) -> None:
+    """Write the newest release before this version to `folder`, from the history of the repository."""
+    git = ["git", "-C", str(REPOSITORY)]
+    tag = subprocess.run([*git, "describe", "--tags", "--abbrev=0"], check=True, capture_output=True, text=True).stdout.strip()
+    archive = folder.with_suffix(".tar")
+    subprocess.run([*git, "archive", f"--output={archive}", tag], check=True)
+    with tarfile.open(archive) as file:
+        file.extractall(folder, filter="data")
 
 
 def write_template(folder: Path) -> None:
@@ -483,6 +511,7 @@ def write_template(folder: Path) -> None:
 def campaign(seeds: range, folder: Path, *, keep: bool = False, at_once: int = 2) -> Iterator[Verdict]:
     """Play the histories of `seeds` in `folder`, and yield what became of each."""
     write_template(folder / "template")
+    write_release(folder / "release")
     with ProcessPoolExecutor(at_once) as pool:
         given = [pool.submit(play, seed, folder / "template", folder / str(seed), keep=keep) for seed in seeds]
         for each in given:
