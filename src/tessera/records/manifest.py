@@ -5,7 +5,8 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -24,6 +25,7 @@ FULL = 500_000_000  # bytes of small sources in a shard
 BUCKET = "shard-"  # the names of shards of several sources start with this
 Shards = Literal["auto", "per_source"] | int
 RESTORE = "restore"  # in the column `use`: the video is restored
+IS_RESULT = "is a result of this project; name the original"
 # What a path that does not exist may contain, as a regular expression, and the fix.
 NO_PATH = {
     "^~": " (write the home folder in full)",
@@ -83,11 +85,14 @@ class ListedSource(Source):
     free_of: tuple[str, ...] = Field((), description="what it is known not to show, separated by commas; empty: nothing known")
 
 
-def read_manifest(path: Path, datasets: Collection[str], findable: Collection[str]) -> list[ListedSource]:
+def read_manifest(
+    path: Path, datasets: Collection[str], findable: Collection[str], results: Path = Path("results")
+) -> list[ListedSource]:
     """Return the sources in the manifest `path`, in its order. `tessera.core.tsv.read_sheet` describes the format.
 
     `datasets` are the names that are allowed in the column `use` beside `RESTORE`, and `findable` those in the column
-    `free_of`: what detectors find. Raises `TesseraError` that lists every fault with its line.
+    `free_of`: what detectors find. `results`: the folder of the results, in which no source may lie.
+    Raises `TesseraError` that lists every fault with its line.
     """
     fix = f"set `manifest` to a table of your sources (see config/README.md){or_folder(path)}"
     sheet = read_sheet(path, ListedSource, "manifest", fix)
@@ -98,6 +103,8 @@ def read_manifest(path: Path, datasets: Collection[str], findable: Collection[st
         for name in _names(row.get(column, ""))
         if name not in allowed
     ]
+    made = results_among((source.path for _, source in sheet.rows), results)
+    faults += [(line, f"path: {source.path!r} {IS_RESULT}") for line, source in sheet.rows if source.path in made]
     clashes = _clashes([(line, row["source"]) for line, row in sheet.texts if row.get("source")])
     refuse(path, [*sheet.faults, *faults, *clashes])
     return [source for _, source in sheet.rows]
@@ -122,6 +129,22 @@ def _clashes(ids: list[tuple[int, str]]) -> list[Fault]:
             faults.append((line, f"source {source!r} differs only in case from {same_name!r}"))
         lines.setdefault(source, line)
     return faults
+
+
+def results_among(paths: Iterable[str], results: Path) -> set[str]:
+    """Return those of `paths` that lie in the folder `results` or are links to what lies there, but for harvested pictures.
+
+    Such a source would outlive its original if that is withdrawn. Only what the harvest makes is an original.
+    """
+    # A folder in the results may be a link to another disk.
+    folders = {each.resolve() for each in results.glob("*") if each.name != "harvest"}
+    found = set()
+    for path in paths:
+        with suppress(ValueError):  # a null character
+            real = Path(path).resolve()
+            if real in folders or not folders.isdisjoint(real.parents):
+                found.add(path)
+    return found
 
 
 def is_missing(source: Source) -> bool:

@@ -14,7 +14,7 @@ from tessera.core.errors import Dropped, TesseraError
 from tessera.core.files import file_name
 from tessera.core.settings import complaint
 from tessera.records.decision_log import append_row
-from tessera.records.manifest import RESTORE, ListedSource, path_hints, read_manifest
+from tessera.records.manifest import IS_RESULT, RESTORE, ListedSource, path_hints, read_manifest, results_among
 from tessera.records.rights import check_rights
 
 EXAMPLE = 'make restore VIDEO=film.mp4 CONTENT=general RIGHTS="my own"'
@@ -78,9 +78,8 @@ def _row(project: Path, video: Path, stated: dict[str, str], source: str) -> Lis
         absent = f"does not exist in {Path.cwd()}; correct the path{path_hints(str(video))}"
         reason = "is a folder; name one video in it" if path.is_dir() else absent
         raise TesseraError(f"VIDEO: {str(video)!r} {reason}")
-    # It would outlive the original if that is withdrawn.
-    if path.resolve().is_relative_to((folder / "results").resolve()):
-        raise TesseraError(f"VIDEO: {str(video)!r} is a result of this project; name the original")
+    if results_among([str(path)], folder / "results"):
+        raise TesseraError(f"VIDEO: {str(video)!r} {IS_RESULT}")
     if path.is_relative_to(folder):
         path = path.relative_to(folder)
     try:

@@ -262,6 +262,7 @@ def load_project(
         config["manifest"],
         [dataset.name for dataset in all_datasets(config)],
         [model.finds for model in all_models(config) if model.finds],
+        Path(results),
     )
     check_exists("sources.blocklist", config["sources"]["blocklist"])
     if OLD_BLOCKLIST.exists() and Path(config["sources"]["blocklist"]) != OLD_BLOCKLIST:

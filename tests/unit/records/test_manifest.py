@@ -303,6 +303,20 @@ def test_an_address_is_refused_as_it_was_written_but_for_its_password(tmp_path: 
     assert fault == f"line 2: path: should be a path, not an address; download the file, and give its path; given: {shown!r}"
 
 
+def test_a_result_is_no_source_unless_it_was_harvested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("disk", "results/frames/film/images", "results/harvest/general/museum"):
+        Path(folder).mkdir(parents=True)
+    Path("results/restored").symlink_to(tmp_path / "disk")
+    Path("elsewhere").symlink_to("results/frames")
+    made = ["results/frames", "elsewhere/film/images", "disk/film/videos/film.mp4", "results/../results/restored/film.mp4"]
+    allowed = ["results/harvest/general/museum", "frames", "disk2/film.mp4", "results2/frames"]
+    table = "".join(f"{number}\t{path}\tgeneral\tCC0\n" for number, path in enumerate([*allowed, *made], 1))
+    assert faults(Path("sources.tsv"), HEADER + table)[1:] == [
+        f"line {line}: path: {path!r} is a result of this project; name the original" for line, path in enumerate(made, 6)
+    ]
+
+
 @pytest.mark.parametrize("separator", [",", ";", " "])
 def test_a_table_with_another_separator_gives_only_that_fault(tmp_path: Path, separator: str) -> None:
     text = "source\tpath\tcontent\nx\ty\tgeneral\n".replace("\t", separator)
