@@ -75,6 +75,8 @@ def test_a_killed_training_is_resumed_and_a_change_reruns_what_depends_on_it(pro
     assert verify_checksums(weights / "SHA256SUMS") == []
     names = {"card.json", "card.md", "nsfw_detection.onnx", "nsfw_detection.pt", "lada_nsfw_detection_model_tessera.pt"}
     assert {path.name for path in weights.iterdir()} == {*names, "SHA256SUMS"}
+    last = [line for line in run.output.splitlines() if "nsfw_detection:" in line][-1]
+    assert "nsfw_detection finds almost nothing (" in last, run.output
     card = json.loads((weights / "card.json").read_text())
     assert card["dataset"]["datasheet"]["origins"][0]["rights"] == "CC0"
     assert card["training"]["arguments"]["epochs"] == TRAINING["epochs"]

@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,17 +57,7 @@ def write_summary(
     read = {model: json.loads(file.read_text(encoding="utf-8")).get("splits", {}) for model, file in metrics.items()}
     false = {model: json.loads(file.read_text(encoding="utf-8")) for model, file in clean.items()}
     measures = {model: list(_measures(splits, false.get(model, {}))) for model, splits in read.items()}
-    numbers = {
-        model: {
-            measure.name: {
-                "form": next(iter(measure.values.values())).form,
-                "values": {split: round(found.value, 6) for split, found in measure.values.items()},
-            }
-            for measure in measures_of_model
-            if measure.values
-        }
-        for model, measures_of_model in measures.items()
-    }
+    numbers = _figures(measures)
     figures.write_text(json.dumps(numbers, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     remarks = [
         *finding_nothing(numbers),
@@ -81,6 +71,27 @@ def write_summary(
     parts += [*_pictures(restored, footage), "<h2>How good the models are</h2>"]
     parts.append(_tabulated(measures) if measures else "<p>No model was trained.</p>")
     write_page(path, "Summary", "\n".join(parts))
+
+
+def _figures(measures: Mapping[str, Iterable[Measure]]) -> dict[str, Any]:
+    """Return the values of `measures` by model and measure, as JSON."""
+    return {
+        model: {
+            measure.name: {
+                "form": next(iter(measure.values.values())).form,
+                "values": {split: round(found.value, 6) for split, found in measure.values.items()},
+            }
+            for measure in measures_of_model
+            if measure.values
+        }
+        for model, measures_of_model in measures.items()
+    }
+
+
+def finding_nothing_by_card(model: str, card: Path) -> list[str]:
+    """Return what `finding_nothing` says about `model`. `card`: that of the model, JSON."""
+    splits = json.loads(card.read_text(encoding="utf-8"))["metrics"].get("splits", {})
+    return finding_nothing(_figures({model: _measures(splits, {})}))
 
 
 def finding_nothing(figures: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from chance_metrics import write_chance
 
 from tessera.pages.report.pages import figure
-from tessera.pages.report.summary import write_summary
+from tessera.pages.report.summary import finding_nothing_by_card, write_summary
 
 DETECTOR = {"images": 20, "objects": 31, "sources": 9, "box": {"map50": 0.5}, "mask": {"map50": 0.8123}}
 FEW = "too few sources for an interval (3)"
@@ -48,6 +48,9 @@ def test_a_detector_that_finds_almost_nothing_comes_first_with_the_likely_causes
     remarks = Summary(tmp_path, {"finder": splits}).remarks
     told = "finder finds almost nothing (mask mAP50 0.020): there may be too few labels, too few epochs, or too large batches."
     assert (remarks[:1] == [told]) is is_told
+    card = tmp_path / "card.json"
+    card.write_text(json.dumps({"metrics": {"splits": splits}}))
+    assert finding_nothing_by_card("finder", card) == ([told] if is_told else [])
 
 
 def restorer(psnr: float, flicker: float, warping: float, low: float | None = None) -> dict[str, Any]:
