@@ -27,7 +27,7 @@ MADE = ("config/moved_keys.tsv", "examples/demo/results/", "profiles/slurm/parti
 # Suffixes of files, whose names look like settings.
 FILES = {"html", "json", "tsv"}
 # Sections of the settings that name things which others use.
-DECLARING = {"annotations", "classifiers", "crops", "embeddings"}
+DECLARING = {"annotations", "classifiers", "crops", "embeddings", "identities", "tagger"}
 # Stands for those that readers fill in.
 SHA256 = hashlib.sha256(b"weights").hexdigest()
 PATH = re.compile(r"(?:\.ci|config|docs|envs|examples|profiles|resources|src|tests|workflow)/[\w./-]*")
@@ -125,13 +125,17 @@ PROGRAMS: dict[str, Callable[[list[str], Excerpt], None]] = {
 
 @pytest.mark.parametrize("block", SETTINGS, ids=str)
 def test_a_block_of_settings_is_valid(block: Excerpt, tmp_path: Path) -> None:
-    # A block may use what the blocks above it on the page declare.
+    # A block may use what the blocks above it on the page declare, and in the list of all settings, what any block declares.
+    in_any_order = block.document.name == "settings.md"
+    others = [each for each in SETTINGS if each.document == block.document and (each.line < block.line or in_any_order)]
     declared: dict[str, Any] = {}
-    for above in (each for each in SETTINGS if each.document == block.document and each.line <= block.line):
-        path = tmp_path / f"{above.line}.yaml"
-        path.write_text(above.text.replace("sha256: …", f"sha256: {SHA256}"), encoding="utf-8")
+    for each in (*others, block):
+        path = tmp_path / f"{each.line}.yaml"
+        path.write_text(each.text.replace("sha256: …", f"sha256: {SHA256}"), encoding="utf-8")
         settings = read_settings(path)
-        declared |= {section: {**declared.get(section, {}), **settings[section]} for section in DECLARING & settings.keys()}
+        for section in DECLARING & settings.keys():
+            stated = {key: value for key, value in (settings[section] or {}).items() if value}
+            declared[section] = {**declared.get(section, {}), **stated}
     load_configuration(settings | declared)
 
 

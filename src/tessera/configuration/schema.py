@@ -3,7 +3,6 @@
 import ast
 import inspect
 import json
-import re
 import textwrap
 from functools import cache
 from itertools import pairwise
@@ -13,7 +12,6 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from tessera.configuration.read import Configuration
-from tessera.configuration.sections import model_in
 
 
 @cache
@@ -43,45 +41,13 @@ def _docstrings(model: type[BaseModel]) -> dict[str, str]:
     return found
 
 
-def _of_examples(model: type[BaseModel], known: set[Any]) -> dict[tuple[type[BaseModel], str], str]:
-    """Return the comments on settings in the examples of `model` and of the models in it, by the model and its field.
-
-    Models that are `known` are left out, because a model may contain itself.
-    """
-    known.add(model)
-    found: dict[tuple[type[BaseModel], str], str] = {}
-    for name, field in model.model_fields.items():
-        inner = model_in(field.annotation)
-        found |= _of_examples(inner, known) if inner and inner not in known else {}
-        within: list[tuple[int, type[BaseModel] | None]] = [
-            (-1, inner)
-        ]  # the indentation of each key around a line, and the model of its value
-        for line in descriptions(model).get(name, "").partition("example:\n")[2].splitlines():
-            if key := re.match(r"(?P<indent>[ -]*)(?P<name>\w+):(?: *(?P<value>.*?)  +# (?P<text>.+))?", line):
-                within = [each for each in within if each[0] < len(key["indent"])]
-                around = within[-1][1]
-                if around and key["name"] in around.model_fields:
-                    if key["text"]:
-                        # Such as `content: adult  # or general`.
-                        found[around, key["name"]] = f"{key['value']} " * key["text"].startswith("or ") + key["text"]
-                    around = model_in(around.model_fields[key["name"]].annotation)
-                within.append((len(key["indent"]), around))
-    return found
-
-
 def make_schema() -> dict[str, Any]:
-    """Return the JSON schema of `Configuration`, with the descriptions. All settings are optional.
-
-    The settings of sets, classifiers and the like are described in the examples of their lists.
-    """
-    examples = _of_examples(Configuration, set())
+    """Return the JSON schema of `Configuration`, with the descriptions. All settings are optional."""
 
     class Documented(GenerateJsonSchema):
         def model_schema(self, schema: Any) -> dict[str, Any]:
             made = super().model_schema(schema)
-            bases = reversed(schema["cls"].__mro__)
-            described = {name: text for base in bases for (model, name), text in examples.items() if model is base}
-            described |= descriptions(schema["cls"])
+            described = descriptions(schema["cls"])
             for name, field in made["properties"].items():
                 field.pop("title", None)
                 # The settings of a section have defaults, so the section needs none.

@@ -137,23 +137,31 @@ class PictureSettings(Settings):
     """Where the pictures of a classifier come from."""
 
     sets: tuple[str, ...] = ()
+    """Names of sets in `annotations.image_labels`."""
     regions: OfDataset | None = None
+    """Images of a dataset of regions, by whether they show a region."""
     degraded: ConceptSettings | None = None
+    """Sampled frames, and copies of them at each level."""
 
 
 class Classifier(ClassifierSettings):
     """A classifier of pictures, and where its pictures come from."""
 
     pictures: PictureSettings
+    """Where its pictures come from: `sets`, `regions`, `degraded`, or several of these."""
 
 
 class DeclaredClassifier(Settings):
     """A classifier that was trained elsewhere: a .safetensors of Tessera, or of CityClassifiers, with its `labels`."""
 
     weights: WeightsSettings
+    """File of the classifier, {source: a path or https://…, sha256: …}."""
     labels: Labels | None = None
+    """Of a file of CityClassifiers: its classes in their order, or {least: 0.0, most: 1.0} for a score."""
     embedding: str | None = None
+    """Of a head: the name in `embeddings` of the model that makes its vectors."""
     tiling: Tiling | None = None
+    """How large pictures are divided into tiles, as in `classifiers`. `null` scales whole pictures."""
 
     @model_validator(mode="after")
     def _is_a_head_of_city(self) -> Self:
@@ -368,7 +376,17 @@ class Sections(Settings, defer_build=True):
     gates: GateSettings = GateSettings()
     """For each step, the fraction of its items that may fail before the run stops, from 0 to 1."""
     harvest: HarvestSettings = HarvestSettings()
-    """Pictures from the web whose rights are known. `snakemake harvest` fetches them."""
+    """Pictures from the web whose rights are known. `snakemake harvest` fetches them. For example:
+      contact: me@example.org
+      europeana:
+        - query: watermark
+          content: general
+          qf: ["COUNTRY:sweden"]
+          random: null
+          reusability: open
+          limit: 100
+          label: ""
+    """
     sources: SourceSettings = SourceSettings()
     """Checks of the sources."""
     frames: FrameSettings = FrameSettings()
@@ -380,12 +398,12 @@ class Sections(Settings, defer_build=True):
     tagger: TaggerSettings | None = None
     """Tagger of sampled frames and crops: an ONNX model in the layout of WD14 with its tag list. `null` tags nothing. For
     example:
-      weights: {source: model.onnx, sha256: …}         # one input (pictures, size, size, 3), a score from 0 to 1 for each tag
-      tags: {source: selected_tags.csv, sha256: …}     # with the columns `name` and `category`
-      of: [frames, person]        # the sampled frames, and steps of `crops`
-      batch: 8                    # pictures at a time
-      floor: 0.05                 # smallest score that is recorded; no threshold can be lower
-      thresholds:                 # smallest score of a tag of each category; null leaves the category out
+      weights: {source: model.onnx, sha256: …}
+      tags: {source: selected_tags.csv, sha256: …}
+      of: [frames, person]
+      batch: 8
+      floor: 0.05
+      thresholds:
         general: 0.35
         character: 0.85
         copyright: 0.35
@@ -398,57 +416,58 @@ class Sections(Settings, defer_build=True):
     vector in results/embeddings. Vectors of pictures that look alike are close to each other. If a classifier names an
     embedding that has neither `near_duplicates` nor `clips`, only the pictures of the classifier are turned into vectors. For
     example:
-      look:                       # a detector of ultralytics
+      look:  # a detector of ultralytics
         kind: detector
-        output: layout            # the first feature map in 36 cells, for near-duplicates; or pooled: the mean of the last one
-        weights: trained          # or {source: file.pt, sha256: …}
-        detector: nsfw_detection  # the detector that is trained here
+        output: layout
+        weights: trained
+        detector: nsfw_detection
         near_duplicates: {within: 0.88, across: 0.88}
-      dino:                       # a model of timm, with its own preprocessing
+        crops: [head]
+      dino:  # a model of timm, with its own preprocessing
         kind: timm
         architecture: vit_small_patch14_dinov2
         weights: {source: model.safetensors, sha256: …}
-        output: pooled            # pooled features, or `head`: with CLIP, its `image_embeds`
-        normalise: true           # scale vectors to length 1; CLIP's are used without it in CityClassifiers
-        batch: 16                 # pictures at a time
-        clips: 8                  # frames per clip, whose mean is its vector; 0, the default, embeds no clips
-        crops: []                 # steps of `crops` whose crops are embedded; then frames need `near_duplicates` or `clips`
-        near_duplicates:          # smallest cosine of the vectors of two near-duplicates from 0 to 1; null means never
-          within: 0.95            # of pictures of one source
-          across: 0.95            # of pictures of two sources
-          ends: null              # of two openings or two endings: the first and the last third of the frames of a video
+        output: pooled
+        normalise: true
+        batch: 16
+        clips: 8
+        crops: []
+        near_duplicates:
+          within: 0.95
+          across: 0.95
+          ends: null
       clip:
-        kind: onnx                # one input (pictures, 3, size, size), and an output (pictures, numbers)
+        kind: onnx
         weights: {source: clip.onnx, sha256: …}
-        preprocessing:            # other kinds have their own, which this replaces
-          size: 336               # side of the input in pixels
-          resize: crop            # crop: the shorter side to size / crop, then the middle; stretch; or pad with grey
-          crop: 1.0               # fraction of the scaled shorter side that is taken
-          offset: nearest         # of the middle: rounded as in torchvision; or down, as transformers does for CLIP
-          interpolation: bicubic  # nearest, bilinear, bicubic or lanczos
-          mean: [0.485, 0.456, 0.406]   # of red, green and blue; values run from 0 to 1
+        preprocessing:
+          size: 336
+          resize: crop
+          crop: 1.0
+          offset: nearest
+          interpolation: bicubic
+          mean: [0.485, 0.456, 0.406]
           std: [0.229, 0.224, 0.225]
     """
     identities: IdentitySettings | None = None
     """Identities: who or what the crops show, in sources with general content alone. `null` identifies nobody. docs/crops.md
     explains the folder of references and the table of decisions. For example:
-      embedding: look             # one of `embeddings`, whose `crops` name the step
-      step: head                  # step of `crops`
-      sources: []                 # ids of the sources to identify in; empty means all with general content
-      references:                 # pictures of known identities; null, the default, has none
-        folder: references        # IDENTITY/APPEARANCE/…/FILE; folders with names that start with noise are rejected
-        similarity: 0.6           # smallest mean cosine of a crop with the pictures of an appearance
-        certainty: 0.1            # smallest margin to the next identity, as a fraction of what is possible
-        add: 0                    # most certain crops of each appearance that become pictures of it, and decide the rest
-      clusters:                   # of the crops that no reference decides, for each series
-        dense: 0.8                # smallest cosine of neighbours in a cluster
-        members: 5                # smallest number of neighbours in the dense part, and of members of a cluster
-        same: 0.7                 # cosine from which two crops may show the same
-        merge: 0.85               # two clusters are one if such a fraction of their pairs may show the same
-        rate: 0.6                 # a crop belongs to a cluster if it may be the same as this fraction of its members,
-        count: 20                 # or as this number of them
-      decisions: config/identities.tsv    # table of decisions of people
-      shown: 24                   # crops on the sheet of each identity
+      embedding: look
+      step: head
+      sources: []
+      references:
+        folder: references
+        similarity: 0.6
+        certainty: 0.1
+        add: 0
+      clusters:
+        dense: 0.8
+        members: 5
+        same: 0.7
+        merge: 0.85
+        rate: 0.6
+        count: 20
+      decisions: config/identities.tsv
+      shown: 24
     """
     detection: RuntimeSettings = RuntimeSettings()
     """How detectors run. Each section of a detector, such as `regions.detectors.nsfw`, may state another value."""
@@ -492,69 +511,89 @@ class Sections(Settings, defer_build=True):
     classifiers: dict[PlainName, Classifier] = Field({})
     """Classifiers of pictures, by their names, which consist of small letters, digits and _. For example:
     compression:
-      labels: [clean, compressed]  # the classes; or {least: 0.0, most: 1.0} for a score
+      labels: [clean, compressed]
       pictures:
-        # Sampled frames, and copies of them at each level. The steps are those of the section `degradations`.
         degraded:
           frames_per_source: 50
-          max_side: 512            # pixels; larger frames are scaled down
+          max_side: 512
           levels:
-            - {label: clean}       # or {score: 0.0}
-            - {label: compressed, steps: [{jpeg: {probability: 1.0, quality: [5, 40]}}]}
+            - label: clean
+            - label: compressed
+              steps: [{jpeg: {probability: 1.0, quality: [5, 40]}}]
     watermarked:
       labels: [clean, watermarked]
       pictures:
-        # The images of a dataset of regions, by whether they show a region.
-        regions: {dataset: watermark_detection, present: watermarked, absent: clean}
-      architecture: resnet18       # or any name of timm
-      weights: null                # what the training starts from: {source: a path or https://…, sha256: …}; null: from scratch
-      image_size: 224              # pixels
-      resize: stretch              # to a square; or crop, or pad
-      augmentation: {flip: 0.5, flip_vertical: 0.0, grayscale: 0.0, crop: 1.0, colour: 0.0}
-      training: {epochs: 50, batch: 64, learning_rate: 0.0003, patience: 5, class_weights: none}
-      export: {opset: 17}          # of ONNX
-      # How the classifier is used, not how it is trained: a picture whose shorter side exceeds `tile` is divided into five
-      # tiles of that side, the corners and the middle. If it exceeds `side`, the picture is scaled down to `side` first.
-      # Nothing is scaled up. `combine` says what the results of the tiles become: their mean, median, max or min. `null`
-      # scales whole pictures.
-      tiling: {tile: 448, side: 1536, combine: mean}
-      label_errors:                # searches for wrong labels, see docs/classifiers.md; null, the default, does not
-        folds: 5                   # trainings: the pictures of each fold are predicted by a classifier of the others
-        residual: 0.25             # smallest difference between two scores that counts, as a fraction of their range
-        embedding: null            # a name in `embeddings`; it finds outliers, and near-duplicates with different labels
-        neighbours: 10             # pictures of other sources that a picture is compared with for outliers
-        outlier: 2.5               # an outlier is so many times as far from them as the median picture; null finds none
-        near_duplicates: 0.98      # smallest cosine of two near-duplicates, which depends on the embedding; null finds none
+        regions:
+          dataset: watermark_detection
+          present: watermarked
+          absent: clean
+      architecture: resnet18
+      weights: null
+      image_size: 224
+      resize: stretch
+      augmentation:
+        flip: 0.5
+        flip_vertical: 0.0
+        grayscale: 0.0
+        crop: 1.0
+        colour: 0.0
+      training:
+        epochs: 50
+        batch: 64
+        learning_rate: 0.0003
+        schedule: cosine
+        weight_decay: 0.01
+        patience: 5
+        class_weights: none
+      export:
+        opset: 17
+      tolerance:
+        pictures: 32
+        result: 0.0001
+      tiling:
+        tile: 448
+        side: 1536
+        combine: mean
+      label_errors:
+        folds: 5
+        residual: 0.25
+        embedding: null
+        neighbours: 10
+        outlier: 2.5
+        near_duplicates: 0.98
     sharpness:
       labels: {least: 0.0, most: 1.0}
-      # Names of sets in `annotations.image_labels`.
-      pictures: {sets: [blur]}
-      architecture: head           # the small network of CityClassifiers, on vectors
-      embedding: clip              # of `embeddings`, whose model makes the vectors of the pictures
-      hidden: 1024                 # width of its layers
-      export: {city: true}         # also NAME-city.safetensors and NAME-city.config.json, which CityClassifiers loads
+      pictures:
+        sets: [blur]
+      architecture: head
+      embedding: clip
+      hidden: 1024
+      training:
+        loss: l1
+      export:
+        city: true
     """
     declared_classifiers: dict[PlainName, DeclaredClassifier] = Field({})
     """Classifiers that were trained elsewhere, by their names, to be used like those in `classifiers`. Each is a .safetensors
     that Tessera exported, whose labels are in the file, or one of CityClassifiers. For example:
     aesthetics:
       weights: {source: aesthetics.safetensors, sha256: …}
-      embedding: null              # of a head, the name in `embeddings` of the model of its vectors
-      labels: null                 # of a file of CityClassifiers: its classes in their order, or {least: 0.0, most: 1.0}
+      embedding: null
+      labels: null
       tiling: null
     """
     search: dict[PlainName, SearchSettings] = Field({})
     """Searches for better settings of a classifier or a detector, by their names, which consist of small letters, digits and _.
     `snakemake search` runs them. For example:
     rate:
-      model: compression           # or any other classifier, or a detector in `models`
-      trials: 20                   # trainings, one after another
-      minutes: null                # no trial begins later; how many trials fit differs from run to run
-      metric: accuracy             # of the validation split; by default the loss, or map50_95 of detectors
-      # A trial ends early if it is worse than the median of the complete ones after as many epochs; never before 5 trials are
-      # complete, or in the first 5 epochs. `null` ends none early.
-      prune: {trials: 5, epochs: 5}
-      space:                       # settings by their path, each with a list of values or a range
+      model: compression
+      trials: 20
+      minutes: null
+      metric: accuracy
+      prune:
+        trials: 5
+        epochs: 5
+      space:
         training.learning_rate: {log: [0.0001, 0.01]}
         training.batch: {from: 16, to: 64, step: 16}
         augmentation.flip: {from: 0, to: 0.5}
@@ -566,41 +605,73 @@ class Sections(Settings, defer_build=True):
     """Image sets for the training of generative models, by their names, which consist of small letters, digits and _. Each is
     made of sampled frames and of crops of them, and written to results/datasets/NAME/LAYOUT. For example:
     portraits:
-      each_series: false           # whether each series in the manifest gets a set of its own, NAME-SERIES
-      select:                      # rules that all pictures meet
-        of: [frames, person]       # whole frames, and the names of steps in `crops`
-        minimum: 256               # pixels of the shorter side
-        maximum: null              # pixels of the longer side
-        contains: []               # steps in `crops`, such as head, of each of which a picture contains a crop
-        sharpness: 0.0             # smallest variance of the Laplacian at 256 pixels; 0 measures nothing
-        scores: {compression: {label: compressed, max: 0.5}}  # what classifiers see; a crop has the scores of its frame
-        tags: {all: [], none: [text]}  # tags that a picture must have, and those that it must not have
-        identities: any            # or a list of names, of which a picture shows one; null asks for none
-        keep_unnamed: false        # whether clusters that nobody named count as identities
-        series: null               # a list of series in the manifest
-        sources: null              # a list of sources in the manifest
-        unique: true               # whether only one of several pictures that look alike is used
-        others: 0                  # pictures for regularisation, drawn from those that only `tags` or `identities` leave out
-      pictures:                    # how they are written; no picture is enlarged
-        shorter: 768               # pixels of the shorter side, or null
-        area: null                 # or pixels of the whole picture, such as 1048576
-        multiple_of: 1             # both sides are multiples of this number; the rest is cut off around the middle
-        format: webp               # or jpeg, or png, which is lossless
-        quality: 95                # of webp and jpeg, from 1 to 100
-      captions:                    # null, or a template, a table or files; null leaves them empty
-        files: null                # `beside` for the captions beside the pictures of sources, or a folder of captions
-        text: a photograph         # see docs/image_sets.md for all parts
-      arrangement:                 # null, or folders and the balance between them; null: one folder, without repeats
+      each_series: false
+      select:
+        of: [frames, person]
+        minimum: 256
+        maximum: null
+        contains: []
+        sharpness: 0.0
+        scores: {compression: {label: compressed, max: 0.5}}
+        tags:
+          all: []
+          none: [text]
+        identities: any
+        keep_unnamed: false
+        series: null
+        sources: null
+        unique: true
+        others: 0
+      pictures:
+        shorter: 768
+        area: null
+        multiple_of: 1
+        format: webp
+        quality: 95
+      captions:
+        files: null
+        text: a photograph
+      arrangement:
         folders: [n_characters, character]
-      layouts:                     # any number of these
+      layouts:
         plain: {}
-        # Numbers of the files that EveryDream2 reads; null writes no file.
-        everydream2: {shuffle_tags: false, cond_dropout: null, flip_p: null}
-        # Keys of sd-scripts for [[datasets]] and each [[datasets.subsets]]. `root` precedes the paths of folders.
-        kohya: {root: "", dataset: {resolution: 768, batch_size: 4}, subset: {shuffle_caption: true, keep_tokens: 1}}
-        onetrainer: {root: "", enable_tag_shuffling: false, tag_delimiter: ",", keep_tags_count: 1}
+        everydream2:
+          shuffle_tags: false
+          cond_dropout: null
+          flip_p: null
+        kohya:
+          root: ""
+          dataset:
+            resolution: 768
+            batch_size: 4
+            enable_bucket: true
+            bucket_no_upscale: true
+            bucket_reso_steps: null
+            min_bucket_reso: null
+            max_bucket_reso: null
+            skip_image_resolution: null
+          subset:
+            shuffle_caption: true
+            keep_tokens: 1
+            keep_tokens_separator: null
+            secondary_separator: null
+            caption_separator: null
+            caption_prefix: null
+            caption_suffix: null
+            caption_dropout_rate: null
+            caption_dropout_every_n_epochs: null
+            caption_tag_dropout_rate: null
+            class_tokens: null
+            flip_aug: null
+            cache_info: null
+        onetrainer:
+          root: ""
+          enable_tag_shuffling: false
+          tag_delimiter: ","
+          keep_tags_count: 1
         imagefolder: {}
-        webdataset: {samples: 1000}
+        webdataset:
+          samples: 1000
     """
     comparisons: Comparisons = Comparisons()
     """Weights of others that are compared with a model that is trained here: for each model, a list of {name: …, source: a path

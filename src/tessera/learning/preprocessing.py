@@ -15,18 +15,25 @@ Channels = tuple[float, float, float]  # red, green, blue
 class Preprocessing(Settings):
     """How a picture becomes the input of a network: `size` by `size` pixels, RGB in [0, 1], minus `mean`, over `std`.
 
-    `crop` scales the shorter side to `size` divided by the fraction `crop`, and takes the middle. Sizes are rounded as in
-    torchvision, and so is the `offset` of the middle, `nearest`; `down` is as in transformers, for its models of CLIP.
-    `stretch` ignores the proportions. `pad` scales the longer side and adds grey on both sides.
+    Sizes are rounded as in torchvision.
     """
 
     size: int = Field(224, ge=16, le=4096)
+    """Side of the input in pixels."""
     resize: Resize = "crop"
+    """How a picture becomes square. `crop` scales the shorter side to `size` divided by `crop`, and takes the middle. `stretch`
+    ignores the proportions. `pad` scales the longer side, and adds grey.
+    """
     crop: float = Field(1.0, gt=0, le=1)
+    """Fraction of the scaled shorter side that is taken."""
     offset: Literal["nearest", "down"] = "nearest"
+    """Where the middle begins: `nearest` rounds as torchvision does, and `down` as transformers does for CLIP."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    """Interpolation: `nearest`, `bilinear`, `bicubic` or `lanczos`."""
     mean: Channels = (0.485, 0.456, 0.406)
+    """Mean of red, green and blue, which is subtracted. Values run from 0 to 1."""
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
+    """Standard deviation of red, green and blue, by which is divided."""
 
 
 def to_square(picture: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:

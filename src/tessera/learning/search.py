@@ -81,29 +81,33 @@ Choices = Annotated[Annotated[tuple[Value, ...], Field(min_length=1)] | Range | 
 
 
 class PruneSettings(Settings):
-    """When a trial ends early: if its metric is worse than the median of the complete ones after as many epochs.
-
-    Never before `trials` are complete, and never in the first `epochs` of a trial.
-    """
+    """When a trial ends early: if its metric is worse than the median of the complete ones after as many epochs."""
 
     trials: PositiveInt = 5
+    """Number of complete trials before one can end early."""
     epochs: NonNegativeInt = 5
+    """Number of epochs of a trial before it can end early."""
 
 
 class SearchSettings(Settings):
-    """A search for better settings of one model.
-
-    `space`: the values that each setting may have, by its path in the settings of the model. A list holds all of them. Numbers
-    between `from` and `to` are drawn evenly, those of `log` evenly in their logarithm, and multiples of `step` above `from` if
-    it is stated. `metric`: of the validation split; None: the first of those of the model. `minutes`: no trial begins later.
-    """
+    """A search for better settings of one model."""
 
     model: str
+    """One of `classifiers`, or a detector in `models`."""
     space: dict[str, Choices] = Field(min_length=1)
+    """Settings by their path in those of the model, each with a list of values or a range. Numbers between `from` and `to` are
+    drawn evenly, and with `step` are multiples of it above `from`; those of `log` are drawn evenly in their logarithm.
+    """
     trials: PositiveInt = 20
+    """Number of trainings, one after another."""
     minutes: PositiveFloat | None = None
+    """Minutes after which no trial begins; how many trials fit differs from run to run. `null` sets no limit."""
     metric: str | None = None
+    """Metric of the validation split. `null` takes the loss, and of detectors map50_95."""
     prune: PruneSettings | None = PruneSettings()
+    """When a trial ends early: if it is worse than the median of the complete ones after as many epochs. `null` ends none
+    early.
+    """
 
 
 @dataclass(frozen=True)

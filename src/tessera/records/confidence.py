@@ -23,7 +23,9 @@ class ConfidenceTarget(Settings):
     """What a confidence must reach on the validation split: a precision, or a recall."""
 
     target: Literal["precision", "recall"]
+    """What the confidence must reach on the validation split: a `precision` or a `recall`."""
     at_least: float = Field(gt=0, lt=1)
+    """Smallest precision or recall, between 0 and 1."""
 
 
 def decisive(rows: "pl.DataFrame") -> "pl.DataFrame":

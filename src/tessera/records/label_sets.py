@@ -21,12 +21,19 @@ class Material(Settings):
     """A named set of images. The fields on its rights are those of a source in the manifest."""
 
     name: str = Field(min_length=1)
+    """Unique name. Its images count as the source `labels:NAME`, `image_labels:NAME` or `watermarks:NAME/IMAGE`."""
     path: Annotated[Path, BeforeValidator(not_an_address)]
+    """Folder, or zip file."""
     content: Literal["general", "adult"]
+    """`general` or `adult`."""
     rights: str = Field(min_length=1)
+    """Licence or contract reference. Without it, the set is refused."""
     consent: str = ""
+    """Reference to the release of the people shown. Adult content needs it."""
     adults_verified: Literal["yes", "no", ""] = ""
+    """`"yes"`, in quotes, if all people shown were verified to be adults. Adult content needs it."""
     split: Literal["train", "val", "test", ""] = ""
+    """`train`, `val` or `test` for all of its images. If empty, its folders or a hash decide."""
 
     @field_validator("adults_verified", mode="before")
     @classmethod
@@ -51,7 +58,11 @@ class PictureSet(Material):
     """A folder or zip file of images and labels."""
 
     classes: dict[str, str | None] = Field(default_factory=dict)
+    """What its labels mean, such as {person: nsfw, dog: null}: `null` leaves them out. One that is not named means what is
+    called the same, and `*` stands for all others.
+    """
     split_by: Literal["set", "image"] = "set"
+    """What a hash never divides: the whole `set`, or only each `image`."""
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -63,22 +74,31 @@ class PictureSet(Material):
 class LabelledSet(PictureSet):
     """A folder or zip file of images and the labels of their regions.
 
-    `use` is the dataset that it feeds; empty for the one that the list of the set is for. `unannotated` says what an image
-    means that no label of the set is about, and `empty` one whose label file, mask or answer is there and states no region.
-    Readers follow both by `layouts.item.unannotated` and `layouts.item.check_not_empty`. `iscrowd` says what a region that is
-    marked as several objects means; empty if that is not known. `own_splits`: whether the splits that its files and folders
-    state are kept. `lines`: the shape of lines in YOLO files. `pieces`: whether the pieces of a class in a mask are separate
-    objects, or one.
+    Readers follow `unannotated` and `empty` by `layouts.item.unannotated` and `layouts.item.check_not_empty`.
     """
 
     use: str = ""
+    """Dataset that it feeds, such as mosaic_detection. Empty means nsfw_detection, and in `watermarks.sets`
+    watermark_detection.
+    """
     format: Format = "labelme"
+    """Format: `labelme`, `coco`, `yolo`, `masks`, `label_studio`, `cvat` or `voc`, see docs/label_sets.md."""
     unannotated: Absence = "unknown"
+    """What an image means that no label is about: `unknown` drops it; `negative`: it shows nothing."""
     empty: Absence = "negative"
+    """What an image means whose label states no region, such as an empty file: `negative` or `unknown`."""
     iscrowd: Crowd = ""
+    """What a region that is marked as a crowd is: `objects` makes one object of each, and `ignore` leaves it out. Empty drops
+    its image.
+    """
     own_splits: bool = True
+    """Whether the splits of its data.yaml, of lists such as train.txt and of its folders are kept."""
     lines: Lines = "auto"
+    """What the lines in YOLO files are: `boxes`, `polygons`, or `detections`, which are boxes with a confidence or a track.
+    `auto` finds out.
+    """
     pieces: Literal["separate", "joined"] = "separate"
+    """Whether the pieces of a class in a mask are `separate` objects, or `joined` to one."""
 
 
 ANY = "*"  # the key in `classes` for all labels that it does not name

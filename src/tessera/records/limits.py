@@ -18,11 +18,13 @@ class ScoreLimit(Settings):
     """The limits of what a classifier sees: of the probability of the class `label` or, if it is None, of the score."""
 
     label: str | None = None
+    """Class whose probability is limited. A classifier that gives a score has none."""
     min: float | None = None
+    """Smallest probability or score."""
     max: float | None = None
-    even_if_chance: bool = Field(
-        False, description="whether the limit also counts if the classifier, trained here, is no better than chance"
-    )
+    """Largest probability or score."""
+    even_if_chance: bool = False
+    """Whether the limit also counts if the classifier, trained here, is no better than chance."""
 
     @model_validator(mode="after")
     def _limits_something(self) -> "ScoreLimit":

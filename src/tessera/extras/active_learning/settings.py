@@ -11,8 +11,11 @@ class HardNegativeSettings(Settings):
     """Pictures of footage that shows none of `free_of`, its column in the manifest, and should thus have the class `label`."""
 
     free_of: str
+    """What the footage shows none of, as its column `free_of` in the manifest says."""
     label: str
+    """Class that such pictures should have."""
     fraction: float = Field(0.2, gt=0, le=1)
+    """Largest part of a round that they may be, from 0 to 1."""
 
 
 class AskSettings(Settings):

@@ -19,92 +19,111 @@ LOSS = ("training.loss", "training.class_weights")
 
 
 class ClassifierAugmentationSettings(Settings):
-    """How training pictures are changed at random. What the classes differ in must not be among it.
-
-    `flip`, `flip_vertical`, `grayscale`: probabilities. `crop`: smallest fraction of the area that is kept; 1: no crop.
-    `colour`: largest change of brightness, contrast and saturation, as a fraction.
-    """
+    """How training pictures are changed at random."""
 
     flip: Fraction = 0.5
+    """Probability that a picture is mirrored."""
     flip_vertical: Fraction = 0.0
+    """Probability that a picture is mirrored from top to bottom."""
     grayscale: Fraction = 0.0
+    """Probability that a picture loses its colours."""
     crop: float = Field(1.0, gt=0, le=1)
+    """Smallest fraction of the area that a random crop keeps. 1 crops nothing."""
     colour: Fraction = 0.0
+    """Largest change of brightness, contrast and saturation, as a fraction."""
 
 
 class ClassifierTrainingSettings(Settings):
-    """How a classifier is trained, with AdamW.
-
-    `batch`: at most; the batches of an epoch are of about equal size. `patience`: epochs without a lower loss on the validation
-    split until the training stops; 0: it never stops early. `loss`: of scores; classes have cross entropy. `class_weights`:
-    `balanced` gives all classes the same sum of weights.
-    """
+    """How a classifier is trained, with AdamW."""
 
     epochs: PositiveInt = 50
+    """Largest number of epochs."""
     batch: int = Field(64, ge=4)
+    """Largest number of pictures per step. The batches of an epoch are of about equal size."""
     learning_rate: PositiveFloat = 3e-4
+    """Learning rate of AdamW at its highest."""
     schedule: Literal["cosine", "constant"] = "cosine"
+    """How the learning rate changes: it falls along a `cosine`, or stays `constant`."""
     weight_decay: NonNegativeFloat = 0.01
+    """Weight decay of AdamW."""
     patience: NonNegativeInt = 5
+    """Number of epochs without a lower loss on the validation split after which the training stops. 0 never stops early."""
     loss: Literal["l1", "cross_entropy"] = "l1"
+    """Loss of a score. Classes have cross entropy."""
     class_weights: Literal["none", "balanced"] | dict[str, PositiveFloat] = "none"
+    """`balanced` gives all classes the same sum of weights. A map, such as {clean: 1.0, compressed: 2.0}, states the weight of
+    each.
+    """
 
 
 class ClassifierExportSettings(Settings):
-    """How a classifier is exported.
-
-    `city`: whether a head is also written as the pair of files that CityClassifiers loads. `opset`: of ONNX.
-    """
+    """How a classifier is exported."""
 
     city: bool = False
+    """Whether a head is also written as NAME-city.safetensors and NAME-city.config.json, which CityClassifiers loads."""
     opset: int = Field(17, ge=13, le=20)
+    """ONNX operator set, from 13 to 20."""
 
 
 class ClassifierToleranceSettings(Settings):
     """How much the results of exports may differ from those of the trained classifier, on pictures of the validation split."""
 
     pictures: PositiveInt = 32
+    """Number of pictures of the validation split on which the exported and the trained classifier are compared."""
     result: PositiveFloat = 1e-4
+    """Largest difference of a probability or a score."""
 
 
 class LabelErrorSettings(Settings):
-    """How the labels of a classifier are checked: by out-of-fold predictions, and by the vectors of an embedding.
-
-    `folds`: at most; each is predicted by a classifier of the others. `residual`: smallest difference between two scores that
-    counts, as a fraction of their range. `embedding`: its name; None: only predictions are used. `neighbours`: of a picture,
-    whose mean distance is compared. `outlier`: how many times that of the median picture it is for an outlier, at least; None:
-    no outliers. `near_duplicates`: smallest cosine of the vectors of two near-duplicates; None: none.
-    """
+    """How the labels of a classifier are checked: by out-of-fold predictions, and by the vectors of an embedding."""
 
     folds: int = Field(5, ge=LEAST_FOLDS, le=100)
+    """Largest number of folds. The pictures of each are predicted by a classifier that was trained on the others."""
     residual: float = Field(0.25, gt=0, le=1)
+    """Smallest difference between two scores that counts, as a fraction of their range."""
     embedding: str | None = None
+    """Name in `embeddings`. Its vectors show outliers, and near-duplicates with different labels. `null` uses predictions
+    alone.
+    """
     neighbours: int = Field(10, ge=1, le=1000)
+    """Number of the closest pictures of other sources that a picture is compared with."""
     outlier: float | None = Field(2.5, gt=1)
+    """How many times as far from these a picture is as the median picture, to be an outlier. `null` finds none."""
     near_duplicates: float | None = Field(0.98, gt=0, le=1)
+    """Smallest cosine of the vectors of two near-duplicates, which depends on the embedding. `null` finds none."""
 
 
 class ClassifierSettings(Settings):
-    """One classifier: its labels, its network, and how it is trained, applied, exported and verified.
-
-    `labels`: the names of the classes, or the range of a score. `architecture`: a name of timm, or `head` for the predictor of
-    CityClassifiers on the vectors of `embedding`. `weights`: what the training starts from; None: from scratch. `image_size`
-    and `resize` are not used by a head, and `hidden` only by a head. `label_errors`: None: its labels are not checked.
-    """
+    """One classifier: its labels, its network, and how it is trained, applied, exported and verified."""
 
     labels: Labels
+    """Names of the classes, or {least: 0.0, most: 1.0} for a score."""
     architecture: str = "resnet18"
+    """Name of a model of timm. `head` is the small network of CityClassifiers, on the vectors of `embedding`."""
     weights: DeclaredWeights = None
+    """Weights that the training starts from, {source: a path or https://…, sha256: …}. `null` trains from scratch."""
     embedding: str | None = None
+    """Of a head: the name in `embeddings` of the model that makes the vectors of the pictures."""
     hidden: int = Field(1024, ge=1, le=8192)
+    """Of a head: the width of its layers."""
     image_size: int = Field(224, ge=16, le=4096)
+    """Side of the input in pixels. A head has none."""
     resize: Resize = "stretch"
+    """How a picture becomes square: `stretch`, `crop` its middle, or `pad` it with grey."""
     augmentation: ClassifierAugmentationSettings = ClassifierAugmentationSettings()
+    """How training pictures are changed at random. What the classes differ in must not be among it."""
     training: ClassifierTrainingSettings = ClassifierTrainingSettings()
+    """How the classifier is trained, with AdamW."""
     tiling: Tiling | None = None
+    """How large pictures are divided into tiles when the classifier is used, not when it is trained. `null` scales whole
+    pictures.
+    """
     export: ClassifierExportSettings = ClassifierExportSettings()
+    """Exported files."""
     tolerance: ClassifierToleranceSettings = ClassifierToleranceSettings()
+    """How closely the exported classifier must follow the trained one."""
     label_errors: LabelErrorSettings | None = None
+    """Search for wrong labels, see docs/classifiers.md. `null` does not search."""
 
     @property
     def classes(self) -> tuple[str, ...]:

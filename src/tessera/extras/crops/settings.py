@@ -23,16 +23,29 @@ class CropStepSettings(InferenceSettings):
     """
 
     name: StepName
+    """Unique name of the step. It is part of the names of the crops."""
     weights: TrainedOrDeclaredWeights = None
+    """Weights of a detector: {source: a path or https://…, sha256: …} of a .pt or .onnx file of ultralytics, or `trained`,
+    which uses that in `detector`.
+    """
     detector: str = ""
+    """Detector that is trained here, such as `nsfw_detection`."""
     annotations: bool = False
+    """Whether the regions are those that people drew in frames (`annotations.frame_labels`), instead of detections."""
     labels: tuple[str, ...] = ()
+    """Classes that count. An empty list takes all that the detector knows."""
     confidence: float = Field(0.3, gt=0, lt=1)
     iou: Fraction = 0.5
     min_side: NonNegativeInt = 320
+    """Smallest shorter side of a crop in pixels."""
     square: float | None = Field(None, ge=1, le=10)
+    """The crop is a square, whose side is the longer side of the region times this number, cut at the edge of the frame. `null`
+    takes the box of the region.
+    """
     max_area: float | None = Field(None, gt=0, lt=1)
+    """Largest fraction that a crop may be of the area of its parent, such as 0.5. `null` sets no limit."""
     larger: Literal["drop", "parent"] = "drop"
+    """What becomes of a larger crop: `drop` leaves it out, and `parent` takes the whole parent instead."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
@@ -56,18 +69,18 @@ class CropSettings(Settings):
     steps: tuple[CropStepSettings, ...] = Field((), max_length=3)
     """List of up to three steps. The first looks in the frames, each other one in the crops of the step before. Without steps,
     there are no crops. For example:
-    - name: person              # unique; part of the names of the crops
-      weights: {source: person.onnx, sha256: …}   # .pt or .onnx of ultralytics; or trained, with `detector`
-      detector: ""              # the detector that is trained here, such as nsfw_detection
-      annotations: false        # cut out regions that people drew in frames (`annotations.frame_labels`) instead
-      labels: []                # classes that count; empty means all of a detector
-      confidence: 0.3           # smallest confidence of a detection
-      iou: 0.5                  # largest overlap of two detections; beyond it, the less confident one is removed
-      min_side: 320             # smallest shorter side of a crop in pixels
-      square: null              # the crop is a square with the longer side times this number, cut at the edge of the frame
-      max_area: null            # largest fraction of the area of its parent, such as 0.5; null means no limit
-      larger: drop              # what becomes of a larger crop: `drop` it, or take the whole `parent` instead
-      image_size: null          # as in `regions.detectors`, and so are batch, half and max_regions
+    - name: person
+      weights: {source: person.onnx, sha256: …}
+      detector: ""
+      annotations: false
+      labels: []
+      confidence: 0.3
+      iou: 0.5
+      min_side: 320
+      square: null
+      max_area: null
+      larger: drop
+      image_size: null
     - {name: head, weights: {source: head.onnx, sha256: …}, min_side: 64, square: 1.5}
     """
     format: Literal["jpeg", "png"] | None = None

@@ -11,16 +11,23 @@ Directive = Literal["noai", "noimageai", "noml", "noindex", "noimageindex"]
 
 
 class EuropeanaQuery(Settings):
-    """A search for pictures with the API of Europeana. `random`: the seed of a random order; None: the best matches first."""
+    """A search for pictures with the API of Europeana."""
 
     query: str = Field(min_length=1)
+    """What is searched for, in the query language of the API."""
     # Nobody states who is shown, or that they agree.
     content: Literal["general"]
+    """Always `general`: a search does not say who is shown in adult pictures, nor whether they agree."""
     qf: tuple[str, ...] = ()
+    """Further conditions, in the same language."""
     reusability: Literal["open", "restricted", "permission"] = "open"
+    """How freely the pictures may be used: `open`, `restricted` or `permission`."""
     limit: PositiveInt = 100
+    """Largest number of records."""
     random: NonNegativeInt | None = None
+    """Seed of a random order. `null` takes the best matches."""
     label: str = ""
+    """Class of the pictures that are found."""
 
 
 class ClientSettings(Settings):
@@ -58,14 +65,7 @@ class HarvestSettings(ClientSettings):
     """Table of the addresses of pictures, with the rights to them. docs/harvest.md explains its columns."""
     europeana: tuple[EuropeanaQuery, ...] = ()
     """List of searches with the API of Europeana, whose key is read from the environment variable `EUROPEANA_API_KEY`. What
-    they find is harvested like what the table lists. For example:
-    - query: watermark          # see the documentation of the API
-      content: general          # the only content for which a search is enough
-      qf: ["COUNTRY:sweden"]    # further conditions
-      random: null              # the seed of a random order; null takes the best matches
-      reusability: open         # or restricted, or permission: how freely the pictures may be used
-      limit: 100                # largest number of records
-      label: ""                 # class of the pictures that are found
+    they find is harvested like what the table lists.
     """
     placeholder_addresses: int | None = Field(5, ge=2)
     """Number of addresses of one host from which on a file that all of them give is a placeholder, and is dropped. `null` keeps

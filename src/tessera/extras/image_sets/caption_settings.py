@@ -26,11 +26,17 @@ class TagThresholds(Settings):
     """The least score of a tag of each category; the table of tags has its own thresholds, which are not undercut."""
 
     general: Fraction = 0.35
+    """Smallest score of a tag of what is shown."""
     character: Fraction = 0.85
+    """Smallest score of the name of a character."""
     copyright: Fraction = 0.85
+    """Smallest score of the name of a series."""
     artist: Fraction = 0.85
+    """Smallest score of the name of an artist."""
     rating: Fraction = 0.0
+    """Smallest score of a rating."""
     meta: Fraction = 0.35
+    """Smallest score of a tag of the picture itself, such as its medium."""
 
 
 class CharacterTagSettings(Settings):
@@ -116,14 +122,23 @@ class PartSettings(Settings):
     """How often each part is in a caption, if the picture has it."""
 
     npeople: Fraction = 0.0
+    """Probability of the number of people."""
     character: Fraction = 1.0
+    """Probability of the identities, with their appearances."""
     copyright: Fraction = 0.0
+    """Probability of the series, as tags name it."""
     image_type: Fraction = 1.0
+    """Probability of the text for the step of the picture."""
     artist: Fraction = 0.0
+    """Probability of the artist."""
     rating: Fraction = 1.0
+    """Probability of the rating."""
     crop_info: Fraction = 1.0
+    """Probability of what the crop shows."""
     tags: Fraction = 1.0
+    """Probability of the tags."""
     text: Fraction = 1.0
+    """Probability of the text of all pictures."""
 
 
 Part = Literal["npeople", "character", "copyright", "image_type", "artist", "rating", "crop_info", "tags", "text"]
@@ -133,13 +148,23 @@ class SeparatorSettings(Settings):
     """What stands between the parts of a caption, and in them."""
 
     part: Line = ", "
+    """What stands between two parts."""
     keep: Line = ""
+    """What stands before the part `keep_before` in place of `part`, such as " ||| ", which
+    `layouts.kohya.subset.keep_tokens_separator` should then be.
+    """
     keep_before: Part = "tags"
+    """Part that `keep` precedes."""
     copyright: Line = "from "
+    """What precedes the part `copyright`."""
     artist: Line = "by "
+    """What precedes the part `artist`."""
     tag: Line = ", "
+    """What stands between two tags."""
     character: Line = ", "
+    """What stands between two characters."""
     appearance: Line = " "
+    """What stands between a character and its appearance."""
 
 
 class CaptionSettings(Settings):

@@ -23,7 +23,9 @@ class TagRules(Settings):
     """The tags that a picture must have, and those that it must not have."""
 
     all: tuple[Named, ...] = ()
+    """Tags that a picture must have."""
     none: tuple[Named, ...] = ()
+    """Tags that a picture must not have."""
 
     def stated(self, image_set: str) -> dict[str, tuple[str, ...]]:
         """Return the tags by their settings. `image_set`: the setting of the image set."""
@@ -34,28 +36,48 @@ class SelectionSettings(Settings):
     """Which pictures are in a set."""
 
     of: tuple[Named, ...] = Field((FRAMES,), min_length=1)
+    """What the pictures are: `frames`, which are whole, and names of steps in `crops`."""
     minimum: PositiveInt = 256
+    """Smallest shorter side in pixels."""
     maximum: PositiveInt | None = None
+    """Largest longer side in pixels. `null` sets no limit."""
     contains: tuple[Named, ...] = ()
+    """Steps in `crops`, such as head. A picture contains a crop of each."""
     sharpness: NonNegativeFloat = 0.0
+    """Smallest variance of the Laplacian at 256 pixels a side. 0 measures nothing."""
     scores: dict[Named, ScoreLimit] = Field(default_factory=dict)
+    """Limits of what classifiers see, by their names, as in `filters.classifiers`. A crop has the scores of its frame."""
     tags: TagRules = TagRules()
+    """Tags that a picture must have, and those that it must not have."""
     identities: Literal["any"] | tuple[Named, ...] | None = None
+    """`any` asks for a picture that shows an identity, and a list of names for one that shows one of these. `null` asks for
+    none.
+    """
     keep_unnamed: bool = False
+    """Whether clusters that nobody named count as identities."""
     series: tuple[Named, ...] | None = None
+    """Series in the manifest whose pictures are used. `null` uses all pictures."""
     sources: tuple[Named, ...] | None = None
+    """Ids of the sources whose pictures are used. `null` uses those of all."""
     unique: bool = True
+    """Whether only one of several pictures that look alike is used."""
     others: NonNegativeInt = 0
+    """Number of pictures for regularisation, drawn from those that only `tags` or `identities` leave out."""
 
 
 class PictureSettings(Settings):
     """The size and the format of the pictures of a set."""
 
     shorter: PositiveInt | None = 768
+    """Shorter side in pixels. `null` keeps the size, or uses `area`."""
     area: PositiveInt | None = None
+    """Number of pixels of the whole picture, such as 1048576, in place of `shorter`."""
     multiple_of: PositiveInt = 1
+    """Both sides are multiples of this number. The rest is cut off around the middle."""
     format: Literal["webp", "jpeg", "png"] = "webp"
+    """File format: `webp`, `jpeg`, or `png`, which is lossless."""
     quality: int = Field(95, ge=1, le=100)
+    """Quality of WebP and JPEG, from 1 to 100."""
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
@@ -71,11 +93,17 @@ class LayoutSettings(Settings):
     """The layouts that a set is written in, each with its settings; None: not in this one."""
 
     plain: PlainSettings | None = None
+    """Pictures beside text files with their captions. It has no settings."""
     everydream2: EveryDream2Settings | None = None
+    """Folders for EveryDream2."""
     kohya: KohyaSettings | None = None
+    """Folders and a file for sd-scripts of kohya."""
     onetrainer: OneTrainerSettings | None = None
+    """Folders and concepts for OneTrainer."""
     imagefolder: ImageFolderSettings | None = None
+    """ImageFolder of Hugging Face. It has no settings."""
     webdataset: WebDatasetSettings | None = None
+    """Tar files for WebDataset."""
 
     @model_validator(mode="after")
     def _is_written(self) -> Self:
@@ -88,11 +116,17 @@ class ImageSetSettings(Settings):
     """An image set."""
 
     each_series: bool = False
+    """Whether each series in the manifest gets a set of its own, NAME-SERIES."""
     select: SelectionSettings = SelectionSettings()
+    """Rules that all pictures meet."""
     pictures: PictureSettings = PictureSettings()
+    """How the pictures are written. None is enlarged."""
     captions: CaptionSettings | None = None
+    """Captions of the pictures: from a template, a table or files. `null` leaves them empty."""
     arrangement: ArrangementSettings | None = None
+    """Folders of the pictures, and the balance between them. `null` makes one folder, without repeats."""
     layouts: LayoutSettings = LayoutSettings(plain=PlainSettings())
+    """Layouts that the set is written in, any number of these. Others are not written."""
 
     def stated_tags(self, name: str) -> dict[str, tuple[str, ...]]:
         """Return the tags that the settings of the image set `name` state, by their settings."""

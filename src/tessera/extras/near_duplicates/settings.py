@@ -16,17 +16,26 @@ class NearDuplicateSettings(Settings):
     """From which cosine of their vectors on two pictures count as near-duplicates; null: never."""
 
     within: Similarity = 0.95
+    """Smallest cosine of near-duplicates of one source. `null` compares none."""
     across: Similarity = 0.95
+    """Smallest cosine of near-duplicates of two sources. `null` compares none."""
     ends: Similarity = None
+    """Smallest cosine of two openings or two endings, the first or the last thirds of the frames of two videos. `null` compares
+    none.
+    """
 
 
 class EmbeddingSettings(EmbedderSettings):
     """An embedding of the sampled frames, the labelled images, the clips and the crops."""
 
     detector: str = ""
+    """Of `weights: trained`: the detector that is trained here, such as `nsfw_detection`."""
     clips: NonNegativeInt = Field(0, le=1000)
+    """Number of frames per clip, whose mean is its vector. 0 embeds no clips."""
     crops: tuple[str, ...] = ()
+    """Steps of `crops` whose crops are embedded. Then frames are embedded only with `near_duplicates` or `clips`."""
     near_duplicates: NearDuplicateSettings | None = None
+    """Smallest cosine of the vectors of two near-duplicates, from 0 to 1. `null` searches for none."""
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]

@@ -16,22 +16,36 @@ class TagThresholds(Settings):
     """The smallest score of a tag of each category; null leaves the category out."""
 
     general: Threshold = 0.35
+    """Smallest score of tags of what is shown. `null` leaves them out."""
     character: Threshold = 0.85
+    """Smallest score of names of characters. `null` leaves them out."""
     copyright: Threshold = 0.35
+    """Smallest score of names of series. `null` leaves them out."""
     artist: Threshold = 0.35
+    """Smallest score of names of artists. `null` leaves them out."""
     rating: Threshold = 0.5
+    """Smallest score of ratings. `null` leaves them out."""
     meta: Threshold = None
+    """Smallest score of tags of the picture itself, such as its medium. `null` leaves them out."""
 
 
 class TaggerSettings(Settings):
     """A tagger, and the pictures that it tags. The defaults of the thresholds are those of WD14."""
 
     weights: WeightsSettings
+    """ONNX model, {source: a path or https://…, sha256: …}: one input (pictures, size, size, 3), and a score from 0 to 1 for
+    each tag.
+    """
     tags: WeightsSettings
+    """List of its tags, {source: a path or https://…, sha256: …}: a CSV with the columns `name` and `category`."""
     of: tuple[str, ...] = Field((FRAMES,), min_length=1)
+    """What is tagged: `frames`, the sampled ones, and names of steps in `crops`."""
     batch: PositiveInt = Field(8, le=1024)
+    """Pictures at a time. Lower it if the GPU runs out of memory."""
     floor: float = Field(0.05, gt=0, le=1)
+    """Smallest score that is recorded. No threshold can be lower."""
     thresholds: TagThresholds = TagThresholds()
+    """Smallest score of a tag of each category."""
 
     @field_validator("weights")
     @classmethod

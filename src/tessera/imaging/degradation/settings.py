@@ -100,12 +100,14 @@ class Webp(Operation):
     """Compress as WebP."""
 
     quality: Range[Annotated[int, Field(ge=1, le=100)]]
+    """Lowest and highest quality, from 1 to 100."""
 
 
 class ChromaticAberration(Operation):
-    """Magnify red more than blue. `shift` is their distance in a corner, as a fraction of half the diagonal."""
+    """Magnify red more than blue."""
 
     shift: Range[Annotated[float, Field(ge=-0.1, le=0.1)]]
+    """Smallest and largest distance of red and blue in a corner, as a fraction of half the diagonal. -0.1 to 0.1."""
 
 
 class Crf51(Operation):
@@ -154,13 +156,11 @@ class Step(Settings):
     poisson_noise: PoissonNoise | None = None
     """Photon noise, which grows with the brightness."""
     chromatic_aberration: ChromaticAberration | None = None
-    """Magnifies red more than blue, as lenses do. `shift`: smallest and largest distance of the two in a corner, as a fraction
-    of half the diagonal. -0.1 to 0.1.
-    """
+    """Magnifies red more than blue, as lenses do."""
     jpeg: Jpeg | None = None
     """Compression as JPEG."""
     webp: Webp | None = None
-    """Compression as WebP. `quality`: smallest and largest quality, from 1 to 100. Higher is better."""
+    """Compression as WebP."""
     x264: Crf51 | None = None
     """Compression by x264 (H.264)."""
     x265: Crf51 | None = None

@@ -25,7 +25,9 @@ class ScoreRange(Settings):
     """The labels of a classifier that gives a score: numbers from `least` to `most`."""
 
     least: float = 0.0
+    """Smallest score."""
     most: float = 1.0
+    """Largest score."""
 
     @model_validator(mode="after")
     def _is_a_range(self) -> "ScoreRange":
@@ -64,15 +66,16 @@ class Description(Settings):
 
 
 class Tiling(Settings):
-    """How a large picture is divided into tiles, and how their results are combined.
-
-    `tile`: side of a tile, pixels; None: twice the side of the network's input. `side`: a picture whose shorter side is longer
-    is scaled down to it first, pixels.
-    """
+    """How a large picture is divided into tiles, and how their results are combined."""
 
     tile: PositiveInt | None = None
+    """Side of a tile in pixels. A picture whose shorter side exceeds it is divided into five tiles: the corners and the middle.
+    `null` takes twice the side of the network's input.
+    """
     side: PositiveInt = 1536
+    """Longest shorter side in pixels. A larger picture is scaled down to it first; none is enlarged."""
     combine: Literal["mean", "median", "max", "min"] = "mean"
+    """What the results of the tiles become: their `mean`, `median`, `max` or `min`."""
 
     @model_validator(mode="after")
     def _tiles_fit(self) -> "Tiling":

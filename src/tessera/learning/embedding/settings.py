@@ -15,12 +15,23 @@ class EmbedderSettings(Settings):
     """A model that embeds pictures."""
 
     kind: Literal["timm", "onnx", "detector"]
+    """`detector` of ultralytics, model of `timm`, or `onnx`: a file with one input (pictures, 3, size, size) and an output
+    (pictures, numbers).
+    """
     weights: TrainedOrDeclaredWeights
+    """Weights, {source: a path or https://…, sha256: …}. `trained` uses that in `detector`."""
     architecture: str = ""
+    """Of timm: the name of the model."""
     output: Literal["pooled", "head", "layout"] = "pooled"
+    """`pooled` takes pooled features, of a detector the mean of its last feature map. `head`, of timm: the output of the last
+    layer, with CLIP its `image_embeds`. `layout`, of a detector: its first feature map in 36 cells, for near-duplicates.
+    """
     preprocessing: Preprocessing | None = None
+    """How pictures become the input. An ONNX model needs it. `null` takes that of the model."""
     normalise: bool = True
+    """Whether vectors are scaled to length 1. CityClassifiers uses those of CLIP as they are."""
     batch: PositiveInt = Field(16, le=1024)
+    """Pictures at a time. Lower it if the GPU runs out of memory."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:

@@ -16,15 +16,16 @@ from tessera.core.settings import Settings
 class WeightsSettings(Settings):
     """A file of pretrained weights, or the tag list that belongs to them, identified by its sha256."""
 
-    source: str = Field(min_length=1, description="a path, or an address that starts with https:// or http://")
+    source: str = Field(min_length=1, description="A path, or an address that starts with https:// or http://.")
     sha256: str
+    """Its sha256, 64 hexadecimal digits: the output of `sha256sum FILE`."""
 
     @field_validator("source")
     @classmethod
     def _path_or_http(cls, source: str) -> str:
         address = urlsplit(source)
         if "://" in source and address.scheme not in {"http", "https"}:
-            raise ValueError("should be a path, or an address that starts with https:// or http://")
+            raise ValueError("should be a path, or an address that starts with https:// or http://.")
         if address.username or address.password:
             raise ValueError("should not contain a user name or a password: they would appear in logs and cards")
         return source
@@ -53,7 +54,7 @@ class WeightsSettings(Settings):
 class ComparedWeights(WeightsSettings):
     """Weights of others, which are compared with a model that is trained here."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$", max_length=40, description="what the report calls them")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$", max_length=40, description="What the report calls them.")
 
 
 def _one_of(*words: str) -> BeforeValidator:

@@ -12,7 +12,9 @@ class OwnKey(Settings):
     """What a key decides, and the reason that is written beside the decision."""
 
     decision: Literal["keep", "drop"]
+    """`keep` or `drop`."""
     reason: str = Field(min_length=1)
+    """Reason that is written beside the decision."""
 
 
 class ReviewSettings(Settings):

@@ -9,8 +9,11 @@ class OfDataset(Settings):
     """The images of a dataset of regions: those with a region are of the class `present`, the others of `absent`."""
 
     dataset: str
+    """Dataset of regions, such as watermark_detection."""
     present: str = Field(min_length=1)
+    """Class of its images with a region."""
     absent: str = Field(min_length=1)
+    """Class of its images without a region."""
 
     @model_validator(mode="after")
     def _classes_differ(self) -> "OfDataset":

@@ -124,9 +124,9 @@ class MosaicDetector(MaskDetector):
 
 
 class ComparedDetector(ComparedWeights):
-    """A detector of others, and the class of the dataset that each of its classes means; by default, that of the same name.
-
-    A class that means None does not count. `material.ANY` stands for all classes that are not named.
-    """
+    """A detector of others, and the class of the dataset that each of its classes means."""
 
     classes: dict[str, str | None] = Field(default_factory=dict)
+    """What its classes mean, such as {person: nsfw, face: null}: `null` does not count. One that is not named means what is
+    called the same, and `*` stands for all others.
+    """

@@ -14,14 +14,14 @@ from tessera.records.manifest import BUCKET
 
 
 class ImageLabelSet(PictureSet):
-    """A set of images that have one label or score each.
-
-    `task` says what the labels are about; empty for the name of the set. `values` says whether they are names or numbers.
-    """
+    """A set of images that have one label or score each."""
 
     task: str = ""
+    """What the labels are about. Empty is the name of the set."""
     format: Literal["folders", "tsv", "labelme", "label_studio"] = "folders"
+    """Format: `folders`, one per class; `tsv`; `labelme` (flags) or `label_studio` (choices), see docs/classifiers.md."""
     values: Literal["label", "score"] = "label"
+    """What the names of folders, columns or choices are: a `label` or, if they are numbers, a `score`."""
 
 
 class AnnotationSettings(Settings):
@@ -29,40 +29,40 @@ class AnnotationSettings(Settings):
 
     labels: Annotated[tuple[LabelledSet, ...], AfterValidator(names_differ)] = ()
     """List of sets of labelled images, each a folder or a zip file, for example:
-    - name: studio              # unique; its images count as the source `labels:studio`
+    - name: studio
       path: labels/studio
-      format: labelme           # or coco, yolo, masks, label_studio, cvat or voc, see docs/label_sets.md
-      use: ""                   # the dataset that it feeds, such as mosaic_detection; empty means nsfw_detection
-      classes: {}               # what its labels mean, such as {person: nsfw, dog: null}; see docs/label_sets.md
-      content: adult            # or general
-      rights: contract 2024-17  # licence or contract reference
-      consent: release 2024-17  # required if content is adult: reference to the release of the people shown
-      adults_verified: "yes"    # required if content is adult
-      split: ""                 # train, val or test for all of its images; empty follows its folders or a hash
-      split_by: set             # what a hash never divides: the whole set, or only each image
-      own_splits: true          # keep the splits of its data.yaml, of lists such as train.txt, and of its folders
-      lines: auto               # in yolo, what lines are: boxes, polygons, detections (boxes with confidence or track)
-      pieces: separate          # in masks, whether the pieces of a class are separate objects, or joined to one
-      unannotated: unknown      # what an image means that no label is about: unknown drops it; negative: it shows nothing
-      empty: negative           # what an image means whose label states no region, such as an empty file: negative or unknown
-      iscrowd: ""               # what a region marked as a crowd is: objects, one object each; ignore; empty drops its image
+      format: labelme
+      use: ""
+      classes: {}
+      content: adult
+      rights: contract 2024-17
+      consent: release 2024-17
+      adults_verified: "yes"
+      split: ""
+      split_by: set
+      own_splits: true
+      lines: auto
+      pieces: separate
+      unannotated: unknown
+      empty: negative
+      iscrowd: ""
     """
     image_labels: Annotated[tuple[ImageLabelSet, ...], AfterValidator(names_differ)] = ()
     """List of sets of images that have one label or score each, as folders or zip files. `snakemake image_labels` imports them.
     For
     example:
-    - name: blur                # unique; its images count as the source `image_labels:blur`
+    - name: blur
       path: labels/blur
-      format: folders           # a folder per class; or tsv, labelme (flags) or label_studio (choices), see docs/classifiers.md
-      task: ""                  # what the labels are about; empty is the name of the set
-      values: label             # or score, if folders, columns or choices are numbers
-      classes: {}               # what its labels mean, such as {soft: blurred, other: null}; empty takes every label
-      content: general          # or adult
-      rights: contract 2024-17  # licence or contract reference
-      consent: ""               # required if content is adult: reference to the release of the people shown
-      adults_verified: ""       # required if content is adult
-      split: ""                 # train, val or test for all of its images; empty follows its folders or a hash
-      split_by: set             # what a hash never divides: the whole set, or only each image
+      format: folders
+      task: ""
+      values: label
+      classes: {}
+      content: general
+      rights: contract 2024-17
+      consent: ""
+      adults_verified: ""
+      split: ""
+      split_by: set
     """
     frame_labels: Path | None = None
     """Folder with the label files of sampled frames, FOLDER/SOURCE/FRAME.json or FOLDER/shard-NUMBER/FRAME.json, named like the

@@ -33,10 +33,10 @@ class WatermarkSettings(Settings):
     sets: Annotated[tuple[WatermarkSet, ...], AfterValidator(names_differ)] = ()
     """List of sets of images with visible watermarks, such as PITA, with the keys of `annotations.labels`. By default, a set is
     in YOLO layout, each of its images is a source of its own, and all of its labels mean a watermark. For example:
-    - name: pita-train          # unique; its images count as sources `watermarks:pita-train/…`
+    - name: pita-train
       path: downloads/train-yolo.zip
       content: general
-      rights: CC-BY-4.0         # licence or contract reference
+      rights: CC-BY-4.0
     """
     draw: DrawSettings = DrawSettings()
     """Watermarks that are drawn on sampled frames."""

@@ -13,8 +13,15 @@ class EveryDream2Settings(Settings):
     """Settings for EveryDream2. `None` writes no file, so that the trainer's own setting applies."""
 
     shuffle_tags: bool = False
+    """Whether `shuffle_tags.txt` is written, for which the trainer shuffles the tags of a caption."""
     cond_dropout: float | None = None
+    """Number in `cond_dropout.txt`: the probability that a caption is left out. `null` writes no file, so that the trainer's
+    own setting applies.
+    """
     flip_p: float | None = None
+    """Number in `flip_p.txt`: the probability that a picture is mirrored. `null` writes no file, so that the trainer's own
+    setting applies.
+    """
 
 
 def write(pictures: Sequence[Picture], folder: Path, settings: EveryDream2Settings, seed: int) -> None:

@@ -13,12 +13,16 @@ from tessera.extras.image_sets.layouts.picture import TRAIN, Picture, folders, p
 
 
 class OneTrainerSettings(Settings):
-    """What the concepts say besides where the pictures are. `root`: the folder that precedes their paths."""
+    """What the concepts say besides where the pictures are."""
 
     root: str = ""
+    """Folder that precedes the paths of folders in the file. Empty: they are relative."""
     enable_tag_shuffling: bool = False
+    """Whether the tags of a caption are shuffled."""
     tag_delimiter: str = Field(",", min_length=1)
+    """Separator of the tags of a caption."""
     keep_tags_count: NonNegativeInt = 1
+    """Number of tags at the start of a caption that stay in their place."""
 
 
 def balancing(repeats: float, count: int) -> float:

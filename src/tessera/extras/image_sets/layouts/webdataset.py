@@ -14,9 +14,10 @@ from tessera.extras.image_sets.layouts.picture import SPLITS, Picture, copies
 
 
 class WebDatasetSettings(Settings):
-    """How the samples are divided. `samples`: how many a tar file has at most."""
+    """How the samples are divided."""
 
     samples: PositiveInt = 1000
+    """Largest number of samples in a tar file."""
 
 
 def write(pictures: Sequence[Picture], folder: Path, settings: WebDatasetSettings, seed: int) -> None:
