@@ -159,6 +159,17 @@ def test_videos_that_are_refused_or_fail_are_named_with_the_reason_and_the_other
 
 
 @pytest.mark.workflow
+def test_results_that_cannot_be_written_are_one_line(own: Project) -> None:
+    video = red_corner(own.folder / "film.mp4")
+    own.results.symlink_to("/sys/kernel")  # where not even root can make a folder
+    run = make_restore(own, f"VIDEO={video}", *GENERAL)
+    assert run.returncode != 0 and "Traceback" not in run.stdout and "WorkflowError" not in run.stdout
+    assert "; free disk space, change permissions or restore the folder, and run again" in run.stdout
+    own.results.unlink()
+    assert make_restore(own, f"VIDEO={video}", *GENERAL).returncode == 0
+
+
+@pytest.mark.workflow
 @pytest.mark.parametrize("use", ["restore", "nsfw_detection"])
 @pytest.mark.parametrize("change", ["no rights", "on the blocklist", "not in the manifest"])
 def test_the_next_run_of_everything_removes_the_restored_video_of_a_source_that_is_refused(

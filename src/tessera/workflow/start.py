@@ -204,7 +204,11 @@ def rewrite_log_record(record: Any, targets: Callable[[], Iterable[str]]) -> boo
         record.msg = f"there is no target {error[1]!r}; {hint}"
     elif "Directory cannot be locked" in message:
         record.msg = explain_lock(shlex.join(_unlocking(sys.argv)))
-    elif error := re.search(r"Traceback \(most .*\n\w+Error: \[Errno (\d+)\] ([^\n]+)$", message.strip(), re.DOTALL):
+    elif error := re.search(
+        r"(?:Traceback \(most |Failed to create output directory ).*\n\w+Error: \[Errno (\d+)\] ([^\n]+)$",
+        message.strip(),
+        re.DOTALL,
+    ):
         # Snakemake writes to .snakemake/ and looks into results/ itself.
         if int(error[1]) not in DISK_ERRORS:
             return True

@@ -46,11 +46,14 @@ def test_the_command_of_a_job_that_has_said_why_it_ended_is_not_logged(status: i
     assert rewrite_log_record(record, list) is is_logged
 
 
-def test_a_disk_that_snakemake_cannot_write_to_is_one_line_and_its_own_faults_keep_their_traceback() -> None:
-    trace = """Traceback (most recent call last):
+TRACE = """Traceback (most recent call last):
   File "snakemake/persistence/file.py", line 255, in _write_locks
     with open(lockfile, "w") as lock:
 """
+
+
+@pytest.mark.parametrize("trace", [TRACE, "WorkflowError:\nFailed to create output directory results/a.\n"])
+def test_a_disk_that_snakemake_cannot_write_to_is_one_line_and_its_own_faults_are_left(trace: str) -> None:
     record = logging.LogRecord("snakemake", logging.ERROR, "", 0, f"{trace}OSError: [Errno 28] No space left\n", None, None)
     assert rewrite_log_record(record, list)
     assert record.msg == "No space left; free disk space, change permissions or restore the folder, and run again"
