@@ -129,13 +129,17 @@ def _is_cover(stream: "Stream") -> bool:
 
 
 def _holds(container: str, path: Path, stream: "Stream") -> bool:
-    """Return whether a file in `container` can have `stream` of the film `path`, by writing one with its first packets."""
+    """Return whether a file in `container` can have `stream` of the film `path`, by writing one with its first packets.
+
+    The file is read if it holds data: FFmpeg writes data that it does not know as a track that makes all unreadable.
+    """
     import av
 
+    written = io.BytesIO()
     try:
         with (
             open_container(path) as original,
-            av.open(io.BytesIO(), "w", format=container, container_options=OPTIONS) as output,
+            av.open(written, "w", format=container, container_options=OPTIONS) as output,
         ):
             copy = output.add_stream_from_template(stream, opaque=True)
             output.start_encoding()
@@ -144,6 +148,10 @@ def _holds(container: str, path: Path, stream: "Stream") -> bool:
             for number, packet in enumerate(islice(tried, TRIED)):
                 packet.stream, packet.pts, packet.dts = copy, *[round(number / packet.time_base)] * 2  # a second apart
                 output.mux_one(packet)
+        if stream.type == "data":
+            written.seek(0)
+            with av.open(written, format=container) as copied:
+                return len(copied.streams) == 1
     except (av.error.FFmpegError, ValueError):
         return False
     return True

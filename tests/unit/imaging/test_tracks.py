@@ -145,6 +145,25 @@ def test_a_time_code_is_kept(tmp_path: Path) -> None:
     )
 
 
+def test_timed_metadata_of_a_recorded_stream_are_named_and_cost_nothing_else(tmp_path: Path) -> None:
+    ffmpeg(*TEST, *TONE, *H264, "-c:a", "aac", tmp_path / "a.ts")
+    # Recordings of streams are often renamed.
+    with av.open(tmp_path / "a.ts") as original, av.open(tmp_path / "a.mkv", "w", format="mpegts") as recorded:
+        copies = [recorded.add_stream_from_template(stream) for stream in original.streams]
+        metadata = recorded.add_data_stream("timed_id3")
+        for packet in original.demux():
+            if packet.dts is not None:
+                packet.stream = copies[packet.stream.index]
+                recorded.mux(packet)
+        packet = av.Packet(b"ID3\x04\0\0\0\0\0\0")
+        packet.stream, packet.pts, packet.dts, packet.time_base = metadata, 150000, 150000, Fraction(1, 90000)
+        recorded.mux(packet)
+    copy, remarks = copied(tmp_path / "a.mkv", tmp_path)
+    assert remarks == ["stream 2 (data) is left out: .mp4 cannot hold it"]
+    assert streams_of(copy) == ["Video", "Audio"]
+    assert len(read_packets(copy)) == 24
+
+
 def test_a_sound_track_that_ffmpeg_cannot_decode_is_named_and_costs_nothing_else(tmp_path: Path) -> None:
     ffmpeg(*TEST, *TONE, *TONE, "-map", "0", "-map", "1", "-map", "2", *H264, "-c:a", "aac", tmp_path / "a.mp4")
     # Like Apple's spatial sound in films of an iPhone 16.
