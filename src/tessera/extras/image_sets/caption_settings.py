@@ -189,10 +189,7 @@ class CaptionSettings(Settings):
     order: tuple[str, ...] = tuple(PartSettings.model_fields)
     """Order of the parts."""
     separators: SeparatorSettings = SeparatorSettings()
-    """What stands between parts, between tags, between characters, and between a character and its appearance. `keep`
-    stands before the part `keep_before` in place of `part`, such as " ||| ", which
-    `layouts.kohya.subset.keep_tokens_separator` should then be. `copyright` and `artist` precede these parts.
-    """
+    """What stands between the parts of a caption, and in them."""
     shuffle: bool = False
     """Whether the tags of each variant are shuffled."""
     text: Line = ""

@@ -16,17 +16,17 @@ class TagThresholds(Settings):
     """The smallest score of a tag of each category; null leaves the category out."""
 
     general: Threshold = 0.35
-    """Smallest score of tags of what is shown. `null` leaves them out."""
+    """Smallest score of tags of what is shown."""
     character: Threshold = 0.85
-    """Smallest score of names of characters. `null` leaves them out."""
+    """Smallest score of names of characters."""
     copyright: Threshold = 0.35
-    """Smallest score of names of series. `null` leaves them out."""
+    """Smallest score of names of series."""
     artist: Threshold = 0.35
-    """Smallest score of names of artists. `null` leaves them out."""
+    """Smallest score of names of artists."""
     rating: Threshold = 0.5
-    """Smallest score of ratings. `null` leaves them out."""
+    """Smallest score of ratings."""
     meta: Threshold = None
-    """Smallest score of tags of the picture itself, such as its medium. `null` leaves them out."""
+    """Smallest score of tags of the picture itself, such as its medium."""
 
 
 class TaggerSettings(Settings):
@@ -45,7 +45,7 @@ class TaggerSettings(Settings):
     floor: float = Field(0.05, gt=0, le=1)
     """Smallest score that is recorded. No threshold can be lower."""
     thresholds: TagThresholds = TagThresholds()
-    """Smallest score of a tag of each category."""
+    """Smallest score of a tag of each category. `null` leaves the category out."""
 
     @field_validator("weights")
     @classmethod

@@ -15,68 +15,55 @@ EXTENSION = ".txt"
 
 
 class KohyaDataset(Settings):
-    """Keys of `[[datasets]]`. One that is None is not written, so that the trainer's default applies."""
+    """Keys of `[[datasets]]`."""
 
     resolution: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
-    """Size to train at in pixels: a number, or [width, height]. `null` does not write it, so that the trainer's default
-    applies.
-    """
+    """Size to train at in pixels: a number, or [width, height]."""
     batch_size: PositiveInt | None = None
-    """Pictures per step. `null` does not write it, so that the trainer's default applies."""
+    """Pictures per step."""
     enable_bucket: bool | None = True
-    """Whether pictures of other proportions are trained on in buckets of their own, without being cut to one shape. `null` does
-    not write it, so that the trainer's default applies.
-    """
+    """Whether pictures of other proportions are trained on in buckets of their own, without being cut to one shape."""
     bucket_no_upscale: bool | None = True
-    """Whether no picture is enlarged to the size of its bucket. `null` does not write it, so that the trainer's default
-    applies.
-    """
+    """Whether no picture is enlarged to the size of its bucket."""
     bucket_reso_steps: PositiveInt | None = None
-    """Pixels that the sides of buckets are multiples of. `null` does not write it, so that the trainer's default applies."""
+    """Pixels that the sides of buckets are multiples of."""
     min_bucket_reso: PositiveInt | None = None
-    """Shortest side of a bucket in pixels. `null` does not write it, so that the trainer's default applies."""
+    """Shortest side of a bucket in pixels."""
     max_bucket_reso: PositiveInt | None = None
-    """Longest side of a bucket in pixels. `null` does not write it, so that the trainer's default applies."""
+    """Longest side of a bucket in pixels."""
     skip_image_resolution: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
-    """Size in pixels, a number or [width, height]: pictures of at most this area are skipped. `null` does not write it, so that
-    the trainer's default applies.
-    """
+    """Size in pixels, a number or [width, height]: pictures of at most this area are skipped."""
 
 
 class KohyaSubset(Settings):
-    """Keys of each `[[datasets.subsets]]`, likewise."""
+    """Keys of each `[[datasets.subsets]]`."""
 
     class_tokens: str | None = None
-    """Caption of pictures without a caption. `null` does not write it, so that the trainer's default applies."""
+    """Caption of pictures without a caption."""
     cache_info: bool | None = None
-    """Whether captions and sizes are cached in a file. `null` does not write it, so that the trainer's default applies."""
+    """Whether captions and sizes are cached in a file."""
     keep_tokens: NonNegativeInt | None = None
-    """Number of tags at the start of a caption that are neither shuffled nor left out. `null` does not write it, so that the
-    trainer's default applies.
-    """
+    """Number of tags at the start of a caption that are neither shuffled nor left out."""
     keep_tokens_separator: str | None = None
-    """Text up to which tags are neither shuffled nor left out. `null` does not write it, so that the trainer's default applies.
-    """
+    """Text up to which tags are neither shuffled nor left out."""
     secondary_separator: str | None = None
-    """Separator of tags that are shuffled and left out together. `null` does not write it, so that the trainer's default
-    applies.
-    """
+    """Separator of tags that are shuffled and left out together."""
     shuffle_caption: bool | None = None
-    """Whether the tags of a caption are shuffled. `null` does not write it, so that the trainer's default applies."""
+    """Whether the tags of a caption are shuffled."""
     caption_prefix: Line | None = None
-    """Text before each caption. `null` does not write it, so that the trainer's default applies."""
+    """Text before each caption."""
     caption_suffix: Line | None = None
-    """Text after each caption. `null` does not write it, so that the trainer's default applies."""
+    """Text after each caption."""
     caption_separator: str | None = None
-    """Separator of the tags of a caption. `null` does not write it, so that the trainer's default applies."""
+    """Separator of the tags of a caption."""
     flip_aug: bool | None = None
-    """Whether pictures are mirrored at random. `null` does not write it, so that the trainer's default applies."""
+    """Whether pictures are mirrored at random."""
     caption_dropout_rate: Fraction | None = None
-    """Probability that a caption is left out. `null` does not write it, so that the trainer's default applies."""
+    """Probability that a caption is left out."""
     caption_dropout_every_n_epochs: NonNegativeInt | None = None
-    """Number of epochs between two that have no captions. `null` does not write it, so that the trainer's default applies."""
+    """Number of epochs between two that have no captions."""
     caption_tag_dropout_rate: Fraction | None = None
-    """Probability that a tag is left out. `null` does not write it, so that the trainer's default applies."""
+    """Probability that a tag is left out."""
 
 
 class KohyaSettings(Settings):
@@ -85,9 +72,11 @@ class KohyaSettings(Settings):
     root: str = ""
     """Folder that precedes the paths of folders in the file. Empty: they are relative."""
     dataset: KohyaDataset = KohyaDataset()
-    """Keys of `[[datasets]]` in the file for sd-scripts."""
+    """Keys of `[[datasets]]` in the file for sd-scripts. One that is `null` is not written, so that the default of the trainer
+    applies.
+    """
     subset: KohyaSubset = KohyaSubset()
-    """Keys of each `[[datasets.subsets]]` of the training split."""
+    """Keys of each `[[datasets.subsets]]` of the training split. One that is `null` is not written."""
 
 
 def write(pictures: Sequence[Picture], folder: Path, settings: KohyaSettings, seed: int) -> None:
