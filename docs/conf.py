@@ -1,5 +1,8 @@
 """How Sphinx builds the site; see `make docs`."""
 
+import re
+from typing import Any
+
 project = "Tessera"
 copyright = "the Tessera maintainers"
 extensions = ["myst_parser", "sphinx_copybutton"]
@@ -15,3 +18,15 @@ html_title = "Tessera"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+
+
+def join_comments(app: Any, name: str, source: list[str]) -> None:
+    """Make one line of each comment on the page of all settings. The browser wraps it at any width."""
+    if name == "docs/settings":
+        lines = re.compile(r"^( *)# .*(?:\n\1# .*)+$", re.MULTILINE)
+        source[0] = lines.sub(lambda comment: re.sub(r"\n *# ", " ", comment[0]), source[0])
+
+
+def setup(app: Any) -> None:
+    """Change what is read before it is parsed."""
+    app.connect("source-read", join_comments)
