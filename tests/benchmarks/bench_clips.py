@@ -15,7 +15,7 @@ import pytest
 from timing import seconds
 
 from clip_shards import ClipShard, ellipse, film
-from tessera.learning.detection.detector import Region
+from tessera.learning.detection.found import Region
 from tessera.records.video_detections import detect_video
 from tessera.stages.clips.detect import every
 from tessera.stages.clips.settings import ClipSettings

@@ -23,7 +23,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from tessera.core.errors import TesseraError
 from tessera.core.provenance import write_checksums
-from tessera.learning.detection.detector import Detector, Region, Scaled
+from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.found import Region, Scaled
 from tessera.learning.detection.settings import InferenceSettings
 from tessera.learning.trainings import Trainings, state_file
 from tessera.records.lada.clips import read_clips

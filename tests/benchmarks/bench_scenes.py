@@ -18,7 +18,8 @@ from tessera.demo.render import render_demo_footage
 from tessera.imaging.encode import write_video
 from tessera.imaging.masks import Patch, decode_patch, decode_rle, encode_patch, trim
 from tessera.imaging.polygons import Part, rasterize
-from tessera.learning.detection.detector import Detector, Region
+from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.found import Region
 from tessera.learning.detection.offline import offline
 from tessera.learning.detection.tracking import TrackSettings, track
 from tessera.records.tables.demo import DemoClips, DemoRegions

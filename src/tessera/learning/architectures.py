@@ -56,6 +56,25 @@ def pretrained_config(architecture: str) -> Any:
         ) from None
 
 
+def in_names_of_timm(state: "dict[str, torch.Tensor]", architecture: str, path: Path) -> "dict[str, torch.Tensor]":
+    """Return the weights `state` of the file `path` by the names that timm gives the tensors of `architecture`.
+
+    The models of EfficientNet-PyTorch have the same tensors in the same order, by other names. Others are returned as they are.
+    Raises `TesseraError` if the `architecture` pads its pictures in another way than these models do, which shapes do not show.
+    """
+    if "_conv_stem.weight" not in state:
+        return state
+    import timm
+
+    if not architecture.startswith("tf_efficientnet"):
+        raise TesseraError(
+            f"{path} has weights of EfficientNet-PyTorch, which pads as TensorFlow does; set `architecture` to the one of timm"
+            " that begins with tf_efficientnet, such as tf_efficientnet_lite0"
+        )
+    names = timm.create_model(architecture, pretrained=False, num_classes=len(state.get("_fc.weight", ()))).state_dict()
+    return dict(zip(names, state.values(), strict=False)) if len(names) == len(state) else state
+
+
 def load_all(network: "torch.nn.Module", state: "Mapping[str, torch.Tensor]", path: Path) -> None:
     """Load the weights `state` of the file `path` into `network`.
 

@@ -18,8 +18,8 @@ def disable_telemetry() -> None:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
-def open_model(path: Path, threads: int, *, gpu: bool = False) -> Any:
-    """Return the `InferenceSession` of the ONNX model `path` on the CPU, with `threads` threads.
+def open_model(path: Path | bytes, threads: int, *, gpu: bool = False) -> Any:
+    """Return the `InferenceSession` of the ONNX model `path`, or of its content, on the CPU, with `threads` threads.
 
     If `gpu` is true, it is on the GPU, if there is one.
     """
@@ -55,3 +55,27 @@ def run_pictures(session: Any, output: str, batch: np.ndarray) -> np.ndarray:
     (given,) = session.get_inputs()
     parts = [batch[index : index + 1] for index in range(len(batch))] if given.shape[0] == 1 else [batch]
     return np.concatenate([session.run([output], {given.name: part})[0] for part in parts])
+
+
+def model_of_any_size(path: Path) -> Any:
+    """Return the `ModelProto` in the file `path`, changed so that its inputs and outputs may have any size.
+
+    Many convolutional models state the size of the example that they were exported with. Initial values are not among its
+    inputs, where older programs list them, and those that no node uses are left out: ONNX Runtime warns of each of them.
+    What a damaged file raises is not documented.
+    """
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    graph = model.graph
+    initial = {tensor.name: tensor for tensor in graph.initializer}
+    inputs = [tensor for tensor in graph.input if tensor.name not in initial]
+    used = [initial[name] for name in dict.fromkeys(name for node in graph.node for name in node.input) if name in initial]
+    del graph.input[:], graph.initializer[:], graph.value_info[:]
+    graph.input.extend(inputs)
+    graph.initializer.extend(used)
+    for tensor in [*graph.input, *graph.output]:
+        for axis, side in enumerate(tensor.type.tensor_type.shape.dim):
+            if axis != 1:  # the channels
+                side.Clear()
+    return model

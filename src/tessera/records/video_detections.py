@@ -14,7 +14,7 @@ from tessera.core.progress import progress
 from tessera.core.store import Store
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.video import THREADS, parts, read_frames, read_packets
-from tessera.learning.detection.detector import Region
+from tessera.learning.detection.found import Region
 
 if TYPE_CHECKING:
     import polars as pl

@@ -19,9 +19,10 @@ from tessera.imaging.encode import write_video
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_rle, encode_rle
-from tessera.learning.detection.detector import Detector, suppress
+from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.offline import offline
 from tessera.learning.detection.settings import DetectionSettings, InferenceSettings
+from tessera.learning.detection.suppress import suppress
 from tessera.records.tables.annotation import Annotations, PredictedFrames
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table, types, write_table

@@ -1,5 +1,6 @@
 """Pictures become vectors: by models of timm, in ONNX and by detectors, with their own preprocessing, always the same."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,80 @@ def test_the_head_of_a_model_is_an_output_too_and_vectors_have_length_1(tmp_path
     scaled = embedder(path, **common).embed(pictures(2))
     np.testing.assert_allclose(np.linalg.norm(scaled, axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(scaled, raw / np.linalg.norm(raw, axis=1, keepdims=True), rtol=1e-5)
+
+
+# Repeats, channels, stride, kernel and expansion of each stage (Tan and Le 2019). The lite model has no squeeze and excitation.
+STAGES = (
+    (1, 16, 1, 3, 1),
+    (2, 24, 2, 3, 6),
+    (2, 40, 2, 5, 6),
+    (3, 80, 2, 3, 6),
+    (3, 112, 1, 5, 6),
+    (4, 192, 2, 5, 6),
+    (1, 320, 1, 3, 6),
+)
+
+
+class SlowLite:
+    """EfficientNet-Lite0, read from its paper, with weights that are drawn when they are first used."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, torch.Tensor] = {}
+        self.generator = torch.Generator().manual_seed(0)
+
+    def tensor(self, name: str, *shape: int) -> torch.Tensor:
+        if name not in self.state:
+            drawn = torch.rand(shape, generator=self.generator) + 0.5
+            self.state[name] = drawn if len(shape) == 1 else (drawn - 1) * (6 / drawn[0].numel()) ** 0.5
+        return self.state[name]
+
+    def convolve(
+        self, x: torch.Tensor, name: str, channels: int, kernel: int, stride: int = 1, groups: int = 1
+    ) -> torch.Tensor:
+        # As in TensorFlow, where what is odd of the padding is below and to the right.
+        padding = []
+        for side in (x.shape[3], x.shape[2]):
+            total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+            padding += [total // 2, total - total // 2]
+        weight = self.tensor(f"{name}.weight", channels, x.shape[1] // groups, kernel, kernel)
+        return torch.nn.functional.conv2d(torch.nn.functional.pad(x, padding), weight, None, stride, 0, 1, groups)
+
+    def normalise(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        parts = ("weight", "bias", "running_mean", "running_var")
+        weight, bias, mean, variance = (self.tensor(f"{name}.{part}", x.shape[1])[:, None, None] for part in parts)
+        self.state[f"{name}.num_batches_tracked"] = torch.tensor(0)
+        return (x - mean) / (variance + 1e-3).sqrt() * weight + bias
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.normalise(self.convolve(x, "_conv_stem", 32, 3, 2), "_bn0").clamp(0, 6)
+        number = 0
+        for repeats, channels, stride, kernel, expansion in STAGES:
+            for repeat in range(repeats):
+                block, y, width = f"_blocks.{number}", x, x.shape[1] * expansion
+                if expansion > 1:
+                    y = self.normalise(self.convolve(y, f"{block}._expand_conv", width, 1), f"{block}._bn0").clamp(0, 6)
+                y = self.convolve(y, f"{block}._depthwise_conv", width, kernel, 1 if repeat else stride, width)
+                y = self.normalise(y, f"{block}._bn1").clamp(0, 6)
+                y = self.normalise(self.convolve(y, f"{block}._project_conv", channels, 1), f"{block}._bn2")
+                x = x + y if repeat else y
+                number += 1
+        return self.normalise(self.convolve(x, "_conv_head", 1280, 1), "_bn1").clamp(0, 6).mean((2, 3))
+
+
+def test_the_lite_efficientnet_of_a_package_gives_what_its_paper_says(tmp_path: Path) -> None:
+    slow, given = SlowLite(), pictures(2, 230, 300)
+    settings: dict[str, Any] = {"kind": "timm", "architecture": "tf_efficientnet_lite0", "normalise": False}
+    inputs = np.stack([prepare(picture, Preprocessing(crop=0.875, mean=(0.5,) * 3, std=(0.5,) * 3)) for picture in given])
+    expected = slow.features(torch.from_numpy(inputs)).numpy()
+    slow.state |= {"_fc.weight": torch.zeros(1000, 1280), "_fc.bias": torch.zeros(1000)}
+    torch.save(slow.state, tmp_path / "lite.pth")
+    found = embedder(tmp_path / "lite.pth", **settings).embed(given)
+    assert expected.std(axis=1).min() > 0.01
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    with pytest.raises(TesseraError, match="pads as TensorFlow does; set `architecture` to the one of timm"):
+        embedder(tmp_path / "lite.pth", **settings | {"architecture": "efficientnet_lite0"})
+    with pytest.raises(TesseraError, match="weights of another architecture"):
+        embedder(tmp_path / "lite.pth", **settings | {"architecture": "tf_efficientnet_lite1"})
 
 
 def test_a_detector_gives_the_mean_of_the_last_feature_map_of_its_backbone(weights: Path) -> None:

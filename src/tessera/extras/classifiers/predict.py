@@ -18,7 +18,8 @@ from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import stored_items
 from tessera.imaging.images import read_image
-from tessera.learning.classification.classifier import read_classifier
+from tessera.learning.classification.classifier import Classifier, read_classifier
+from tessera.learning.classification.open_nsfw import read_open_nsfw
 from tessera.learning.classification.pictures import combine, cut_tiles, tile_side
 from tessera.learning.classification.settings import Description, Labels, Tiling
 from tessera.learning.embedding.embedder import Embedder
@@ -61,7 +62,10 @@ class Use(NamedTuple):
 
     def load(self) -> "Scorer":
         """Return the classifier, ready to be applied. Raises `TesseraError` if its inputs are not what is stated here."""
-        trained = read_classifier(self.classifier, self.expected, self.labels)
+        if self.classifier.suffix == ".onnx":
+            trained: Classifier = read_open_nsfw(self.classifier, self.expected)
+        else:
+            trained = read_classifier(self.classifier, self.expected, self.labels)
         name = trained.description.embedding
         if self.embedding is None:
             if name is not None:

@@ -1,56 +1,34 @@
 """Run a detector over images: in batches, on the GPU if there is one, with masks at the full resolution of the image."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tessera.core.errors import TesseraError
-from tessera.imaging.boxes import Box
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.masks import encode_patch
+from tessera.learning.detection.decoded import open_decoded
+from tessera.learning.detection.found import Region, Scaled
 from tessera.learning.detection.masks import mask_inside
 from tessera.learning.detection.offline import offline
 from tessera.learning.detection.settings import InferenceSettings
+from tessera.learning.detection.suppress import suppress
 from tessera.learning.weights.declare import WeightsSettings
 from tessera.learning.weights.purpose import check_purpose
 from tessera.learning.weights.resolve import verify_weights
-
-if TYPE_CHECKING:
-    import torch
-
-
-@dataclass(frozen=True)
-class Region:
-    """One detected region of an image.
-
-    `box`: x0, y0, x1, y1 in pixels of the image, half-open. `rle`: COCO's compressed run lengths of its mask, which has the
-    size of the image and no pixel outside `box`; None if the detector returns only boxes. `score`: the confidence in [0, 1].
-    """
-
-    label: str
-    score: float
-    box: Box
-    rle: str | None
-
-
-class Scaled(NamedTuple):
-    """An image as a model gets it: uint8 (h, w, 3), BGR, with its padding; and the height and width that it had before."""
-
-    image: np.ndarray
-    shape: tuple[int, int]
 
 
 class Detector:
     """A detector that is loaded once and runs over any number of images."""
 
     def __init__(self, weights: Path, expected: Path | str, settings: InferenceSettings) -> None:
-        """Load `weights`: a checkpoint of ultralytics (`.pt`) or its export (`.onnx`), which detects boxes or masks.
+        """Load `weights`: a checkpoint of ultralytics (`.pt`) or its export (`.onnx`), which detects boxes or masks, or an ONNX
+        model that one of the decoders reads.
 
         `expected`: the sha256 of the file, or the path of a SHA256SUMS that must list it. Images are scaled to
         `settings.image_size`; if that is None, to the size that the model was trained at. An ONNX model of a fixed size always
@@ -63,12 +41,12 @@ class Detector:
         self._batch = settings.batch
         offline()
         with self._errors():
-            self._predictor = _load(weights, settings)
+            self._network = open_decoded(weights, settings) or _Ultralytics(weights, settings)
 
     @property
     def labels(self) -> list[str]:
         """The names of the classes of the model."""
-        return list(self._predictor.model.names.values())
+        return self._network.labels
 
     def predict(self, images: Iterable[np.ndarray]) -> Iterator[list[Region]]:
         """Yield the regions of each of `images`, in the order of the images; the region with the highest score comes first.
@@ -80,38 +58,19 @@ class Detector:
 
     def scale(self, image: np.ndarray) -> Scaled:
         """Return `image`, uint8 (H, W, 3), RGB, as the model gets it. Several threads may do this at a time."""
-        (scaled,) = self._predictor.pre_transform([image])
-        return Scaled(scaled[..., ::-1], image.shape[:2])
+        return Scaled(self._network.scale(image), image.shape[:2])
 
     def scale_frame(self, frame: VideoFrame) -> Scaled:
         """Return `scale(frame.image())`, without converting what is lost in scaling. Raises `Failed` as `frame.image` does."""
-        (width, height), (tall, wide) = frame.size, self._predictor.imgsz
+        (width, height), (tall, wide) = frame.size, self._network.size
         return self.scale(frame.image_for(round(height * min(tall / height, wide / width))))
 
     def detect(self, images: Iterable[Scaled]) -> Iterator[list[Region]]:
         """Yield the regions of each of `images`, results of `scale`, as `predict` does; at most one batch of them is held."""
         for batch in _batches(images, self._batch):
             with self._errors():
-                regions = self._run(batch)
+                regions = self._network.run(batch)
             yield from regions
-
-    def _run(self, batch: list[Scaled]) -> list[list[Region]]:
-        import torch
-
-        predictor = self._predictor
-        predictor.batch = ([""] * len(batch),)  # the names of files
-        with torch.inference_mode():
-            pixels = predictor.preprocess([scaled.image for scaled in batch])
-            try:
-                predictions = predictor.model(pixels)
-            except _NothingFound:
-                return [[] for _ in batch]
-            # Only the shapes of the images are used.
-            images = [np.broadcast_to(np.uint8(0), (*scaled.shape, 3)) for scaled in batch]
-            results = predictor.postprocess(predictions, pixels, images)
-        if any(result.boxes is None for result in results):
-            raise self._unusable("it returns no axis-aligned boxes")
-        return [list(_regions(result)) for result in results]
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -130,6 +89,44 @@ class Detector:
     def _unusable(self, reason: Exception | str) -> TesseraError:
         message = " ".join(str(reason).split())[:300]
         return TesseraError(f"{self._name} cannot be used as a detector of boxes or masks ({message}); declare other weights")
+
+
+class _Ultralytics:
+    """A loaded detector of ultralytics."""
+
+    def __init__(self, weights: Path, settings: InferenceSettings) -> None:
+        self._predictor = _load(weights, settings)
+        self.labels = list(self._predictor.model.names.values())
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The height and width of the frame that images are scaled to fit into."""
+        tall, wide = self._predictor.imgsz
+        return tall, wide
+
+    def scale(self, image: np.ndarray) -> np.ndarray:
+        """Return `image`, uint8 (H, W, 3), RGB, at the size of the model: BGR, with its padding."""
+        scaled: np.ndarray = self._predictor.pre_transform([image])[0][..., ::-1]
+        return scaled
+
+    def run(self, batch: Sequence[Scaled]) -> list[list[Region]]:
+        """Return the regions of each image, the one with the highest score first. All images have one size."""
+        import torch
+
+        predictor = self._predictor
+        predictor.batch = ([""] * len(batch),)  # the names of files
+        with torch.inference_mode():
+            pixels = predictor.preprocess([scaled.image for scaled in batch])
+            try:
+                predictions = predictor.model(pixels)
+            except _NothingFound:
+                return [[] for _ in batch]
+            # Only the shapes of the images are used.
+            images = [np.broadcast_to(np.uint8(0), (*scaled.shape, 3)) for scaled in batch]
+            results = predictor.postprocess(predictions, pixels, images)
+        if any(result.boxes is None for result in results):
+            raise ValueError("it returns no axis-aligned boxes")
+        return [list(_regions(result)) for result in results]
 
 
 class _NothingFound(Exception):
@@ -160,29 +157,6 @@ def _load(weights: Path, settings: InferenceSettings) -> Any:
     if isinstance(predictor, SegmentationPredictor):
         predictor.construct_result = partial(_with_logits, predictor)
     return predictor
-
-
-def suppress(boxes: "torch.Tensor", scores: "torch.Tensor", max_iou: float) -> "torch.Tensor":
-    """Return which of `boxes` overlap none with a higher score by more than `max_iou`, by descending score: int64 (k,).
-
-    `boxes`: float (n, 4), x0, y0, x1, y1. This is `torchvision.ops.nms`, bit for bit, without the import of
-    torchvision, which takes longer than a detector runs over a short video. What ultralytics uses instead drops boxes without
-    an area, and its order of equal scores is undefined.
-    """
-    order = scores.argsort(descending=True, stable=True)
-    x0, y0, x1, y1 = boxes[order].float().cpu().numpy().T
-    areas = (x1 - x0) * (y1 - y0)
-    chosen: list[int] = []
-    remaining = np.arange(len(order))
-    with np.errstate(invalid="ignore"):
-        while len(remaining):
-            first, remaining = remaining[0], remaining[1:]
-            chosen.append(int(first))
-            width = (np.minimum(x1[first], x1[remaining]) - np.maximum(x0[first], x0[remaining])).clip(0)
-            overlap = width * (np.minimum(y1[first], y1[remaining]) - np.maximum(y0[first], y0[remaining])).clip(0)
-            iou = overlap / (areas[first] + areas[remaining] - overlap)
-            remaining = remaining[~(iou > np.float64(max_iou))]
-    return order[chosen]
 
 
 def _stop_early(head: Any, confidence: float) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tessera.core.errors import TesseraError
-from tessera.learning.architectures import load_all, pretrained_config
+from tessera.learning.architectures import in_names_of_timm, load_all, pretrained_config
 from tessera.learning.detection.offline import offline
 from tessera.learning.embedding.settings import EmbedderSettings
 from tessera.learning.onnx import load_model, run_pictures, sides_of
@@ -44,7 +44,7 @@ def _timm(weights: Path, settings: EmbedderSettings) -> Network:
     import timm
     from timm.data import resolve_model_data_config
 
-    state = read_tensors(weights)
+    state = in_names_of_timm(read_tensors(weights), name, weights)
     heads = config.classifier or ()
     heads = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
     classes = 0

@@ -9,7 +9,8 @@ import numpy as np
 from tessera.core.ledger import Ledger
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import Part, Ring, trace
-from tessera.learning.detection.detector import Detector, Region
+from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.found import Region
 from tessera.records.annotation.model import Annotation
 
 

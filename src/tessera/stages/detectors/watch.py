@@ -15,7 +15,8 @@ from tessera.core.messages import pluralize
 from tessera.core.provenance import digest, sha256_file
 from tessera.core.settings import Settings
 from tessera.core.store import Store
-from tessera.learning.detection.detector import Detector, Region, Scaled
+from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.found import Region, Scaled
 from tessera.learning.detection.settings import InferenceSettings, settings_of
 from tessera.learning.detection.tracking import TINY, TrackSettings, track
 from tessera.records.label_sets import SETS

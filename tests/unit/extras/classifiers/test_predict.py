@@ -6,8 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 from clip_tables import clip, write_clips
+from PIL import Image
 
 from classification_dataset import CLASSES, write_untrained
+from decoded_models import write_open_nsfw
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
@@ -182,3 +184,29 @@ def test_a_head_sees_the_vectors_of_its_embedding(pictures: dict[str, Path], tmp
         use._replace(tiling=Tiling()),
     ]
     assert len({str(each.identity()) for each in (use, *others)}) == 5, "each decides what is kept"
+
+
+def test_open_nsfw_is_applied_as_its_authors_do(pictures: dict[str, Path], tmp_path: Path) -> None:
+    path = write_open_nsfw(tmp_path / "open_nsfw.onnx")
+    expected = {}
+    for key in ("0", "1", "2"):
+        picture = read_image(pictures[key])
+        scaled = np.asarray(Image.fromarray(picture).resize((256, 256), Image.Resampling.BILINEAR), np.float64)
+        middle = scaled[16:240, 16:240]
+        blue, green = middle[..., 2] - 104, middle[..., 1] - 117
+        expected[key] = [1 / (1 + np.exp(-values.mean() / 16)) for values in (blue, green)]
+    score_pictures(pictures, Use(path, sha256_file(path)), tmp_path / "s", tmp_path / "l", threads=1)
+    rows = read_table(tmp_path / "s", Scored)
+    assert rows["key"].to_list() == list(expected)
+    np.testing.assert_allclose(rows["probabilities"].to_list(), list(expected.values()), atol=1e-4)
+    assert rows["label"].to_list() == [("sfw", "nsfw")[int(np.argmax(values))] for values in expected.values()]
+
+
+def test_an_onnx_model_that_is_not_open_nsfw_is_refused(pictures: dict[str, Path], tmp_path: Path) -> None:
+    path = write_open_nsfw(tmp_path / "other.onnx", channels=1)
+    stated = r"input:0 \['n', 224, 224, 3\], outputs \['n', 1\]; expected are one input \(pictures, 224, 224, 3\)"
+    with pytest.raises(TesseraError, match=rf"other\.onnx: its inputs and outputs are {stated}"):
+        score_pictures(pictures, Use(path, None), tmp_path / "s", tmp_path / "l", threads=1)
+    path.write_bytes(b"no model")
+    with pytest.raises(TesseraError, match=r"other\.onnx: not an ONNX model that can be loaded .* declare Open-NSFW"):
+        score_pictures(pictures, Use(path, None), tmp_path / "s", tmp_path / "l", threads=1)

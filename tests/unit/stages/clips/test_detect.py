@@ -27,7 +27,8 @@ from tessera.imaging import video
 from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.imaging.video import read_packets
-from tessera.learning.detection.detector import Detector, Region
+from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.found import Region
 from tessera.records import video_detections as videos
 from tessera.records.tables.footage import Sources
 from tessera.records.tables.scenes import VideoDetections, VideoFrames

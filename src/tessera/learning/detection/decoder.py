@@ -1,0 +1,38 @@
+"""Describe how the output of a detector in ONNX that is not of ultralytics becomes regions."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Found(NamedTuple):
+    """Something that a detector found: its score, its box, float64 (4,), x0, y0, x1, y1, and its outline, float64 (n, 2), x, y.
+
+    Coordinates are pixels of the input of the model; the outline is None if only a box is known.
+    """
+
+    score: float
+    box: np.ndarray
+    outline: np.ndarray | None = None
+
+
+class Decoder(NamedTuple):
+    """How one kind of detector is run.
+
+    `name`: of the kind, for messages. `label`: of what it finds. `size`: longer side of its input by default, pixels.
+    `outputs`: the channels of each of its outputs, and the pixels of the input per value along either side, by which a file is
+    recognised. `prepare` makes the input, float32 (N, 3, H, W), of images, uint8 (N, H, W, 3), BGR. `decode` yields what the
+    outputs for one image, float32 (C, h, w), say with a confidence of at least its second argument.
+    """
+
+    name: str
+    label: str
+    size: int
+    outputs: tuple[tuple[int, int], ...]
+    prepare: Callable[[np.ndarray], np.ndarray]
+    decode: Callable[[Sequence[np.ndarray], float], Iterator[Found]]
+
+    def shapes(self, side: int) -> list[tuple[int, ...]]:
+        """Return the shapes of the outputs for one image of `side` by `side` pixels."""
+        return [(1, channels, side // stride, side // stride) for channels, stride in self.outputs]

@@ -1,0 +1,72 @@
+"""Networks with the inputs and outputs of published models, which see plain colours."""
+
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, helper
+
+Shapes = dict[str, list[int | str]]
+
+
+def _save(path: Path, nodes: list[onnx.NodeProto], outputs: Shapes, example: int | str, **constants: float) -> Path:
+    graph = helper.make_graph(
+        nodes,
+        "decoded",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [example, 3, example, example])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
+        [helper.make_tensor(name, TensorProto.FLOAT, [1], [value]) for name, value in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8), path)
+    return path
+
+
+def write_centerface(path: Path) -> Path:
+    """Write a network with the outputs of CenterFace, which states the size of its example, and return its path.
+
+    The mean red of 4 by 4 pixels is how likely they are the centre of a face. The mean green and blue are the logarithms of its
+    height and width in cells: 32 for each 1.
+    """
+    nodes = [
+        helper.make_node("AveragePool", ["x"], ["pooled"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Split", ["pooled"], ["red", "green", "blue"], axis=1),
+        helper.make_node("Mul", ["red", "likely"], ["537"]),
+        helper.make_node("Concat", ["green", "blue"], ["both"], axis=1),
+        helper.make_node("Mul", ["both", "side"], ["538"]),
+        helper.make_node("Sub", ["both", "both"], ["539"]),
+        helper.make_node("Concat", ["both"] * 5, ["540"], axis=1),
+    ]
+    channels = {"537": 1, "538": 2, "539": 2, "540": 10}
+    outputs: Shapes = {name: [1, count, 8, 8] for name, count in channels.items()}
+    return _save(path, nodes, outputs, 32, likely=1 / 255, side=1 / 32)
+
+
+def write_text_detector(path: Path) -> Path:
+    """Write a network with the output of a detector of text: the blue of a pixel is how likely it is one. Return its path."""
+    nodes = [
+        helper.make_node("Split", ["x"], ["blue", "green", "red"], axis=1),
+        helper.make_node("Add", ["blue", "one"], ["positive"]),
+        helper.make_node("Mul", ["positive", "half"], ["map"]),
+    ]
+    return _save(path, nodes, {"map": ["n", 1, "h", "w"]}, "any", one=1.0, half=0.5)
+
+
+def write_open_nsfw(path: Path, channels: int = 2) -> Path:
+    """Write a network with the input and the output of Open-NSFW, and return its path.
+
+    Its outputs are the logistic functions of the means of blue and of green, over 16.
+    """
+    nodes = [
+        helper.make_node("ReduceMean", ["input:0"], ["means"], axes=[1, 2], keepdims=0),
+        helper.make_node("Split", ["means"], ["chosen", "rest"], axis=1, split=[channels, 3 - channels]),
+        helper.make_node("Mul", ["chosen", "factor"], ["scaled"]),
+        helper.make_node("Sigmoid", ["scaled"], ["outputs"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "open_nsfw",
+        [helper.make_tensor_value_info("input:0", TensorProto.FLOAT, ["n", 224, 224, 3])],
+        [helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["n", channels])],
+        [helper.make_tensor("factor", TensorProto.FLOAT, [1], [1 / 16])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8), path)
+    return path

@@ -1,0 +1,250 @@
+"""Detectors that are not of ultralytics: their outputs become regions as slow code reads them, in pictures of any kind."""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+from scipy.ndimage import binary_fill_holes
+from scipy.spatial import ConvexHull
+
+from decoded_models import write_centerface, write_text_detector
+from tessera.core.errors import TesseraError
+from tessera.core.provenance import sha256_file
+from tessera.imaging.images import read_image
+from tessera.imaging.masks import decode_rle
+from tessera.learning.detection import centerface, text
+from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.found import Region
+from tessera.learning.detection.settings import InferenceSettings
+
+
+def opened(path: Path, **settings: Any) -> Detector:
+    return Detector(path, sha256_file(path), InferenceSettings(**{"confidence": 0.3, "image_size": 128, **settings}))
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_centerface(tmp_path_factory.mktemp("faces") / "faces.onnx")
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_text_detector(tmp_path_factory.mktemp("texts") / "texts.onnx")
+
+
+def slow_faces(outputs: Sequence[np.ndarray], confidence: float) -> list[tuple[float, ...]]:
+    """Read the paper: a face at each cell that none of its neighbours exceeds."""
+    centres, sides, offsets, _ = outputs
+    rows, columns = centres.shape[1:]
+    found = []
+    for row in range(rows):
+        for column in range(columns):
+            score = centres[0, row, column]
+            around = [(y, x) for y in range(row - 1, row + 2) for x in range(column - 1, column + 2)]
+            inside = [centres[0, y, x] for y, x in around if 0 <= y < rows and 0 <= x < columns]
+            if score >= confidence and score == max(inside):
+                height, width = (4 * math.exp(sides[axis, row, column]) for axis in (0, 1))
+                y, x = (4 * (cell + offsets[axis, row, column] + 0.5) for axis, cell in enumerate((row, column)))
+                found.append((score, x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_faces_are_those_that_slow_code_reads(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    outputs = [generator.random((channels, 9, 14), np.float32) for channels in (1, 2, 2, 10)]
+    expected = slow_faces(outputs, 0.6)
+    found = [(each.score, *each.box) for each in centerface.decode(outputs, 0.6)]
+    assert len(expected) > 5
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def slow_texts(probabilities: np.ndarray, confidence: float) -> list[tuple[float, float]]:
+    """Return the score and the area of each text.
+
+    Parts are found by a search, and have no holes. Of their rectangles in all directions, the smallest counts.
+    """
+    left = {(int(y), int(x)) for y, x in np.argwhere(binary_fill_holes(probabilities > 0.3))}
+    found = []
+    while left:
+        part, waiting = set(), deque([left.pop()])
+        while waiting:
+            y, x = waiting.popleft()
+            part.add((y, x))
+            around = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
+            left -= around
+            waiting.extend(around)
+        points = np.array([(x, y) for y, x in part], np.float64)
+        if np.ptp(points, axis=0).min() == 0:
+            continue
+        corners = points[ConvexHull(points).vertices]
+        sides = []
+        for start, stop in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+            along = (stop - start) / np.linalg.norm(stop - start)
+            sides.append(tuple(np.ptp(corners @ axis) for axis in (along, (-along[1], along[0]))))
+        width, height = min(sides, key=math.prod)
+        score = np.mean([probabilities[cell] for cell in part])
+        if min(width, height) >= 3 and score >= confidence:
+            grown = 2 * (width * height * 1.5 / (2 * (width + height)))
+            found.append((score, (width + grown) * (height + grown)))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_texts_are_those_that_slow_code_reads(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    probabilities = np.zeros((120, 160), np.float32)
+    for _ in range(12):
+        centre, size, angle = generator.uniform((0, 0), (160, 120)), generator.uniform(1, 40, 2), generator.uniform(0, 180)
+        corners = cv2.boxPoints((centre.tolist(), size.tolist(), angle))
+        cv2.fillPoly(probabilities, [corners.astype(np.int32)], generator.uniform(0.35, 1))
+    expected = sorted(slow_texts(probabilities, 0.5))
+    found = list(text.decode([probabilities[None]], 0.5))
+    areas = sorted((each.score, cv2.contourArea(each.outline.astype(np.float32))) for each in found if each.outline is not None)
+    assert len(found) == len(areas) > 1
+    np.testing.assert_allclose(areas, expected, rtol=1e-3)
+
+
+def with_face(height: int, width: int) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Return a picture of 128 pixels in which the network sees one face, and the box of the face."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[40:44, 60:64] = 230, 64, 32
+    tall, wide = (4 * math.exp(level / 32) for level in (64, 32))
+    return picture, (62 - wide / 2, 42 - tall / 2, 62 + wide / 2, 42 + tall / 2)
+
+
+def close(region: Region, box: Sequence[float], tolerance: float = 0.01) -> bool:
+    return bool(np.abs(np.array(region.box) - box).max() <= tolerance)
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+@pytest.mark.parametrize("size", [(128, 128), (100, 128), (128, 72)])
+def test_a_face_is_found_where_it_is_in_the_picture(faces: Path, size: tuple[int, int], factor: int) -> None:
+    picture, box = with_face(*size)
+    # Of the enlarged picture, the network gets back each pixel.
+    picture = picture.repeat(factor, 0).repeat(factor, 1)
+    detector = opened(faces)
+    (regions,) = detector.predict([picture])
+    assert detector.labels == ["face"]
+    assert [(region.label, region.rle) for region in regions] == [("face", None)]
+    assert regions[0].score == pytest.approx(230 / 255, abs=1e-4)
+    assert close(regions[0], [factor * side for side in box])
+
+
+def test_each_picture_of_a_batch_gets_its_own_faces_in_any_order_and_size(faces: Path) -> None:
+    seen, box = with_face(128, 128)
+    pictures = [seen, np.zeros_like(seen), seen[:96], np.zeros((1, 1, 3), np.uint8), seen]
+    found = list(opened(faces, batch=2).predict(pictures))
+    assert [len(regions) for regions in found] == [1, 0, 1, 0, 1]
+    assert all(close(regions[0], box) for regions in found if regions)
+
+
+def test_a_box_ends_at_the_edge_of_the_picture(faces: Path) -> None:
+    picture = np.zeros((128, 128, 3), np.uint8)
+    picture[:4, 124:] = 255, 128, 128
+    ((region,),) = opened(faces).predict([picture])
+    side = 4 * math.exp(4) / 2
+    assert close(region, (126 - side, 0, 128, 2 + side))
+
+
+def test_faces_that_overlap_a_better_one_and_those_beyond_the_limit_are_left_out(faces: Path) -> None:
+    picture = np.zeros((128, 128, 3), np.uint8)
+    for number, (row, column) in enumerate([(40, 40), (40, 48), (40, 100), (100, 40), (100, 100)]):
+        picture[row : row + 4, column : column + 4] = 250 - 10 * number, 64, 64
+    ((*regions,),) = opened(faces, iou=0.3).predict([picture])
+    assert [round(region.score * 255) for region in regions] == [250, 230, 220, 210]
+    ((*regions,),) = opened(faces, iou=0.9, max_regions=3).predict([picture])
+    assert [round(region.score * 255) for region in regions] == [250, 240, 230]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (20, 20_000), (20_000, 20), (1, 5000), (7, 3)])
+@pytest.mark.parametrize("level", [0, 255])
+def test_pictures_of_any_shape_have_an_answer(faces: Path, texts: Path, shape: tuple[int, int], level: int) -> None:
+    picture = np.full((*shape, 3), level, np.uint8)
+    for path in (faces, texts):
+        ((*regions,),) = opened(path).predict([picture])
+        for region in regions:
+            x0, y0, x1, y1 = region.box
+            assert level and 0 <= x0 < x1 <= shape[1] and 0 <= y0 < y1 <= shape[0]
+
+
+@pytest.mark.parametrize("kind", ["grey", "CMYK", "EXIF"])
+def test_grey_cmyk_and_turned_pictures_are_read_as_people_see_them(kind: str, faces: Path, texts: Path, tmp_path: Path) -> None:
+    picture, box = with_face(100, 128)
+    if kind == "grey":
+        # Red, green and blue are equal, so that only the network of texts sees something of a known size.
+        picture[:] = 0
+        picture[40:60, 30:90] = 255
+        Image.fromarray(picture[..., 0]).save(tmp_path / "a.png")
+        ((region,),) = opened(texts).predict([read_image(tmp_path / "a.png")])
+        assert close(region, (18.5, 28.5, 101.5, 71.5), 2)
+        return
+    if kind == "CMYK":
+        Image.fromarray(picture).convert("CMYK").save(tmp_path / "a.tif")
+    else:
+        exif = Image.Exif()
+        exif[274] = 6  # the top of the scene is at the right
+        Image.fromarray(np.rot90(picture)).save(tmp_path / "a.tif", exif=exif)
+    ((region,),) = opened(faces).predict([read_image(tmp_path / "a.tif")])
+    assert close(region, box, 0.5)
+
+
+def test_a_rotated_text_has_a_rotated_outline(texts: Path) -> None:
+    picture = np.zeros((100, 128, 3), np.uint8)
+    rectangle = ((64.0, 50.0), (60.0, 12.0), 30.0)
+    blue = np.zeros((100, 128), np.uint8)
+    cv2.fillPoly(blue, [np.round(cv2.boxPoints(rectangle)).astype(np.int32)], 255)
+    picture[..., 2] = blue
+    ((region,),) = opened(texts).predict([picture.repeat(2, 0).repeat(2, 1)])
+    grown = 2 * 1.5 * 60 * 12 / (2 * 72)
+    mask = decode_rle(str(region.rle), 200, 256)
+    turn = math.radians(30)
+    expected = np.zeros_like(mask)
+    for y in range(200):
+        for x in range(256):
+            across, down = (x + 0.5) / 2 - 64.5, (y + 0.5) / 2 - 50.5
+            along, beside = across * math.cos(turn) + down * math.sin(turn), down * math.cos(turn) - across * math.sin(turn)
+            expected[y, x] = 255 * (abs(along) <= 30 + grown / 2 and abs(beside) <= 6 + grown / 2)
+    assert (mask & expected).sum() / (mask | expected).sum() > 0.9
+    rows, columns = np.nonzero(mask)
+    assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx((2 * 64.5, 2 * 50.5), abs=0.2)
+    assert region.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert region.label == "text" and region.score == 1
+
+
+def other_model(path: Path, channels: int, inputs: int = 1) -> Path:
+    names = [f"x{number}" for number in range(inputs)]
+    nodes = [helper.make_node("Concat", ["x0"] * channels, ["out"], axis=1)]
+    shape = ["n", 3, "h", "w"]
+    graph = helper.make_graph(
+        nodes,
+        "other",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in names],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 3 * channels, "h", "w"])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize(("inputs", "has"), [(1, r"\(1, 6, 32, 32\)"), (2, "that need other inputs")])
+def test_a_model_of_another_kind_is_refused_with_what_is_expected(inputs: int, has: str, tmp_path: Path) -> None:
+    path = other_model(tmp_path / "other.onnx", 2, inputs)
+    expected = r"\(1, 1, 8, 8\), \(1, 2, 8, 8\), \(1, 2, 8, 8\), \(1, 10, 8, 8\) as CenterFace; or \(1, 1, 32, 32\) as"
+    with pytest.raises(TesseraError, match=rf"other\.onnx: .* outputs of the shapes {has}; expected are {expected}") as raised:
+        opened(path)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"\x08\x07"])
+def test_a_damaged_model_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(content)
+    with pytest.raises(TesseraError, match=r"a\.onnx"):
+        opened(tmp_path / "a.onnx")
