@@ -9,12 +9,14 @@ import polars as pl
 import pytest
 from projects import REPOSITORY, Project
 
+from decoded_models import write_centerface
 from tessera.core.ledger import read_ledger, summarise
 from tessera.core.provenance import write_checksums
 from tessera.imaging.encode import write_video
 from tessera.records.tables.annotation import Annotations
 from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import read_table
+from wheels import write_wheel
 
 pytestmark = pytest.mark.workflow
 RULES = ("common", "weights", "sources", "frames", "mosaics")
@@ -60,7 +62,9 @@ def stored(project: Project, detector: str, shard: str = "dog") -> set[tuple[str
     return {(path.name, path.stat().st_mtime_ns) for path in folder.iterdir()}
 
 
-def test_a_change_makes_and_detects_only_what_it_concerns(project: Project, snakefile: Path) -> None:
+def test_a_change_makes_and_detects_only_what_it_concerns(
+    project: Project, snakefile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = project.run(*ALL, snakefile=snakefile)
     assert run.returncode == 0, run.output
     assert {f"make_mosaic_samples {shard}" for shard in ("dog", "cat", "empty")} <= set(run.jobs)
@@ -104,6 +108,17 @@ def test_a_change_makes_and_detects_only_what_it_concerns(project: Project, snak
     assert project.run(*DOG, snakefile=snakefile).jobs == [f"fetch_weights {sha256}.pt", "make_mosaic_samples dog"]
     assert stored(project, "nsfw") == detected["nsfw"]
     assert not {name for name, _ in stored(project, "watermark")} & {name for name, _ in detected["watermark"]}
+
+    # The same file in a package is fetched, and what was detected stays.
+    write_wheel(project.folder, "marks==1.0", {"marks/marks.pt": marks.read_bytes()})
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(project.folder))
+    packaged = {"package": "marks==1.0", "file": "marks/marks.pt", "sha256": sha256}
+    project.settings["regions"]["detectors"]["watermark"]["weights"] = packaged
+    (project.folder / "resources" / "weights" / f"{sha256}.pt").unlink()
+    marked = stored(project, "watermark")
+    assert project.run(*DOG, snakefile=snakefile).jobs == [f"fetch_weights {sha256}.pt", "make_mosaic_samples dog"]
+    assert stored(project, "watermark") == marked
 
     trained = project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
     trained.write_bytes(trained.read_bytes() + b"\0")
@@ -157,3 +172,38 @@ def test_weights_that_differ_from_their_checksums_are_not_loaded(project: Projec
     assert run.returncode != 0
     assert "nsfw_detection.pt differs from the file listed in results/weights/nsfw_detection/SHA256SUMS" in run.output
     assert not (project.results / "regions" / "dog" / "nsfw.parquet").exists()
+
+
+def test_faces_of_a_model_in_a_package_get_mosaics_of_the_class_sfw(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = np.zeros((6, 96, 128, 3), np.uint8)
+    frames[:, 40:48, 56:64] = 250, 80, 80  # the middle of a face of 49 by 49 pixels, for this network
+    write_video(project.folder / "dog.mp4", frames, 10)
+    project.write_manifest([{"source": "dog", "path": "dog.mp4"}])
+    faces = write_centerface(tmp_path / "faces.onnx").read_bytes()
+    write_wheel(project.folder, "faces==1.0", {"faces/faces.onnx": faces})
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(project.folder))
+    packaged = {"package": "faces==1.0", "file": "faces/faces.onnx", "sha256": hashlib.sha256(faces).hexdigest()}
+    project.settings = {
+        "frames": {"interval_seconds": 0.1},
+        "regions": {
+            "detectors": {
+                "nsfw": {"weights": None},
+                "watermark": {"weights": None},
+                "face": {"weights": packaged, "image_size": 128, "iou": 0.3},
+            }
+        },
+        "mosaics": {"min_side": 4, "min_block": 2},
+    }
+    run = project.run(*DOG, snakefile=project.write_snakefile(RULES))
+    assert run.returncode == 0, run.output
+    regions = read_table(project.results / "regions" / "dog" / "regions.parquet", Annotations)
+    assert set(regions["label"]) == {"face"}
+    # The ellipse in the box, which is enlarged by 1.2 to 1.5.
+    middles = regions.select(x=(pl.col("x0") + pl.col("x1")) / 2, y=(pl.col("y0") + pl.col("y1")) / 2)
+    assert all(abs(x - 60) <= 4 and abs(y - 44) <= 4 for x, y in middles.iter_rows())
+    assert all(49 < width < 49 * 2 for width in regions["x1"] - regions["x0"])
+    annotations = pl.read_parquet(project.results / "mosaics" / "dog" / "annotations.parquet")
+    assert set(annotations["label"]) == {"sfw"}

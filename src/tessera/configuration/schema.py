@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from tessera.configuration.read import Configuration
+from tessera.learning.weights.declare import WeightsSettings
+from tessera.learning.weights.known import PackagedWeights, known_weights
 
 
 @cache
@@ -41,6 +43,15 @@ def _docstrings(model: type[BaseModel]) -> dict[str, str]:
     return found
 
 
+def _with_packages(weights: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema `weights`, of weights that have a source, with those of a package beside them."""
+    source, *others = weights["required"]
+    package = {name: {"type": "string", "description": text} for name, text in descriptions(PackagedWeights).items()}
+    others_of = {name: field for name, field in weights["properties"].items() if name != source}
+    of_package = {**weights, "properties": {**package, **others_of}, "required": [*package, *others]}
+    return {"anyOf": [weights, of_package, {"enum": list(known_weights()), "description": "A name in resources/weights.tsv."}]}
+
+
 def make_schema() -> dict[str, Any]:
     """Return the JSON schema of `Configuration`, with the descriptions. All settings are optional."""
 
@@ -55,7 +66,7 @@ def make_schema() -> dict[str, Any]:
                     field.pop("default")
                 if name in described:
                     field["description"] = described[name]
-            return made
+            return _with_packages(made) if issubclass(schema["cls"], WeightsSettings) else made
 
     return Configuration.model_json_schema(schema_generator=Documented)
 

@@ -152,10 +152,10 @@ class Classifier(ClassifierSettings):
 
 
 class DeclaredClassifier(Settings):
-    """A classifier that was trained elsewhere: a .safetensors of Tessera, or of CityClassifiers, with its `labels`."""
+    """A classifier that was trained elsewhere: of Tessera, of CityClassifiers with its `labels`, or Open-NSFW."""
 
     weights: WeightsSettings
-    """File of the classifier, {source: a path or https://…, sha256: …}."""
+    """File of the classifier: {source: a path or https://…, sha256: …}, or a name in resources/weights.tsv."""
     labels: Labels | None = None
     """Of a file of CityClassifiers: its classes in their order, or {least: 0.0, most: 1.0} for a score."""
     embedding: str | None = None
@@ -167,14 +167,9 @@ class DeclaredClassifier(Settings):
     def _is_a_head_of_city(self) -> Self:
         if self.labels is not None and self.embedding is None:
             raise ValueError("`embedding` should be stated beside `labels`: a file of CityClassifiers is a head on its vectors")
+        if self.embedding is not None and self.weights.file.endswith(".onnx"):
+            raise ValueError("`weights` should be the .safetensors that was exported beside the ONNX model of a head")
         return self
-
-    @field_validator("weights")
-    @classmethod
-    def _is_no_onnx(cls, weights: WeightsSettings) -> WeightsSettings:
-        if weights.file.endswith(".onnx"):
-            raise ValueError("should be the .safetensors that was exported beside the ONNX model")
-        return weights
 
 
 class RegionDetectors(Settings):
@@ -575,7 +570,9 @@ class Sections(Settings, defer_build=True):
     """
     declared_classifiers: dict[PlainName, DeclaredClassifier] = Field({})
     """Classifiers that were trained elsewhere, by their names, to be used like those in `classifiers`. Each is a .safetensors
-    that Tessera exported, whose labels are in the file, or one of CityClassifiers. For example:
+    that Tessera exported, whose labels are in the file, or one of CityClassifiers, or the .onnx of Open-NSFW, whose labels are
+    sfw and nsfw. For example:
+    open_nsfw: {weights: open_nsfw}  # the name in resources/weights.tsv
     aesthetics:
       weights: {source: aesthetics.safetensors, sha256: …}
       embedding: null

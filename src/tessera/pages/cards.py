@@ -11,6 +11,7 @@ from tessera.core.markdown import FOR_ADULTS, front_matter, plain, table
 from tessera.core.messages import format_value
 from tessera.core.provenance import sha256_file
 from tessera.learning.trainings import Record, read_record
+from tessera.learning.weights.known import describe_weights
 from tessera.records.limits import no_better_than_chance
 
 LICENCE = "AGPL-3.0"
@@ -66,7 +67,7 @@ def write_model_card(
         **_entries(described),
         "training": {
             "architecture": settings["architecture"],
-            "weights": _weights(settings["weights"]),
+            "weights": settings["weights"] and describe_weights(settings["weights"]),
             "arguments": settings["training"],
             **_origin(trained),
             "made_with": trained.made_with,
@@ -104,7 +105,7 @@ def write_restoration_card(
         **_entries(described),
         "training": {
             **settings_of_training,
-            "weights": {name: _weights(weights) for name, weights in settings["weights"].items()},
+            "weights": {name: each and describe_weights(each) for name, each in settings["weights"].items()},
             **_origin(trained[-1]),
             "made_with": {record.identity["settings"]["stage"]["name"]: record.made_with for record in trained},
         },
@@ -132,12 +133,16 @@ def write_plain_card(
     """
     card = {
         **_entries(described),
-        "training": {"settings": settings, "seed": seed},
+        "training": {"settings": {**settings, **_initial_weights(settings.get("weights"))}, "seed": seed},
         **({"export": _read(export)} if export else {}),
         "versions": {"tessera": tessera.__version__},
     }
     task = "image-classification" if card["metrics"].get("task") == "classes" else ""
     _write(card, _header(card, task, card["metrics"].get("splits", {})) + render_plainly(card), data, text)
+
+
+def _initial_weights(weights: Any) -> dict[str, Any]:
+    return {"weights": describe_weights(weights)} if isinstance(weights, Mapping) else {}
 
 
 def _header(card: Mapping[str, Any], task: str, reached: Mapping[str, Mapping[str, Any]], library: str = "") -> str:
@@ -196,14 +201,6 @@ def _entries(described: Described) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
-
-
-def _weights(weights: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the declared weights, with a local path reduced to the file name."""
-    if weights is None:
-        return None
-    source = weights["source"] if "://" in weights["source"] else Path(weights["source"]).name
-    return {"source": source, "sha256": weights["sha256"]}
 
 
 def render(card: Mapping[str, Any]) -> str:
@@ -400,7 +397,10 @@ def _page(card: Mapping[str, Any], maker: str, metrics: Sequence[str], exported:
 
 def _initial(weights: Mapping[str, Any] | None) -> str:
     """Return the line about the initial weights of a training, or an empty string if there are none."""
-    return f"- initial weights: {plain(weights['source'])}, sha256 `{weights['sha256']}`\n" if weights else ""
+    if not weights:
+        return ""
+    licence = f", licence {plain(weights['licence'])}" if "licence" in weights else ""
+    return f"- initial weights: {plain(weights['source'])}, sha256 `{weights['sha256']}`{licence}\n"
 
 
 def _made_with(versions: Sequence[Mapping[str, str]]) -> str:

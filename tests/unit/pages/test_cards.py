@@ -12,6 +12,7 @@ from huggingface_hub import ModelCard
 from tessera.catalogue import DETECTOR, RESTORER
 from tessera.configuration.read import Configuration
 from tessera.core.provenance import digest, sha256_file
+from tessera.learning.weights.known import known_weights
 from tessera.pages.cards import Described, render, write_model_card, write_plain_card, write_restoration_card
 
 PURPOSE = "find what is wanted"
@@ -172,7 +173,19 @@ def test_a_card_names_local_weights_without_their_folder(files: dict[str, Path])
     card = write(files, weights=weights)
     assert card["training"]["weights"] == {"source": "start.pt", "sha256": sha256}
     assert "someone" not in files["data"].read_text() + files["text"].read_text()
-    assert "initial weights: start.pt" in files["text"].read_text()
+    assert f"initial weights: start.pt, sha256 `{sha256}`\n" in files["text"].read_text()
+
+
+def test_a_card_states_the_licence_of_weights_that_are_known(files: dict[str, Path]) -> None:
+    known = known_weights()["nudenet"]
+    weights = {"source": known.source, "sha256": known.sha256}
+    assert write(files, weights=weights)["training"]["weights"] == {**weights, "licence": known.licence}
+    assert f"- initial weights: {known.source}, sha256 `{known.sha256}`, licence AGPL-3.0 by the" in files["text"].read_text()
+    settings = {"weights": weights, "architecture": "resnet18"}
+    write_plain_card(
+        described(files, "plain", []), data=files["data"], text=files["text"], export=None, settings=settings, seed=3
+    )
+    assert f"| weights.licence | {known.licence} |" in files["text"].read_text()
 
 
 def test_a_dataset_without_origins_has_a_card(files: dict[str, Path]) -> None:

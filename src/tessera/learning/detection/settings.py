@@ -39,7 +39,8 @@ class DetectionSettings(InferenceSettings):
 
     weights: DeclaredWeights = None
     """Weights of the detector. {source: a path or https://…, sha256: …} uses a .pt or .onnx file of ultralytics, which is
-    fetched once and verified. `null` runs no detector.
+    fetched once and verified. A name in resources/weights.tsv, or {package: …, file: …, sha256: …}, uses a file of a Python
+    package. `null` runs no detector.
     """
 
 
@@ -48,8 +49,8 @@ class TrainedDetectionSettings(InferenceSettings):
 
     weights: TrainedOrDeclaredWeights = "trained"
     """Weights of the detector. `trained` uses the model of the same name that is trained here. {source: a path or https://…,
-    sha256: …} uses a .pt or .onnx file of ultralytics, which is fetched once and verified; all of its classes count. `null`
-    runs no detector.
+    sha256: …} uses a .pt or .onnx file of ultralytics, which is fetched once and verified; all of its classes count. A name in
+    resources/weights.tsv, or {package: …, file: …, sha256: …}, uses a file of a Python package. `null` runs no detector.
     """
 
 

@@ -7,10 +7,35 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from tessera.core.messages import Message
-from tessera.core.settings import Settings
+from tessera.core.messages import Message, did_you_mean
+from tessera.core.settings import Settings, complaint
+from tessera.learning.weights.known import PREFIX, PackagedWeights, known_weights
+
+
+def with_source(given: Any, *words: str) -> Any:
+    """Return weights as `given` in settings, with a `source` in place of a name in resources/weights.tsv or of a package.
+
+    `words` are allowed in place of weights. Raises `ValueError`, with one sentence.
+    """
+    if isinstance(given, dict) and not {"package", "file"}.isdisjoint(given):
+        if "source" in given:
+            raise ValueError("should state either `source`, or `package` and `file`")
+        stated = {name: value for name, value in given.items() if name in PackagedWeights.model_fields}
+        try:
+            source = PackagedWeights.model_validate(stated).source
+        except ValidationError as error:
+            fault = error.errors()[0]
+            raise ValueError(f"`{fault['loc'][0]}` {complaint(fault)}") from None
+        return {"source": source, **{name: value for name, value in given.items() if name not in stated}}
+    if isinstance(given, dict | WeightsSettings) or given in words:
+        return given
+    if isinstance(given, str) and (known := known_weights().get(given)):
+        return {"source": known.source, "sha256": known.sha256}
+    allowed = [*words, "a name in resources/weights.tsv", "{source: FILE, sha256: …}", "{package: …, file: …, sha256: …}"]
+    meant = did_you_mean(given, [*words, *known_weights()]) if isinstance(given, str) else ""
+    raise ValueError(f"should be {', '.join(allowed[:-1])} or {allowed[-1]}{meant}")
 
 
 class WeightsSettings(Settings):
@@ -19,6 +44,11 @@ class WeightsSettings(Settings):
     source: str = Field(min_length=1, description="A path, or an address that starts with https:// or http://.")
     sha256: str
     """Its sha256, 64 hexadecimal digits: the output of `sha256sum FILE`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_source(cls, given: Any) -> Any:
+        return with_source(given)
 
     @field_validator("source")
     @classmethod
@@ -44,6 +74,11 @@ class WeightsSettings(Settings):
         return digits
 
     @property
+    def is_packaged(self) -> bool:
+        """Whether it is a file of a Python package."""
+        return self.source.startswith(PREFIX)
+
+    @property
     def file(self) -> str:
         """The path that the file is fetched to. Its suffix decides how the weights are loaded."""
         stated = Path(urlsplit(self.source).path).suffix.lower()
@@ -56,18 +91,15 @@ class ComparedWeights(WeightsSettings):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$", max_length=40, description="What the report calls them.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_name(cls, given: Any) -> Any:
+        return {"name": given, **with_source(given)} if isinstance(given, str) else given
+
 
 def _one_of(*words: str) -> BeforeValidator:
     """Return a validator of values that may be one of `words`, null or weights. Its error is a single sentence."""
-
-    def check(value: Any) -> Any:
-        if value is None or value in words or isinstance(value, dict | WeightsSettings):
-            return value
-        raise ValueError(
-            f"should be {', '.join([*words, 'null'])}, or {{source: FILE, sha256: the digits that `sha256sum FILE` prints}}"
-        )
-
-    return BeforeValidator(check)
+    return BeforeValidator(lambda given: None if given is None else with_source(given, *words, "null"))
 
 
 def compared_faults(model: str, compared: Sequence[ComparedWeights], reserved: Collection[str] = ()) -> list[str]:

@@ -1,6 +1,7 @@
 """Fetch declared weights, and verify them before they are used."""
 
 import zipfile
+from contextlib import AbstractContextManager
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO
@@ -11,6 +12,7 @@ from tessera.core.ledger import SYSTEMIC
 from tessera.core.log import tell
 from tessera.core.web import copy_within, is_page, open_address
 from tessera.learning.weights.declare import WeightsSettings
+from tessera.learning.weights.packages import open_packaged
 
 LIMIT = 4 << 30  # bytes; more than any detector has
 # Checkpoints from before torch 1.6, such as SPyNet and VGG19, begin with these bytes. A safetensors file begins with a length
@@ -26,7 +28,7 @@ def fetch_weights(weights: WeightsSettings, path: Path) -> None:
     """
     source = weights.source
     try:
-        with _open(source) as stream, path.open("wb") as file:
+        with _open(weights) as stream, path.open("wb") as file:
             size, sha256 = copy_within(stream, file, LIMIT)
     except Failed as error:
         raise TesseraError(f"the weights {source} cannot be read: {error.detail}; check `weights.source`") from None
@@ -50,10 +52,10 @@ def fetch_weights(weights: WeightsSettings, path: Path) -> None:
     tell(f"{source}: {size} bytes, as declared")
 
 
-def _open(source: str) -> IO[bytes]:
-    if "://" not in source:
-        return open_file(Path(source))
-    return open_address(source, TIMEOUT)
+def _open(weights: WeightsSettings) -> AbstractContextManager[IO[bytes]]:
+    if weights.is_packaged:
+        return open_packaged(weights.source)
+    return open_address(weights.source, TIMEOUT) if "://" in weights.source else open_file(Path(weights.source))
 
 
 def _fault(path: Path) -> str:

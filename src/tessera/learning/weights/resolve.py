@@ -54,7 +54,7 @@ def check_declared(setting: str, weights: WeightsSettings) -> None:
 
     Raises `TesseraError` if it is not there, or has another sha256.
     """
-    if "://" in weights.source:
+    if "://" in weights.source or weights.is_packaged:
         return
     path = Path(weights.source)
     check_exists(setting, path)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from tessera.core.messages import truncate
 from tessera.core.provenance import digest
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import area
+from tessera.learning.weights.known import describe_weights
+from tessera.learning.weights.resolve import declared_weights
 from tessera.records.label_sets import set_of
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import Pictures
@@ -93,7 +95,7 @@ def describe_dataset(
         "origins": _origins(images, regions, sources, sets),
         "selection": summarise(selection),
         "writing": summarise(writing),
-        "settings": digest(settings),
+        **_made_by(settings),
     }
 
 
@@ -125,6 +127,21 @@ def missing_from_splits(samples: pl.DataFrame) -> list[str]:
 
 def _render_missing(sheet: Mapping[str, Any]) -> list[str]:
     return ["## Missing\n", *(f"- {plain(line)}" for line in sheet["missing"]), ""] if sheet["missing"] else []
+
+
+def _made_by(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the weights that `settings` declare, if there are any, and a digest of `settings`."""
+    weights = [{"setting": setting, **describe_weights(each.model_dump())} for setting, each in declared_weights(settings)]
+    return {**({"weights": weights} if weights else {}), "settings": digest(settings)}
+
+
+def _render_made_by(sheet: Mapping[str, Any]) -> Iterator[str]:
+    if "weights" in sheet:
+        yield table(
+            ["weights that were used", "source", "sha256", "licence"],
+            [[row["setting"], row["source"], row["sha256"], row.get("licence", "not known")] for row in sheet["weights"]],
+        )
+    yield f"sha256 of the settings that made it: `{sheet['settings']}`\n"
 
 
 def _area(region: Mapping[str, Any]) -> float:
@@ -226,7 +243,7 @@ def render(sheet: Mapping[str, Any]) -> str:
             *(render_mosaics(sheet["mosaics"]) if "mosaics" in sheet else ()),
             *(_render_labels(sheet["labels"]) if "labels" in sheet else ()),
             "## Settings\n",
-            f"sha256 of the settings that made it: `{sheet['settings']}`\n",
+            *_render_made_by(sheet),
         ]
     )
 
@@ -341,7 +358,7 @@ def describe_clips(
         "detectors": sorted(clips["detector"].unique()),
         "origins": _with_rights(clips.group_by("source", "split").agg(*counts), sources, {}),
         "filtering": summarise(filtering),
-        "settings": digest(settings),
+        **_made_by(settings),
     }
 
 
@@ -381,7 +398,7 @@ def render_clips(sheet: Mapping[str, Any]) -> str:
             _columns(sheet["origins"], "source", "split", "clips", "frames", "seconds", *RIGHTS),
             "## Detector and settings\n",
             f"sha256 of the weights of the detector: {', '.join(f'`{each}`' for each in sheet['detectors'])}\n",
-            f"sha256 of the settings that made it: `{sheet['settings']}`\n",
+            *_render_made_by(sheet),
         ]
     )
 
@@ -433,7 +450,7 @@ def describe_samples(
         "splits": {split: {"samples": part.height, "sources": part["source"].n_unique()} for split, part in parts.items()},
         "missing": [] if labelled.is_empty() else missing_from_splits(labelled.with_columns(source=_origin(labelled, sets))),
         "origins": _with_rights(origins, sources, sets),
-        "settings": digest(settings),
+        **_made_by(settings),
     }
 
 
@@ -455,7 +472,7 @@ def render_samples(sheet: Mapping[str, Any]) -> str:
             "## Origins\n",
             _columns(sheet["origins"], "source", "split", "samples", *RIGHTS),
             "## Settings\n",
-            f"sha256 of the settings that made it: `{sheet['settings']}`\n",
+            *_render_made_by(sheet),
         ]
     )
 

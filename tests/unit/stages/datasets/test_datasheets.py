@@ -1,5 +1,6 @@
 """A datasheet describes its dataset, and its numbers add up."""
 
+import hashlib
 import io
 import json
 import re
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from tessera.core import log
 from tessera.imaging.masks import encode_rle
+from tessera.learning.weights.known import known_weights
 from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import Pictures
 from tessera.records.tables.footage import Sources
@@ -86,7 +88,7 @@ def sheet(images: list[Any], regions: list[Any], splits: dict[str, str], sources
         others.get("sets", {}),
         others.get("selection", []),
         others.get("writing", []),
-        SETTINGS,
+        others.get("settings", SETTINGS),
     )
 
 
@@ -109,6 +111,22 @@ def small() -> dict[str, Any]:
         selection=rows(("ok", ""), ("ok", ""), ("ok", ""), ("ok", ""), ("dropped", "near-duplicate of a sample")),
         writing=rows(("ok", ""), ("ok", "YOLO labels have no score"), ("ok", ""), ("dropped", "YOLO has no crowd regions")),
     )
+
+
+def test_weights_that_a_dataset_descends_from_are_listed_with_their_licences() -> None:
+    known = known_weights()["nudenet"]
+    mine = {"source": "/home/someone/mine.pt", "sha256": hashlib.sha256(b"mine").hexdigest()}
+    detectors = {"nsfw": {"weights": {"source": known.source, "sha256": known.sha256}}, "face": {"weights": mine}}
+    made = sheet([image("a", "film")], [], {"a": "train"}, [source("film")], settings={"regions": {"detectors": detectors}})
+    named = {"source": known.source, "sha256": known.sha256, "licence": known.licence}
+    assert made["weights"] == [
+        {"setting": "regions.detectors.nsfw.weights", **named},
+        {"setting": "regions.detectors.face.weights", **mine, "source": "mine.pt"},
+    ]
+    page = render(made)
+    assert f"| regions.detectors.nsfw.weights | {known.source} | {known.sha256} | {known.licence} |" in page
+    assert f"| regions.detectors.face.weights | mine.pt | {mine['sha256']} | not known |" in page
+    assert "weights" not in small() and "not known" not in render(small())
 
 
 def test_images_of_a_set_are_counted_by_set_and_split() -> None:

