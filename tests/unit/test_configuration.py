@@ -26,6 +26,7 @@ from tessera.learning.weights.resolve import declared_weights
 from tessera.stages.restoration.settings import STAGES, StageSettings
 
 REPOSITORY = Path(__file__).parents[2]
+STARTER = REPOSITORY / "examples" / "starter" / "config" / "config.yaml"
 OWN, DEMO = REPOSITORY / "config" / "config.yaml", REPOSITORY / "examples" / "demo" / "config" / "config.yaml"
 SCHEMA = make_schema()
 # Not `jsonschema.validate`, which first checks the whole schema, each time.
@@ -98,7 +99,7 @@ def test_the_schema_is_valid() -> None:
 def test_a_setting_that_models_share_has_one_description() -> None:
     definitions = SCHEMA["$defs"]
     shared = definitions["DetectionSettings"]["properties"]["iou"]["description"]
-    assert shared == definitions["TrainedDetectionSettings"]["properties"]["iou"]["description"]
+    assert shared == definitions["RegionDetectionSettings"]["properties"]["iou"]["description"]
 
 
 def test_all_detectors_run_as_the_section_detection_says_where_they_state_nothing_else() -> None:
@@ -128,7 +129,7 @@ def test_gates_have_one_default() -> None:
 
 
 def test_the_files_that_come_with_tessera_fit_the_schema_and_name_it() -> None:
-    for file in (OWN, DEMO):
+    for file in (OWN, DEMO, STARTER):
         text = file.read_text(encoding="utf-8")
         VALIDATOR.validate(yaml.safe_load(text))
         schema = text.splitlines()[0].removeprefix("# yaml-language-server: $schema=")
@@ -562,7 +563,7 @@ def test_one_model_alone_can_be_made(values: dict[str, Any], trained: list[str])
     ("values", "answer"),
     [
         ({"regions": {"detectors": {"face": {"weights": "trained"}}}}, "should be null, a name in "),
-        ({"regions": {"detectors": {"nsfw": {"weights": "mine.pt"}}}}, "should be trained, null, a name in "),
+        ({"regions": {"detectors": {"nsfw": {"weights": "mine.pt"}}}}, "should be trained, anywhere, null, a name in "),
         ({"models": {"nsfw_detection": {"weights": "mine.pt"}}}, "should be null, a name in "),
         ({"regions": {"detectors": {"nsfw": {"weights": {"source": "mine.pt"}}}}}, "weights.sha256: is missing"),
     ],

@@ -11,6 +11,7 @@ from projects import Project
 from tessera.core.ledger import read_ledger
 from tessera.imaging.encode import write_video
 from tessera.records.tables.clips import Clips, Scores
+from tessera.records.tables.mosaics import Mosaics
 from tessera.records.tables.scenes import Scenes, VideoDetections, VideoFrames
 from tessera.records.tables.table import read_table
 
@@ -146,3 +147,29 @@ def test_weights_that_are_not_a_quality_model_are_reported(project: Project, sna
     run = project.run(*DOG, snakefile=snakefile)
     assert run.returncode != 0
     assert "the weights dover.onnx are no model (it is no ONNX, or cut short)" in run.output
+
+
+def test_regions_anywhere_need_no_detector(project: Project) -> None:
+    film(project.folder / "dog.mp4", 12)
+    project.write_manifest([{"source": "dog", "path": "dog.mp4"}])
+    project.settings = {
+        "models": {"nsfw_detection": None, "watermark_detection": None},
+        "frames": {"mode": "every", "every_frames": 1},
+        "regions": {"detectors": {"nsfw": {"weights": "anywhere"}, "watermark": {"weights": None}}},
+        "scenes": {"detect": {"weights": "anywhere"}, "choose": {"min_seconds": 0.3}},
+        "scores": {"samples": 2, "detectors": {"watermark": {"weights": None}}},
+    }
+    made = ["results/clips/dog/clips.parquet", "results/mosaics/dog/mosaics.parquet"]
+    run = project.run(*made)
+    assert run.returncode == 0, run.output
+    assert not [job for job in run.jobs if job.startswith("train")]
+    assert read_table(project.results / "clips" / "dog" / "clips.parquet", Clips).height
+    mosaics = read_table(project.results / "mosaics" / "dog" / "mosaics.parquet", Mosaics)
+    assert set(mosaics["label"]) == {"nsfw"}
+    # Another seed draws other regions, in frames and in videos.
+    before = mosaics.select("x0", "y0", "x1", "y1")
+    project.settings["seed"] = 1
+    run = project.run(*made)
+    assert run.returncode == 0, run.output
+    after = read_table(project.results / "mosaics" / "dog" / "mosaics.parquet", Mosaics).select("x0", "y0", "x1", "y1")
+    assert not before.equals(after)

@@ -12,7 +12,7 @@ from tessera.learning.detection.tracking import TrackSettings, track
 from tessera.learning.weights.resolve import expected_digest
 from tessera.records.confidence import with_confidences
 from tessera.stages.clips.cut import cut_clips
-from tessera.stages.clips.detect import VideoDetectionSettings, detect_videos
+from tessera.stages.clips.detect import SceneDetectionSettings, detect_videos
 from tessera.stages.clips.find import find_scenes
 from tessera.stages.clips.scoring import score_clips
 from tessera.stages.clips.settings import ClipSettings
@@ -28,13 +28,14 @@ with job(snakemake) as (inputs, outputs, params):
     detect_videos(
         sources=inputs.sources,
         admission=inputs.admission,
-        weights=inputs.weights,
-        expected=expected_digest(scene_settings["detect"]["weights"], inputs.checksums),
+        weights=inputs.weights or None,
+        expected=expected_digest(scene_settings["detect"]["weights"], inputs.checksums) if inputs.weights else "",
         datasets=params.datasets,
-        settings=VideoDetectionSettings(**scene_settings["detect"]),
+        settings=SceneDetectionSettings(**scene_settings["detect"]),
         cache=Path(snakemake.output.scenes).parent / "kept",
         code=params.detect_code,
         threads=snakemake.threads,
+        seed=params.seed,
         frames=outputs.frames,
         detections=outputs.detections,
         ledger=outputs.detection_ledger,
@@ -57,7 +58,7 @@ with job(snakemake) as (inputs, outputs, params):
         cache=Path(snakemake.output.clips).parent / "kept",
         settings=ClipSettings(**params.settings),
         block_sizes=block_sizes,
-        detector=sha256_file(inputs.weights),
+        detector=sha256_file(inputs.weights) if inputs.weights else "anywhere",
         scene_settings=scene_settings,
         seed=params.seed,
         code=params.cut_code,

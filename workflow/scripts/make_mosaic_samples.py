@@ -7,7 +7,7 @@ from tessera.core.job import job
 from tessera.imaging.degradation.chain import degrade
 from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.mosaic.settings import CLASSES, MosaicSettings
-from tessera.learning.detection.settings import TrainedDetectionSettings
+from tessera.learning.detection.settings import RegionDetectionSettings
 from tessera.learning.weights.resolve import expected_digest
 from tessera.records.confidence import with_confidences
 from tessera.records.decisions import Decision
@@ -18,20 +18,22 @@ from tessera.stages.mosaics.samples import pixelate_frames
 
 with job(snakemake) as (inputs, outputs, params):
     cache = Path(snakemake.output.regions).parent / "kept"
-    detectors = {name: TrainedDetectionSettings(**detector) for name, detector in params.detectors.items()}
-    runs = zip(detectors.items(), inputs.weights, outputs.seen, outputs.looked, strict=True)
-    for (name, settings), weights, table, ledger in runs:
+    detectors = {name: RegionDetectionSettings(**detector) for name, detector in params.detectors.items()}
+    files = iter(inputs.weights)  # regions that are anywhere have none
+    for (name, settings), table, ledger in zip(detectors.items(), outputs.seen, outputs.looked, strict=True):
+        weights = None if settings.weights == "anywhere" else next(files)
         find_regions(
             frames=inputs.frames,
             images=inputs.pictures,
             sources=inputs.sources,
             weights=weights,
-            expected=expected_digest(params.detectors[name]["weights"], weights.parent / "SHA256SUMS"),
+            expected=expected_digest(params.detectors[name]["weights"], weights.parent / "SHA256SUMS") if weights else "",
             datasets=params.datasets,
             settings=settings,
             cache=cache / name,
             code=params.detect_code,
             threads=snakemake.threads,
+            seed=params.seed,
             table=table,
             ledger=ledger,
         )

@@ -23,6 +23,7 @@ from tessera.learning.classification.settings import Labels, Tiling
 from tessera.learning.detection.settings import (
     DetectionSettings,
     InferenceSettings,
+    RegionDetectionSettings,
     RuntimeSettings,
     TrainedDetectionSettings,
     WatermarkDetectionSettings,
@@ -36,7 +37,7 @@ from tessera.pages.review.settings import ReviewSettings
 from tessera.records.confidence import ConfidenceTarget
 from tessera.records.decisions import DEFAULT as DECISIONS
 from tessera.records.limits import FilterSettings, ScoreLimit
-from tessera.stages.clips.detect import VideoDetectionSettings
+from tessera.stages.clips.detect import SceneDetectionSettings, VideoDetectionSettings
 from tessera.stages.clips.settings import ClipSettings
 from tessera.stages.clips.tracks import SceneSettings
 from tessera.stages.datasets.settings import CroissantSettings, OfDataset
@@ -175,7 +176,7 @@ class DeclaredClassifier(Settings):
 class RegionDetectors(Settings):
     """The detectors that run on the sampled frames."""
 
-    nsfw: TrainedDetectionSettings = TrainedDetectionSettings()
+    nsfw: RegionDetectionSettings = RegionDetectionSettings()
     """Detector of the regions that get a mosaic of the class nsfw."""
     watermark: WatermarkDetectionSettings = WatermarkDetectionSettings()
     """Detector of watermarks. Regions that a watermark overlaps get no mosaic."""
@@ -205,7 +206,7 @@ class ChosenSceneSettings(SceneSettings):
 class Scenes(Settings):
     """The detection, tracking and choice of the scenes in videos that clips are cut from."""
 
-    detect: VideoDetectionSettings = VideoDetectionSettings()
+    detect: SceneDetectionSettings = SceneDetectionSettings()
     """Detector that is run on the videos that feed mosaic_restoration."""
     track: TrackSettings = TrackSettings()
     """How ByteTrack follows regions from frame to frame."""

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field, PositiveInt
 
 from tessera.core.settings import Fraction, Settings
-from tessera.learning.weights.declare import DeclaredWeights, TrainedOrDeclaredWeights
+from tessera.learning.weights.declare import AnyRegionWeights, DeclaredWeights, TrainedOrDeclaredWeights
 
 
 class RuntimeSettings(Settings):
@@ -51,6 +51,17 @@ class TrainedDetectionSettings(InferenceSettings):
     """Weights of the detector. `trained` uses the model of the same name that is trained here. {source: a path or https://…,
     sha256: …} uses a .pt or .onnx file of ultralytics, which is fetched once and verified; all of its classes count. A name in
     resources/weights.tsv, or {package: …, file: …, sha256: …}, uses a file of a Python package. `null` runs no detector.
+    """
+
+
+class RegionDetectionSettings(TrainedDetectionSettings):
+    """How the detector of regions runs, or that regions may be anywhere."""
+
+    weights: AnyRegionWeights = "trained"  # type: ignore[assignment]  # one word more
+    """Weights of the detector. `trained` uses the model of the same name that is trained here. {source: a path or https://…,
+    sha256: …} uses a .pt or .onnx file of ultralytics, which is fetched once and verified; all of its classes count. A name in
+    resources/weights.tsv, or {package: …, file: …, sha256: …}, uses a file of a Python package. `anywhere` draws random shapes
+    instead, which needs neither labels nor a detector. `null` runs no detector.
     """
 
 

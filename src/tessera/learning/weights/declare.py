@@ -120,3 +120,4 @@ def compared_faults(model: str, compared: Sequence[ComparedWeights], reserved: C
 
 DeclaredWeights = Annotated[WeightsSettings | None, _one_of()]
 TrainedOrDeclaredWeights = Annotated[Literal["trained"] | WeightsSettings | None, _one_of("trained")]
+AnyRegionWeights = Annotated[Literal["trained", "anywhere"] | WeightsSettings | None, _one_of("trained", "anywhere")]

@@ -9,13 +9,14 @@ import numpy as np
 from tessera.core.ledger import Ledger
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.polygons import Part, Ring, trace
+from tessera.learning.detection.anywhere import Anywhere
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.found import Region
 from tessera.records.annotation.model import Annotation
 
 
 def detect_frames(
-    detector: Detector, pictures: Iterable[tuple[dict[str, Any], np.ndarray]], ledger: Ledger
+    detector: Detector | Anywhere, pictures: Iterable[tuple[dict[str, Any], np.ndarray]], ledger: Ledger
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """Yield each frame of `pictures` with the rows of its detections, and write a row for it to `ledger`.
 

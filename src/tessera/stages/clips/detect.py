@@ -15,8 +15,9 @@ from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.provenance import digest, sha256_file
 from tessera.core.store import Store
 from tessera.imaging.spans import Span, inside, parse_spans
+from tessera.learning.detection.anywhere import Anywhere
 from tessera.learning.detection.detector import Detector
-from tessera.learning.detection.settings import TrainedDetectionSettings, settings_of
+from tessera.learning.detection.settings import RegionDetectionSettings, TrainedDetectionSettings, settings_of
 from tessera.records.video_detections import Tables, detect_video, from_store
 
 if TYPE_CHECKING:
@@ -32,10 +33,14 @@ class VideoDetectionSettings(TrainedDetectionSettings):
     """
 
 
+class SceneDetectionSettings(RegionDetectionSettings, VideoDetectionSettings):
+    """The detector that finds what clips show."""
+
+
 def detect_videos(
     sources: Path,
     admission: Path,
-    weights: Path,
+    weights: Path | None,
     expected: Path | str,
     datasets: Sequence[str] | None,
     settings: VideoDetectionSettings,
@@ -43,6 +48,7 @@ def detect_videos(
     *,
     code: str,
     threads: int,
+    seed: int = 0,
     frames: Path,
     detections: Path,
     ledger: Path,
@@ -51,10 +57,11 @@ def detect_videos(
 ) -> None:
     """Run the detector `weights` on the admitted videos of a shard that may feed one of `datasets`, on all if it is None.
 
-    `sources`: `tables.Sources`. `admission`: the ledger of `admit_sources`. `expected`: see `Detector`. `frames` gets all
-    frames of the videos as `tables.VideoFrames`, and `detections` gets `tables.VideoDetections`; see `detect_video`. `ledger`
-    gets one row per source; `wanted`: the ids of the sources that count, or None for all. `spans`: the time spans of sources
-    outside of which the detector does not run; see `parse_spans`. A video is ok if the detector reached its end, with the
+    `sources`: `tables.Sources`. `admission`: the ledger of `admit_sources`. `expected`: see `Detector`. Without `weights`,
+    regions are anywhere, drawn from `seed`; see `Anywhere`. `frames` gets all frames of the videos as `tables.VideoFrames`, and
+    `detections` gets `tables.VideoDetections`; see `detect_video`. `ledger` gets one row per source; `wanted`: the ids of the
+    sources that count, or None for all. `spans`: the time spans of sources outside of which the detector does not run; see
+    `parse_spans`. A video is ok if the detector reached its end, with the
     reason `frames that cannot be decoded` if there are such frames. A source is dropped if it was refused, is not a video, or
     is not for the dataset. A video that cannot be read is failed, and not in the tables.
 
@@ -68,15 +75,16 @@ def detect_videos(
     from tessera.records.tables.scenes import VideoDetections, VideoFrames
     from tessera.records.tables.table import read_table, types, write_table
 
-    detector = functools.cache(partial(Detector, weights, expected, settings))
+    load = functools.cache(partial(Detector, weights, expected, settings)) if weights else None
 
     def detect(source: str, path: Path, count: int) -> Tables:
+        detector = load() if load else Anywhere(seed, source)
         chosen = partial(every, stride=settings.every_frames, spans=parse_spans(spans.get(source, ())))
         return detect_video(
-            source, path, count, detector().detect, chosen, settings.batch, scale=detector().scale_frame, threads=threads
+            source, path, count, detector.detect, chosen, settings.batch, scale=detector.scale_frame, threads=threads
         )
 
-    sha256 = functools.cache(sha256_file)
+    identity = functools.cache(lambda: sha256_file(weights) if weights else ["anywhere", seed])
     store = Store(cache, "videos")
     admitted = {row["source"]: row for row in read_table(sources, Sources).iter_rows(named=True)}
     complete: set[str] = set()
@@ -95,9 +103,7 @@ def detect_videos(
             else:
                 video = [source, row["sha256"], row["frames"]]
                 source_spans = spans.get(source, ())
-                name = digest(
-                    [sha256(weights), settings_of(settings), code, video, *([list(source_spans)] if source_spans else [])]
-                )
+                name = digest([identity(), settings_of(settings), code, video, *([list(source_spans)] if source_spans else [])])
                 with entries.item(source) as note:
                     video_arguments = source, Path(row["path"]), row["frames"]
                     video_tables = from_store(store, name, partial(detect, *video_arguments))

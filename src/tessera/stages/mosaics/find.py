@@ -13,6 +13,7 @@ import polars as pl
 from tessera.core.ledger import Ledger
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import stored_items
+from tessera.learning.detection.anywhere import Anywhere
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.settings import InferenceSettings, settings_of
 from tessera.records.annotation.predictions import detect_frames
@@ -29,7 +30,7 @@ def find_regions(
     frames: Path,
     images: Path,
     sources: Path,
-    weights: Path,
+    weights: Path | None,
     expected: Path | str,
     datasets: Sequence[str],
     settings: InferenceSettings,
@@ -37,15 +38,16 @@ def find_regions(
     *,
     code: str,
     threads: int,
+    seed: int = 0,
     table: Path,
     ledger: Path,
 ) -> None:
     """Run the detector `weights` on the sampled frames of those sources of a shard that may feed one of `datasets`.
 
     `frames`: `tables.Frames`, with their files in the folder `images`. `sources`: `tables.Sources`. `expected`: see `Detector`.
-    `table` gets the detections as `tables.Annotations`, with masks of the size of the frame and the labels of the weights.
-    `ledger` gets one row per frame. It is ok if the detector ran on the frame, with or without a detection. `threads` threads
-    read images ahead.
+    Without `weights`, regions are anywhere, drawn from `seed`; see `Anywhere`. `table` gets the detections as
+    `tables.Annotations`, with masks of the size of the frame and the labels of the weights. `ledger` gets one row per frame. It
+    is ok if the detector ran on the frame, with or without a detection. `threads` threads read images ahead.
 
     The detections in the frames of a source are kept in the `Store` in the folder `cache`, under a digest of everything that
     they depend on, including `code`. The detector is loaded only if some are missing there. If a frame of a source failed, the
@@ -54,13 +56,14 @@ def find_regions(
     refused = refusals(sources, datasets)
     sampled = read_table(frames, Frames)
     is_needed = any(refused[source] == ("", "") for source in sampled["source"].unique())
-    cache_key = [sha256_file(weights), settings_of(settings), code] if is_needed else []
-    detector = functools.cache(partial(Detector, weights, expected, settings))
+    cache_key = [sha256_file(weights) if weights else ["anywhere", seed], settings_of(settings), code] if is_needed else []
+    load = functools.cache(partial(Detector, weights, expected, settings)) if weights else None
     detections: list[dict[str, Any]] = []
 
-    def find(source_frames: pl.DataFrame, folder: Path, processed: Ledger) -> None:
+    def find(source: str, source_frames: pl.DataFrame, folder: Path, processed: Ledger) -> None:
+        detector = load() if load else Anywhere(seed, source)
         pictures = read_sampled(source_frames.to_dicts(), images, pool, 2 * threads, processed)
-        source_detections = [row for _, rows in detect_frames(detector(), pictures, processed) for row in rows]
+        source_detections = [row for _, rows in detect_frames(detector, pictures, processed) for row in rows]
         (folder / DETECTIONS).write_text(json.dumps(source_detections), encoding="utf-8")
 
     with stored_items(cache, "sources", ledger) as (entries, stored), ThreadPoolExecutor(threads) as pool:
@@ -72,5 +75,7 @@ def find_regions(
                 continue
             known = source_frames.select("key", "width", "height").rows()
             name = digest([*cache_key, known, [sha256_if_readable(images / file) for file in source_frames["file"]]])
-            detections += json.loads((stored(name, partial(find, source_frames)) / DETECTIONS).read_text(encoding="utf-8"))
+            detections += json.loads(
+                (stored(name, partial(find, str(source), source_frames)) / DETECTIONS).read_text(encoding="utf-8")
+            )
     write_table(pl.DataFrame(detections, schema=types(Annotations)), Annotations, table)
