@@ -1,0 +1,268 @@
+"""How well mosaics that FFmpeg draws are found and restored in footage that was not trained on.
+
+FOOTAGE names a folder with videos. DETECTOR and RESTORER name weights, by default the starter models:
+
+    FOOTAGE=FOLDER DETECTOR=FILE.pt RESTORER=FILE.safetensors .venv/bin/python -m pytest -s \\
+        --override-ini python_files=bench_*.py tests/benchmarks/bench_starter.py
+
+A part of each video is pixelated in the middle half of its time. `snakemake restore` then runs on these videos, and on those in
+the folder as they are. SHEETS=FOLDER gets a picture of each restored region beside the others.
+"""
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from itertools import cycle
+from pathlib import Path
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import polars as pl
+import pytest
+from projects import REPOSITORY, Project
+
+from tessera.core.files import readable_name
+from tessera.core.provenance import sha256_file
+from tessera.core.seeds import generator
+from tessera.imaging.encode import write_video
+from tessera.imaging.masks import decode_rle
+from tessera.imaging.video import read_frames, read_packets
+from tessera.records.tables.scenes import SceneFrames, Scenes, VideoFrames
+from tessera.records.tables.table import read_table
+from tessera.stages.restoration.metrics import bicubic, temporal_median
+
+STARTER = REPOSITORY / "resources" / "starter"
+SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi"}
+SECONDS = 4  # of each video that is pixelated
+FOUND = 0.5  # the least IoU of what was found in a frame with what is pixelated there
+MEDIAN_FRAMES = 5
+SIZE = int(os.environ.get("SIZE", "128"))  # pixels; the side at which the restorer was trained
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a video is pixelated: height of its frames, side of a block, rate factor of x264, and whether the edge is soft."""
+
+    height: int
+    block: int
+    crf: int
+    soft: bool
+
+
+CASES = (
+    Case(480, 8, 18, False),
+    Case(480, 16, 28, True),
+    Case(720, 12, 28, False),
+    Case(720, 24, 18, True),
+    Case(1080, 16, 28, False),
+    Case(1080, 32, 18, True),
+)
+
+
+@dataclass
+class Film:
+    """A pixelated video, its clean original, and the box that is pixelated between two times."""
+
+    case: Case
+    mosaicked: Path
+    clean: Path
+    box: tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels
+    begin: float  # seconds
+    end: float
+
+
+def ffmpeg(*arguments: object) -> str:
+    """Run FFmpeg and return what it says."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-y", *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return ran.stderr
+
+
+def seconds(path: Path) -> float:
+    time = read_packets(path).time
+    return float(time[-1] + time[1] - time[0])
+
+
+def pixelate(video: Path, case: Case, folder: Path, name: str) -> Film:
+    """Write `video` at the height of `case`, without loss, and once more with a pixelated box at a random place."""
+    clean, mosaicked = folder / "clean" / f"{name}.mp4", folder / "mosaicked" / f"{name}.mp4"
+    for path in (clean, mosaicked):
+        path.parent.mkdir(exist_ok=True)
+    scale = f"scale=-2:{case.height}:flags=bicubic,setsar=1"
+    ffmpeg(
+        "-t",
+        SECONDS,
+        "-i",
+        video,
+        "-an",
+        "-vf",
+        f"{scale},format=yuv420p",
+        "-c:v",
+        "libx264",
+        "-qp",
+        0,
+        "-preset",
+        "ultrafast",
+        clean,
+    )
+    height, width = next(iter(read_frames(clean, read_packets(clean)))).size[::-1]
+    random = generator(0, "bench_starter", name)
+    w, h = (int(side * random.uniform(0.25, 0.45)) // 2 * 2 for side in (width, height))
+    x, y = (int(random.uniform(0.05, 0.95) * (side - length)) // 2 * 2 for side, length in ((width, w), (height, h)))
+    length = seconds(clean)
+    begin, end = 0.25 * length, 0.75 * length
+    box = f"drawbox=x={x}:y={y}:w={w}:h={h}:color=white:t=fill:enable='between(t,{begin:.3f},{end:.3f})'"
+    soften = f",gblur=sigma={case.block / 4:.2f}:steps=2" if case.soft else ""
+    graph = (
+        f"[0:v]format=gbrp,split=3[a][b][c];[b]pixelize=w={case.block}:h={case.block}:mode=avg[p];"
+        f"[c]drawbox=color=black:t=fill,{box}{soften}[m];[a][p][m]maskedmerge,format=yuv420p"
+    )
+    ffmpeg("-i", clean, "-filter_complex", graph, "-c:v", "libx264", "-crf", case.crf, "-preset", "medium", mosaicked)
+    return Film(case, mosaicked, clean, (x, y, x + w, y + h), begin, end)
+
+
+def footage() -> list[Path]:
+    folder = Path(os.environ["FOOTAGE"])
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and "broken" not in path.parts)
+    videos = [path for path in found if path.is_file() and len(read_packets(path)) >= 24]
+    assert videos, f"{folder} has no video of 24 frames or more"
+    return videos
+
+
+def weights(name: str, default: Path) -> dict[str, str] | None:
+    path = Path(os.environ.get(name, default)).absolute()
+    return {"source": str(path), "sha256": sha256_file(path)} if path.is_file() else None
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> list[Film]:
+    """Return each video in two of the cases, and at least each case once."""
+    if "FOOTAGE" not in os.environ:
+        pytest.skip("FOOTAGE names no folder")
+    folder = tmp_path_factory.mktemp("footage")
+    videos = footage()
+    count = max(len(CASES), 2 * len(videos))
+    pairs = zip(range(count), cycle(videos), cycle(CASES + CASES[::-1]), strict=False)
+    return [pixelate(video, case, folder, f"{number:02} {video.stem}") for number, video, case in pairs]
+
+
+@pytest.fixture(scope="module")
+def project(films: list[Film], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a project in which the mosaics in all videos were looked for and, if there is a restorer, restored."""
+    detector = weights("DETECTOR", STARTER / "mosaic_detection.pt")
+    restorer = weights("RESTORER", STARTER / "mosaic_restoration.safetensors")
+    assert detector, "DETECTOR names no file"
+    project = Project.create(tmp_path_factory.mktemp("bench") / "project")
+    rows = [{"source": f"mosaicked {film.mosaicked.stem}", "path": str(film.mosaicked), "use": "restore"} for film in films]
+    rows += [{"source": f"clean {path.stem}", "path": str(path), "use": "restore"} for path in footage()]
+    project.write_manifest(rows)
+    project.settings = {
+        "shards": 1,
+        "restore": {"weights": restorer, "detect": {"weights": detector}, "quantizer": 0},
+        "restoration": {"data": {"size": SIZE}},
+    }
+    targets = ["restore"] if restorer else ["results/restored/shard-0/scenes.parquet"]
+    ran = project.run(*targets, timeout=7200)
+    assert ran.returncode == 0, ran.output[-3000:]
+    return project
+
+
+@cache
+def found(project: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Return the scenes, their frames with the source of each, and all frames."""
+    folder = project / "results" / "restored" / "shard-0"
+    scenes = read_table(folder / "scenes.parquet", Scenes)
+    columns = scenes.select("key", "source", "width", "height")
+    frames = read_table(folder / "scene_frames.parquet", SceneFrames).join(columns, on="key")
+    return scenes, frames, read_table(folder / "frames.parquet", VideoFrames)
+
+
+def test_mosaics_are_found(films: list[Film], project: Project) -> None:
+    _, frames, all_frames = found(project.folder)
+    lines, hits, shown, claimed = [], 0, 0, 0
+    for film in films:
+        source = f"mosaicked {film.mosaicked.stem}"
+        x0, y0, x1, y1 = film.box
+        own = [0, 0, 0]  # frames in which the mosaic was found, that show it, in which something was found
+        for row in all_frames.filter(source=source).iter_rows(named=True):
+            is_shown = film.begin <= row["time"] <= film.end
+            codes = frames.filter(source=source, index=row["index"])["rle"]
+            mask = np.zeros((row["height"], row["width"]), bool)
+            for code in codes:
+                mask |= decode_rle(code, *mask.shape) > 0
+            inside = mask[y0:y1, x0:x1].sum()
+            iou = inside / (mask.sum() + (x1 - x0) * (y1 - y0) - inside)
+            own = [own[0] + (is_shown and iou >= FOUND), own[1] + is_shown, own[2] + bool(mask.any())]
+        hits, shown, claimed = hits + own[0], shown + own[1], claimed + own[2]
+        lines.append(f"{source:36} {film.case}: recall {own[0] / own[1]:.2f}, precision {own[0] / max(own[2], 1):.2f}")
+    print("\n" + "\n".join(lines))
+    recall, precision = hits / shown, hits / max(claimed, 1)
+    print(f"by frame: recall {recall:.3f} (floor: 0.90), precision {precision:.3f} (floor: 0.90)")
+    assert recall >= 0.9 and precision >= 0.9
+
+
+def test_little_is_found_in_clean_footage(project: Project) -> None:
+    scenes, _, all_frames = found(project.folder)
+    false = scenes.filter(pl.col("source").str.starts_with("clean "))
+    times = all_frames.filter(pl.col("source").str.starts_with("clean ")).group_by("source").agg(pl.col("time").max())
+    minutes = times["time"].sum() / 60
+    print(f"\n{false.height} false tracks in {minutes:.2f} minutes: {false.height / minutes:.2f} a minute (ceiling: 1)")
+    print(false.select("source", "first", "frames", "score", "detected"))
+    assert false.height <= max(1, minutes)
+
+
+def crops(path: Path, film: Film) -> np.ndarray:
+    """Return the pixelated box in the frames that show it: uint8 (T, H, W, 3), RGB."""
+    x0, y0, x1, y1 = film.box
+    packets = read_packets(path)
+    images = (frame.image() for frame in read_frames(path, packets))
+    shown = [image[y0:y1, x0:x1] for image, time in zip(images, packets.time, strict=True) if film.begin <= time <= film.end]
+    return np.stack(shown)
+
+
+def vmaf(crop: np.ndarray, clean: np.ndarray, folder: Path) -> float:
+    for name, frames in (("crop", crop), ("clean", clean)):
+        write_video(folder / f"{name}.mp4", frames, 24, quality=0)
+    said = ffmpeg("-i", folder / "crop.mp4", "-i", folder / "clean.mp4", "-lavfi", "libvmaf", "-f", "null", "-")
+    score = re.search(r"VMAF score: ([0-9.]+)", said)
+    assert score, said[-1000:]
+    return float(score[1])
+
+
+def psnr(crop: np.ndarray, clean: np.ndarray) -> float:
+    errors = ((crop.astype(np.float64) - clean) ** 2).mean(axis=(1, 2, 3))
+    return float((10 * np.log10(255**2 / errors.clip(1e-3))).mean())
+
+
+def test_restored_regions_are_closer_to_the_original(films: list[Film], project: Project, tmp_path: Path) -> None:
+    videos = {path.stem: path for path in (project.results / "restored" / "shard-0" / "videos").glob("*.mp4")}
+    if not project.settings["restore"]["weights"]:
+        pytest.skip("there is no restorer")
+    measured: dict[str, list[tuple[float, float]]] = {}
+    for film in films:
+        clean, mosaicked = crops(film.clean, film), crops(film.mosaicked, film)
+        whole = np.full(clean.shape[:3], 255, np.uint8)
+        # A video in which nothing was found stays as it was.
+        restored = videos.get(readable_name(f"mosaicked {film.mosaicked.stem}"), film.mosaicked)
+        methods = {
+            "mosaicked": mosaicked,
+            "bicubic": bicubic(mosaicked, whole, whole, film.case.block),
+            "temporal_median": temporal_median(mosaicked, whole, MEDIAN_FRAMES),
+            "restored": crops(restored, film),
+        }
+        values = {name: (psnr(frames, clean), vmaf(frames, clean, tmp_path)) for name, frames in methods.items()}
+        for name, value in values.items():
+            measured.setdefault(name, []).append(value)
+        print(f"\n{film.case}: " + ", ".join(f"{name} {dB:.2f} dB, VMAF {score:.1f}" for name, (dB, score) in values.items()))
+        sheet = np.concatenate([frames[len(frames) // 2] for frames in (*methods.values(), clean)], axis=1)
+        if folder := os.environ.get("SHEETS"):
+            cv2.imwrite(str(Path(folder) / f"{film.mosaicked.stem}.png"), sheet[:, :, ::-1])
+    means = {name: np.mean(values, axis=0) for name, values in measured.items()}
+    gains = means["restored"] - np.max([value for name, value in means.items() if name != "restored"], axis=0)
+    print(", ".join(f"{name} {dB:.2f} dB, VMAF {score:.1f}" for name, (dB, score) in means.items()))
+    print(f"restored: {gains[0]:+.2f} dB (floor: 1.0), VMAF {gains[1]:+.1f} (floor: 0) beyond the best of the others")
+    assert gains[0] >= 1 and gains[1] > 0
