@@ -9,11 +9,14 @@ RIGHTS =
 CONSENT =
 ADULTS_VERIFIED =
 SOURCE =
+# What `make starter` makes; by default everything.
+TARGET =
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 UV := $(BIN)/uv
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 DEMO := $(SNAKEMAKE) --directory examples/demo
+STARTER := $(SNAKEMAKE) --directory examples/starter
 SOURCES := src tests workflow/scripts docs/conf.py
 RULES := workflow/rules tests/workflow/brightness/workflow/rules
 
@@ -25,7 +28,7 @@ export YOLO_AUTOINSTALL := false
 # Each job is a Python of its own: it finds what others have compiled, whatever the machine says of that.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup slurm demo review restore test test-fast test-cluster test-browser survey histories lint format schema docs bench lock clean
+.PHONY: help setup slurm demo starter review restore test test-fast test-cluster test-browser survey histories lint format schema docs bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -41,6 +44,11 @@ demo: .venv/workflow ## the whole pipeline on generated footage
 	@# Its jobs are too small to share among threads: many at a time, of one thread each.
 	$(DEMO) --max-threads 1 --resources gpu=$(CORES)
 	@echo "open examples/demo/results/reports/report.html; the weights are in examples/demo/results/weights"
+
+starter: .venv/workflow ## the starter models, in some hours: TARGET=mosaic_detection makes one; a run that was stopped goes on
+	$(STARTER) -- starter_footage
+	$(STARTER) -- $(TARGET)
+	@echo "the weights are in examples/starter/results/weights"
 
 review: .venv/workflow ## the review page of PROJECT=FOLDER, by default this folder; the demo is examples/demo
 	@# While another run has the folder, or people disagree, it shows what was gathered before.
@@ -111,7 +119,7 @@ lock: .venv/uv ## newest versions into the lock files
 	done
 
 clean: ## remove what was made, the environment included
-	rm -rf .venv .snakemake results examples/demo/.snakemake examples/demo/results examples/demo/resources
+	rm -rf .venv .snakemake results $(foreach name,demo starter,$(addprefix examples/$(name)/,.snakemake results resources))
 
 .venv/uv: envs/uv.txt
 	@# Snakemake does not quote the path of Python in its commands.

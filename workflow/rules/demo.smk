@@ -1,10 +1,15 @@
-# Demo footage with known ground truth, for the project in examples/demo.
+# Generated footage: of the demo, with known ground truth, and of the starter models.
 
 from tessera.workflow.code import digest_of_script
+from tessera.workflow.project import project_of
+from tessera.workflow.sources import starter_videos
+
+project = project_of(config)
 
 
 localrules:
     demo_footage,
+    starter_footage,
 
 
 rule render_demo_footage:
@@ -26,3 +31,43 @@ rule demo_footage:
     "generated footage with known ground truth, for the demo"
     input:
         rules.render_demo_footage.output,
+
+
+# The pictures lie in packages of Debian, which are downloaded unless they are in `packages`.
+rule fetch_starter_pictures:
+    output:
+        pictures=directory("resources/starter/pictures"),
+    log:
+        "<logs>/fetch_starter_pictures.log",
+    benchmark:
+        "<benchmarks>/fetch_starter_pictures.jsonl"
+    params:
+        packages="resources/starter/packages",
+        code=digest_of_script("fetch_starter_pictures"),
+    script:
+        "../scripts/fetch_starter_pictures.py"
+
+
+rule render_starter_video:
+    input:
+        pictures="resources/starter/pictures",
+    output:
+        video="resources/starter/videos/{split}-{number}.mp4",
+    log:
+        "<logs>/render_starter_video/{split}-{number}.log",
+    benchmark:
+        "<benchmarks>/render_starter_video/{split}-{number}.jsonl"
+    wildcard_constraints:
+        split="train|val|test",
+        number="[0-9]+",
+    params:
+        seed=config["seed"],
+        code=digest_of_script("render_starter_video"),
+    script:
+        "../scripts/render_starter_video.py"
+
+
+rule starter_footage:
+    "rendered footage of the starter models"
+    input:
+        project.of_job(starter_videos),

@@ -17,6 +17,7 @@ FINE = 4  # resolution of fine masks relative to the frame
 SLACK = 0.25  # pixels by which an outline may differ from the edge of its mask
 SMALLEST = 16  # pixels; a person would not see a smaller region
 GRAIN = 2.0  # standard deviation of the noise, in levels of 0 to 255
+SHARP = 0.3  # pixels; a blur with a smaller standard deviation cannot be seen
 MOSAIC_BLOCK = 10  # pixels
 
 
@@ -24,8 +25,8 @@ MOSAIC_BLOCK = 10  # pixels
 class Track:
     """A cut-out and its path through a scene of `n` frames."""
 
-    texture: np.ndarray  # uint8 (H, W, 3), RGB
-    shape: Literal["ellipse", "circle", "rectangle"]
+    texture: np.ndarray  # uint8 (H, W, 3), RGB; for the shape `cut-out` (H, W, 4), with its opacity
+    shape: Literal["ellipse", "circle", "rectangle", "cut-out"]
     role: Literal["subject", "decoy", "occluder"]
     centre: np.ndarray  # float (n, 2), pixels
     radii: np.ndarray  # float (n, 2), pixels
@@ -34,7 +35,12 @@ class Track:
 
     def outline(self, frame: int) -> np.ndarray:
         """Return the outline in `frame`: float (points, 2), pixels."""
-        return _place(_UNIT[self.shape], self.centre[frame], self.radii[frame], self.angle[frame])
+        return _place(
+            _UNIT["rectangle" if self.shape == "cut-out" else self.shape],
+            self.centre[frame],
+            self.radii[frame],
+            self.angle[frame],
+        )
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class Stage:
     view: np.ndarray  # float (n, 4): centre x, centre y in pixels of the backdrop, zoom, roll in radians
     grade: np.ndarray  # float (n, 3): factor of each colour
     tracks: list[Track]  # from back to front
+    grain: float = GRAIN  # standard deviation of the noise, in levels of 0 to 255
+    blur: np.ndarray | None = None  # float (n,): standard deviation of the blur of the lens in pixels; None: sharp
 
 
 def set_up(scene: Scene, frames: int, width: int, height: int, random: np.random.Generator) -> Stage:
@@ -64,7 +72,7 @@ def set_up(scene: Scene, frames: int, width: int, height: int, random: np.random
         height=height,
         backdrop=backdrop,
         view=_camera(backdrop, subjects[:1], frames, width, height, random),
-        grade=_glide(random.uniform(0.85, 1.12, (2, 1)), frames) * random.uniform(0.97, 1.03, 3),
+        grade=glide(random.uniform(0.85, 1.12, (2, 1)), frames) * random.uniform(0.97, 1.03, 3),
         tracks=[*decoys, *subjects, *discs, *pillars],
     )
 
@@ -105,7 +113,7 @@ def _wander(
     x = np.where(side, random.uniform(0.65, 0.85, stops), random.uniform(0.15, 0.35, stops)) * width
     y = random.uniform(0.25, 0.75, stops) * height
     shape = scene.shape if role == "subject" else "ellipse"
-    size = random.uniform(*SIZES) * _glide(random.uniform(0.93, 1.07, (stops, 1)), frames) * min(width, height) / 2
+    size = random.uniform(*SIZES) * glide(random.uniform(0.93, 1.07, (stops, 1)), frames) * min(width, height) / 2
     upright = shape != "ellipse"
     texture = cut_out(name)
     if random.random() < 0.5:
@@ -118,15 +126,15 @@ def _wander(
         radii=size * [1.0 if shape == "circle" else texture.shape[1] / texture.shape[0], 1.0],
         angle=np.zeros(frames)
         if upright
-        else random.uniform(-0.4, 0.4) + _glide(random.uniform(-0.1, 0.1, (stops, 1)), frames)[:, 0],
-        gain=_glide(random.uniform(0.75, 1.2, (stops, 1)), frames)[:, 0],
+        else random.uniform(-0.4, 0.4) + glide(random.uniform(-0.1, 0.1, (stops, 1)), frames)[:, 0],
+        gain=glide(random.uniform(0.75, 1.2, (stops, 1)), frames)[:, 0],
     )
 
 
 def _hover(name: str, subject: Track, random: np.random.Generator) -> Track:
     """Return a small copy of the cut-out `name` that moves sideways over `subject`."""
     frames = len(subject.centre)
-    offset = _glide(np.stack([random.permutation([-1.0, -0.1, 0.9]), random.uniform(-0.25, 0.25, 3)], axis=1), frames)
+    offset = glide(np.stack([random.permutation([-1.0, -0.1, 0.9]), random.uniform(-0.25, 0.25, 3)], axis=1), frames)
     return Track(
         texture=cut_out(name),
         shape="ellipse",
@@ -140,7 +148,7 @@ def _hover(name: str, subject: Track, random: np.random.Generator) -> Track:
 
 def _stand(name: str, frames: int, width: int, height: int, random: np.random.Generator) -> Track:
     """Return a strip of the photograph `name`, higher than the frame, that drifts sideways through the frame."""
-    x = _glide(width * random.permutation([0.38, 0.62])[:, None], frames)
+    x = glide(width * random.permutation([0.38, 0.62])[:, None], frames)
     half_width = height * random.uniform(0.035, 0.06)
     texture = cover(photograph(name), 2 * half_width, height * 1.4)
     return Track(
@@ -161,8 +169,8 @@ def _camera(
 
     The camera pans past the first of `subjects`, which stands still in front of the backdrop.
     """
-    zoom = random.uniform(1.35, 1.7) * _glide(random.uniform(0.98, 1.02, (2, 1)), frames)
-    roll = _glide(random.uniform(-0.015, 0.015, (2, 1)), frames)
+    zoom = random.uniform(1.35, 1.7) * glide(random.uniform(0.98, 1.02, (2, 1)), frames)
+    roll = glide(random.uniform(-0.015, 0.015, (2, 1)), frames)
     size = np.array([backdrop.shape[1], backdrop.shape[0]])
     if subjects:
         path = subjects[0].centre
@@ -180,7 +188,7 @@ def _walk(stops: np.ndarray, frames: int) -> np.ndarray:
     return np.stack([np.interp(position, range(len(stops)), column) for column in stops.T], axis=1)
 
 
-def _glide(stops: np.ndarray, frames: int) -> np.ndarray:
+def glide(stops: np.ndarray, frames: int) -> np.ndarray:
     """Return a smooth path through the rows of `stops`, which are evenly spaced in time: float (frames, D)."""
     position = np.linspace(0, len(stops) - 1, frames)
     before = np.minimum(position.astype(int), len(stops) - 2)
@@ -204,17 +212,24 @@ def draw(stage: Stage, frame: int, random: np.random.Generator, *, mosaic: bool 
     canvas = _warp(stage.backdrop, _view(stage, frame), size).astype(np.float32)
     visible: list[np.ndarray] = []
     for track in stage.tracks:
-        fine = _fill(track.outline(frame), size)
-        alpha = coverage(fine, size)
+        texture = _warp(*_texture(track, frame), size)
+        if track.shape == "cut-out":
+            fine = (texture[:, :, 3] > 127).repeat(FINE, axis=0).repeat(FINE, axis=1)
+            alpha = texture[:, :, 3].astype(np.float32) / 255
+        else:
+            fine = _fill(track.outline(frame), size)
+            alpha = coverage(fine, size)
         shade = cv2.GaussianBlur(alpha, (0, 0), 0.1 * track.radii[frame].min() + 0.5)
         canvas *= 1 - 0.4 * np.roll(shade, 3, axis=(0, 1))[:, :, None]
-        texture = _warp(*_texture(track, frame), size) * np.float32(track.gain[frame])
-        canvas += (texture - canvas) * cv2.GaussianBlur(alpha, (3, 3), 0)[:, :, None]
+        lit = texture[:, :, :3] * np.float32(track.gain[frame])
+        canvas += (lit - canvas) * cv2.GaussianBlur(alpha, (3, 3), 0)[:, :, None]
         visible = [mask & ~fine for mask in visible]
         if track.role == "subject":
             visible.append(fine)
     canvas *= stage.grade[frame].astype(np.float32)
-    canvas += GRAIN * random.standard_normal((stage.height, stage.width, 1), dtype=np.float32)
+    if stage.blur is not None and stage.blur[frame] > SHARP:
+        cv2.GaussianBlur(canvas, (0, 0), float(stage.blur[frame]), dst=canvas)
+    canvas += stage.grain * random.standard_normal((stage.height, stage.width, 1), dtype=np.float32)
     image = np.rint(canvas).clip(0, 255).astype(np.uint8)
     if not mosaic:
         return Picture(image, visible, None)
@@ -261,7 +276,9 @@ def _texture(track: Track, frame: int) -> tuple[np.ndarray, np.ndarray]:
 def _warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return `image` warped by `matrix`, which takes continuous coordinates: the first pixel spans 0 to 1."""
     shifted = matrix + np.column_stack([np.zeros((2, 2)), matrix[:, :2] @ [0.5, 0.5] - 0.5])
-    return np.asarray(cv2.warpAffine(image, shifted, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101))
+    # Nothing is seen beside a cut-out.
+    border = cv2.BORDER_CONSTANT if image.shape[2] == 4 else cv2.BORDER_REFLECT_101
+    return np.asarray(cv2.warpAffine(image, shifted, size, flags=cv2.INTER_LINEAR, borderMode=border))
 
 
 def _fill(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -31,6 +31,11 @@ def possible_copies(project: Project) -> dict[str, list[Source]]:
     return find_possible_copies(project.rows, subfolders=project.config["sources"]["subfolders"])
 
 
+def starter_videos(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the sources that are rendered for the starter models."""
+    return [source.path for source in project.sources if source.path.startswith("resources/starter/")]
+
+
 @cache
 def missing_sources(project: Project) -> dict[str, ListedSource]:
     """Return the sources whose footage is missing, by id. Those without rights are left out, because they are never read."""
