@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -71,6 +72,15 @@ def begin(project: Project) -> list[dict[str, str]]:
         "frames": {"mode": "every", "every_frames": EVERY},
         "duplicates": {"distance": 0},
         "annotations": {"frame_labels": "labels"},
+        **models(),
+    }
+    project.settings["restore"]["shown"] = ["clay"]
+    return rows
+
+
+def models() -> dict[str, Any]:
+    """Return settings of models that are trained in seconds, and of what is made with models that have learned nothing."""
+    return {
         "watermarks": {"draw": {"clean": 0, "tiled": 0, "text_size": [0.3, 0.4], "length": [2, 4]}},
         # After one epoch, a detector has low confidences, and detections everywhere.
         "regions": {
@@ -103,7 +113,6 @@ def begin(project: Project) -> list[dict[str, str]]:
             "export": {"samples": 1, "frames": 2},
         },
         "restore": {
-            "shown": ["clay"],
             "window": 8,
             "overlap": 2,
             "detect": {"confidence": 0.001, "max_regions": 1},
@@ -111,7 +120,6 @@ def begin(project: Project) -> list[dict[str, str]]:
             "choose": {"confidence": 0},
         },
     }
-    return rows
 
 
 def stages(**losses: float) -> list[dict[str, object]]:

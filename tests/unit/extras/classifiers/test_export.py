@@ -134,51 +134,26 @@ def test_an_export_that_differs_is_an_error_with_the_difference(exported: Export
 
 
 def test_city_classifiers_load_the_pair_of_files(exported: Exported, tmp_path: Path) -> None:
-    """The predictor of CityClassifiers, restated with torch's layers, loads the weights strictly and gives the same results."""
+    """The predictor of CityClassifiers loads the weights strictly and gives the same results."""
     if exported.city is None:
         with pytest.raises(TesseraError, match="is no head"):
             export_for_city(exported.best, "x", tmp_path / "x.safetensors", tmp_path / "x.config.json")
         return
     import torch
-    from safetensors.torch import load_file
-    from torch import nn
+
+    from city_predictor import load_predictor
 
     config = json.loads((exported.folder / "city.config.json").read_text())
     assert set(config) == {"name", "rev", "arch", "labels", "model_params"}
-    size = config["model_params"]
-
-    class Block(nn.Module):
-        def __init__(self, width: int) -> None:
-            super().__init__()
-            self.join = nn.ReLU()
-            pairs = [layer for _ in range(2) for layer in (nn.Linear(width, width), nn.LeakyReLU(0.1))]
-            self.long = nn.Sequential(*pairs, nn.Linear(width, width))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.join(self.long(x) + x)
-
-    class Predictor(nn.Module):
-        def __init__(self, features: int, outputs: int, hidden: int) -> None:
-            super().__init__()
-            self.up = nn.Sequential(nn.Linear(features, hidden), Block(hidden))
-            middle = (nn.Linear(hidden, 128), nn.Linear(128, 64), nn.Dropout(0.1), nn.LeakyReLU(), nn.Linear(64, 32))
-            self.down = nn.Sequential(*middle, nn.Linear(32, outputs))
-            self.out = nn.Softmax(dim=1) if outputs > 1 else nn.Tanh()
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            found = self.out(self.down(self.up(x)))
-            return found if len(found[0]) > 1 else (found + 1) / 2
-
     # A file of theirs, which states no labels, is declared with them, and sees the same.
     declared = read_classifier(exported.city, labels=exported.settings.labels)
     with pytest.raises(TesseraError, match="was exported by Tessera and states its labels"):
         read_classifier(exported.best, labels=exported.settings.labels)
     with pytest.raises(TesseraError, match=r"outputs?, and `labels` states 3; correct it"):
         read_classifier(exported.city, labels=("a", "b", "c"))
-    predictor = Predictor(**size).eval()
-    predictor.load_state_dict(load_file(exported.city), strict=True)
+    predictor = load_predictor(exported.city)
     classifier = read_classifier(exported.best)
-    vectors = np.random.default_rng(0).normal(0, 1, (50, size["features"])).astype(np.float32)
+    vectors = np.random.default_rng(0).normal(0, 1, (50, config["model_params"]["features"])).astype(np.float32)
     with torch.no_grad():
         found = predictor(torch.from_numpy(vectors)).numpy()
     if exported.settings.classes:
