@@ -119,7 +119,7 @@ lock: .venv/uv ## newest versions into the lock files
 	done
 
 clean: ## remove what was made, the environment included
-	rm -rf .venv .snakemake results $(foreach name,demo starter,$(addprefix examples/$(name)/,.snakemake results resources))
+	rm -rf .venv .snakemake results examples/*/.snakemake examples/*/results examples/*/resources
 
 .venv/uv: envs/uv.txt
 	@# Snakemake does not quote the path of Python in its commands.

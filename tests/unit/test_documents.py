@@ -45,12 +45,15 @@ class Excerpt(NamedTuple):
 
 
 def blocks(*languages: str) -> Iterator[Excerpt]:
-    """Yield the code blocks in one of `languages`."""
+    """Yield the code blocks in one of `languages`; settings that are included from a file are a block of the page."""
     for document in DOCUMENTS:
         text = document.read_text(encoding="utf-8")
-        for block in re.finditer(r"^( *)```(\w*)\n(.*?)^\1```$", text, re.M | re.S):
-            if block[2] in languages:
-                line = text[: block.start()].count("\n") + 2
+        for block in re.finditer(r"^( *)```([^\n]*)\n(.*?)^\1```$", text, re.M | re.S):
+            line = text[: block.start()].count("\n") + 2
+            language, _, name = block[2].partition(" ")
+            if name and "yaml" in languages:
+                yield Excerpt(document, line, (document.parent / name).read_text(encoding="utf-8"))
+            elif language in languages:
                 yield Excerpt(document, line, re.sub(f"^{block[1]}", "", block[3], flags=re.M))
 
 
