@@ -113,8 +113,9 @@ def fit(
         each = (time.monotonic() - begun) / (progress.epoch - first)
         left = timedelta(seconds=round(each * (training.epochs - progress.epoch)))
         tell(
-            f"epoch {progress.epoch}/{training.epochs}: loss {loss:.4g}, val loss {val_loss:.4g} (best at"
-            f" {progress.best_at}); at most {left} left"
+            f"epoch {progress.epoch}/{training.epochs}: loss {loss:.4g},"
+            f" {f'val loss {val_loss:.4g} (best at {progress.best_at})' if len(held_out) else 'no picture to validate on'};"
+            f" at most {left} left"
         )
         report_curves(progress.curves)
 
