@@ -1,5 +1,6 @@
 """`snakemake preview`: from admitted footage and weights to pictures, tables and label files."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -50,6 +51,22 @@ def test_a_preview_with_other_settings_predicts_nothing_again(project: Project, 
     assert (proposed / f"{FILE}-0000000.json").read_text() == "corrected"
     assert not (proposed / f"{FILE}-0000003.json").exists()
     assert f"{FILE}-0000000\tedited by a person" in (previews / "proposals.tsv").read_text()
+
+
+@pytest.mark.workflow
+def test_a_detector_of_others_proposes_labels_before_any_training(project: Project, snakefile: Path) -> None:
+    trained = project.results / "weights" / "nsfw_detection" / "nsfw_detection.pt"
+    trained.rename(project.folder / "mine.pt")
+    shutil.rmtree(trained.parent)
+    declared = {"source": "mine.pt", "sha256": sha256_file(project.folder / "mine.pt")}
+    project.settings["preview"] |= {"model": "mosaic_detection", "weights": declared, "classes": {"nsfw": "sfw"}}
+    run = project.run("preview", snakefile=snakefile)
+    assert run.returncode == 0, run.output
+    proposed = [json.loads(path.read_text()) for path in (project.folder / "labels" / "proposed" / FILE).glob("*.json")]
+    assert {shape["label"] for label in proposed for shape in label["shapes"]} == {"sfw"}
+    project.settings["preview"] |= {"model": "watermark_detection", "classes": {}}
+    run = project.run("preview", snakefile=snakefile)
+    assert "the detector finds nsfw, and nothing says what nsfw means: name in `preview.classes` those" in run.output
 
 
 @pytest.mark.workflow

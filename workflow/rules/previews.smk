@@ -6,6 +6,7 @@ from tessera.workflow.labels import frame_labels_of_shard
 from tessera.workflow.previews import (
     declared_preview_weights,
     free_of_previewed,
+    meant_by_detector,
     preview_checksums,
     preview_files,
     preview_targets,
@@ -55,6 +56,7 @@ rule predict_source:
         wanted=project.of_job(sources_to_preview),
         weights=literal_param(declared_preview_weights(project)),
         settings=lookup(dpath="preview/predict", within=config),
+        meant=project.of_job(meant_by_detector),
         code=digest_of_script("predict_source"),
     script:
         "../scripts/predict_source.py"

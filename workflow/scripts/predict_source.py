@@ -2,7 +2,7 @@
 
 from tessera.core.job import job
 from tessera.learning.weights.resolve import expected_digest
-from tessera.stages.detectors.predict import PreviewDetectionSettings, predict_previews
+from tessera.stages.detectors.predict import Meant, PreviewDetectionSettings, predict_previews
 
 with job(snakemake) as (inputs, outputs, params):
     settings = PreviewDetectionSettings(**params.settings)
@@ -15,5 +15,6 @@ with job(snakemake) as (inputs, outputs, params):
         expected=expected,
         wanted=params.wanted,
         settings=settings,
+        meant=Meant(**params.meant),
         **vars(outputs),
     )

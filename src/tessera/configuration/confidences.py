@@ -18,7 +18,7 @@ class Measured(NamedTuple):
 
 # The confidences from which detections of a model that is trained here count. Each may be a `ConfidenceTarget`.
 CONFIDENCES = {
-    "preview.confidence": Measured("", "", "preview.predict.confidence"),
+    "preview.confidence": Measured("", "preview", "preview.predict.confidence"),
     "regions.choose.confidence.nsfw": Measured("nsfw", "regions.detectors.nsfw", "regions.detectors.nsfw.confidence"),
     "regions.choose.confidence.watermark": Measured(
         "watermark", "regions.detectors.watermark", "regions.detectors.watermark.confidence"

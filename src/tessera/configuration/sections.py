@@ -31,7 +31,7 @@ from tessera.learning.detection.settings import (
 from tessera.learning.detection.tracking import TrackSettings
 from tessera.learning.search import SearchSettings
 from tessera.learning.trainings import TrainingsSettings
-from tessera.learning.weights.declare import WeightsSettings
+from tessera.learning.weights.declare import TrainedOrOtherWeights, WeightsSettings
 from tessera.pages.report.settings import ReportSettings
 from tessera.pages.review.settings import ReviewSettings
 from tessera.records.confidence import ConfidenceTarget
@@ -300,6 +300,16 @@ class Preview(Settings):
     """Detector to preview: `nsfw_detection`, `watermark_detection` or `mosaic_detection`. What it finds is shown, and labels
     are proposed.
     """
+    weights: TrainedOrOtherWeights = "trained"
+    """`trained` previews the detector that is trained here. {source: a path or https://…, sha256: …}, or a name in
+    resources/weights.tsv, takes a detector of others in its place: it proposes labels before there are any.
+    """
+    classes: dict[str, str | None] = Field({})
+    """What the labels of `weights` mean, such as {person: nsfw, "*": null}: `null` leaves them out. One that is not named means
+    what is called the same, and `*` stands for all others.
+    """
+    outlines: bool = True
+    """Whether a box of a detector without masks becomes the outline of what differs from its surroundings."""
     confidence: Confidence = 0.25
     """Confidence from which a region counts. The frames of which a detector is unsure are those with a confidence close to it.
     It may be a target, as in `regions.choose.confidence.nsfw`; the report then measures it for each detector.

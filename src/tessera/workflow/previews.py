@@ -38,7 +38,9 @@ def preview_targets(project: Project) -> Targets:
 
 
 def declared_preview_weights(project: Project) -> Any:
-    """Return the weights of the preview: those trained here or, if the model is not trained, those declared instead."""
+    """Return the weights of the preview: those that it declares, those trained here, or those declared instead of a model."""
+    if (declared := project.config["preview"]["weights"]) != "trained":
+        return declared
     model = previewed_model(project)
     if model.name in project.models:
         return "trained"
@@ -54,6 +56,13 @@ def preview_weights(project: Project, wildcards: Wildcards) -> Paths:
             " another model"
         )
     return weights_file(weights, model)
+
+
+def meant_by_detector(project: Project, wildcards: Wildcards) -> dict[str, Any]:
+    """Return what the detections of the preview mean for the dataset of its model; see `Meant`."""
+    preview = project.config["preview"]
+    classes = previewed_classes(project, wildcards) if preview["weights"] != "trained" else []
+    return {"stated": preview["classes"], "classes": classes, "outlines": preview["outlines"]}
 
 
 def preview_checksums(project: Project) -> Paths:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tessera.imaging.frame import VideoFrame
 from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_rle, encode_rle
 from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.found import Region
 from tessera.learning.detection.offline import offline
 from tessera.learning.detection.settings import DetectionSettings, InferenceSettings
 from tessera.learning.detection.suppress import suppress
@@ -27,7 +29,7 @@ from tessera.records.tables.annotation import Annotations, PredictedFrames
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table, types, write_table
 from tessera.stages.detectors.export import export_detector
-from tessera.stages.detectors.predict import PreviewDetectionSettings, predict_previews
+from tessera.stages.detectors.predict import Meant, PreviewDetectionSettings, predict_previews
 from tessera.stages.detectors.settings import ExportSettings
 from tessera.stages.mosaics.find import find_regions
 
@@ -64,8 +66,17 @@ def sources_table(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+AS_IT_IS = Meant({}, (), outlines=False)
+
+
 def run(
-    weights: Path, folder: Path, rows: list[dict[str, Any]], wanted: list[str], changed: Path | None = None, **settings: Any
+    weights: Path,
+    folder: Path,
+    rows: list[dict[str, Any]],
+    wanted: list[str],
+    changed: Path | None = None,
+    meant: Meant = AS_IT_IS,
+    **settings: Any,
 ) -> tuple[Any, Any, Any]:
     """Run the detector over `rows`; the image `changed` is broken after it was admitted."""
     sources = sources_table(folder / "sources.parquet", rows)
@@ -86,10 +97,37 @@ def run(
         weights.parent / "SHA256SUMS",
         wanted,
         both,
+        meant,
         *outputs,
     )
     ledger = [json.loads(line) for line in outputs[2].read_text().splitlines()]
     return read_table(outputs[0], PredictedFrames), read_table(outputs[1], Annotations), ledger
+
+
+def test_a_label_of_another_detector_becomes_what_it_means_and_a_box_its_outline() -> None:
+    image = np.full((40, 60, 3), 30, np.uint8)
+    image[10:20, 15:35] = 220
+    region = Region("person", 0.7, (12.0, 8.0, 38.0, 22.0), None)
+    refine = Meant({"person": "nsfw", "*": None}, ("nsfw",), outlines=True).refine(["person", "dog"])
+    (refined,) = refine(image, region)
+    assert (refined.label, refined.score, refined.box) == ("nsfw", 0.7, region.box)
+    mask = decode_rle(refined.rle, 40, 60) > 0
+    assert (mask == (image[..., 0] == 220)).mean() > 0.97
+    assert list(refine(image, replace(region, label="dog"))) == []
+    # A mask is taken as it is, and so is a box if no outlines are asked for.
+    assert list(refine(image, replace(refined, label="person"))) == [refined]
+    assert (
+        next(Meant({"*": "nsfw"}, ("nsfw",), outlines=False).refine(["dog"])(image, replace(region, label="dog"))).rle is None
+    )
+    # A detector that is trained here finds classes of the dataset.
+    assert list(AS_IT_IS.refine(["person"])(image, region)) == [region]
+
+
+def test_a_label_that_means_nothing_is_named_with_all_that_the_detector_finds() -> None:
+    with pytest.raises(
+        TesseraError, match=r"finds person, dog, nsfw, and nothing says what dog means: .*\{dog: nsfw, \"\*\": null\}"
+    ):
+        Meant({"person": "nsfw"}, ("nsfw",), outlines=True).refine(["person", "dog", "nsfw"])
 
 
 def test_every_image_gets_its_regions_in_order_for_any_sizes_and_batch(detector: Detector, weights: Path) -> None:

@@ -17,7 +17,7 @@ from tessera.learning.weights.known import PREFIX, PackagedWeights, known_weight
 def with_source(given: Any, *words: str) -> Any:
     """Return weights as `given` in settings, with a `source` in place of a name in resources/weights.tsv or of a package.
 
-    `words` are allowed in place of weights. Raises `ValueError`, with one sentence.
+    `words` are allowed in place of weights; null stands for None. Raises `ValueError`, with one sentence.
     """
     if isinstance(given, dict) and not {"package", "file"}.isdisjoint(given):
         if "source" in given:
@@ -29,13 +29,14 @@ def with_source(given: Any, *words: str) -> Any:
             fault = error.errors()[0]
             raise ValueError(f"`{fault['loc'][0]}` {complaint(fault)}") from None
         return {"source": source, **{name: value for name, value in given.items() if name not in stated}}
-    if isinstance(given, dict | WeightsSettings) or given in words:
+    allowed = [None if word == "null" else word for word in words]
+    if isinstance(given, dict | WeightsSettings) or given in allowed:
         return given
     if isinstance(given, str) and (known := known_weights().get(given)):
         return {"source": known.source, "sha256": known.sha256}
-    allowed = [*words, "a name in resources/weights.tsv", "{source: FILE, sha256: …}", "{package: …, file: …, sha256: …}"]
+    ways = [*words, "a name in resources/weights.tsv", "{source: FILE, sha256: …}", "{package: …, file: …, sha256: …}"]
     meant = did_you_mean(given, [*words, *known_weights()]) if isinstance(given, str) else ""
-    raise ValueError(f"should be {', '.join(allowed[:-1])} or {allowed[-1]}{meant}")
+    raise ValueError(f"should be {', '.join(ways[:-1])} or {ways[-1]}{meant}")
 
 
 class WeightsSettings(Settings):
@@ -98,8 +99,8 @@ class ComparedWeights(WeightsSettings):
 
 
 def _one_of(*words: str) -> BeforeValidator:
-    """Return a validator of values that may be one of `words`, null or weights. Its error is a single sentence."""
-    return BeforeValidator(lambda given: None if given is None else with_source(given, *words, "null"))
+    """Return a validator of values that may be one of `words` or weights. Its error is a single sentence."""
+    return BeforeValidator(lambda given: with_source(given, *words))
 
 
 def compared_faults(model: str, compared: Sequence[ComparedWeights], reserved: Collection[str] = ()) -> list[str]:
@@ -118,6 +119,7 @@ def compared_faults(model: str, compared: Sequence[ComparedWeights], reserved: C
     return [f"`comparisons.{model}`: {fault}" for fault in faults]
 
 
-DeclaredWeights = Annotated[WeightsSettings | None, _one_of()]
-TrainedOrDeclaredWeights = Annotated[Literal["trained"] | WeightsSettings | None, _one_of("trained")]
-AnyRegionWeights = Annotated[Literal["trained", "anywhere"] | WeightsSettings | None, _one_of("trained", "anywhere")]
+DeclaredWeights = Annotated[WeightsSettings | None, _one_of("null")]
+TrainedOrOtherWeights = Annotated[Literal["trained"] | WeightsSettings, _one_of("trained")]
+TrainedOrDeclaredWeights = Annotated[Literal["trained"] | WeightsSettings | None, _one_of("trained", "null")]
+AnyRegionWeights = Annotated[Literal["trained", "anywhere"] | WeightsSettings | None, _one_of("trained", "anywhere", "null")]

@@ -1,6 +1,6 @@
 """Run a detector on frames, with its detections as rows of the annotation tables, and outline detections for people."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import tee
 from typing import Any
 
@@ -16,19 +16,24 @@ from tessera.records.annotation.model import Annotation
 
 
 def detect_frames(
-    detector: Detector | Anywhere, pictures: Iterable[tuple[dict[str, Any], np.ndarray]], ledger: Ledger
+    detector: Detector | Anywhere,
+    pictures: Iterable[tuple[dict[str, Any], np.ndarray]],
+    ledger: Ledger,
+    refine: Callable[[np.ndarray, Region], Iterable[Region]] = lambda image, region: [region],
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """Yield each frame of `pictures` with the rows of its detections, and write a row for it to `ledger`.
 
     `pictures` are pairs of a row with a `key` and an image, uint8 (H, W, 3), RGB. They must come from one source. A batch with
-    two sources would make the detections in one depend on the other, and so on the shard.
+    two sources would make the detections in one depend on the other, and so on the shard. `refine` returns what becomes of a
+    region in an image.
     """
     from tessera.records.annotation.annotation_tables import annotation_rows
 
     frames_of, images_of = tee(pictures)  # frames wait here while a batch is filled
-    for (frame, _), regions in zip(frames_of, detector.predict(image for _, image in images_of), strict=True):
+    for (frame, image), regions in zip(frames_of, detector.predict(image for _, image in images_of), strict=True):
         ledger.row(frame["key"], "ok")
-        yield frame, annotation_rows(frame["key"], map(_annotation, regions))
+        refined = (each for region in regions for each in refine(image, region))
+        yield frame, annotation_rows(frame["key"], map(_annotation, refined))
 
 
 def _annotation(region: Region) -> Annotation:

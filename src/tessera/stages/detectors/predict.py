@@ -1,20 +1,24 @@
 """Run a detector on the footage to preview."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import PositiveInt
 
-from tessera.core.errors import Failed
+from tessera.core.errors import Failed, TesseraError
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.progress import progress
 from tessera.imaging.footage import Still, read_footage
+from tessera.imaging.masks import encode_patch
+from tessera.imaging.outlines import outline_in
 from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.found import Region
 from tessera.learning.detection.settings import InferenceSettings
 from tessera.records.annotation.predictions import detect_frames
 from tessera.records.frame_keys import frame_key
+from tessera.records.label_sets import meaning
 from tessera.records.stills import read_stills, stills_of
 
 
@@ -27,6 +31,41 @@ class PreviewDetectionSettings(InferenceSettings):
     """Largest number of frames per source. If `every_frames` gives more, that many evenly spaced frames are used."""
 
 
+class Meant(NamedTuple):
+    """What the detections of a detector of others mean for a dataset."""
+
+    stated: Mapping[str, str | None]  # its labels, and the class of the dataset that each means; see `meaning`
+    classes: Sequence[str]  # of the dataset; empty: those of the detector, which are kept
+    outlines: bool  # whether boxes become outlines
+
+    def refine(self, labels: Sequence[str]) -> Callable[[np.ndarray, Region], Iterator[Region]]:
+        """Return a function that returns what becomes of a region of a detector with these `labels` in an image.
+
+        Raises `TesseraError` if one of them means nothing.
+        """
+        means: dict[str, str | None] = {label: label for label in labels}
+        unknown = []
+        for label in labels if self.classes else ():
+            try:
+                means[label] = meaning(label, self.stated, self.classes)
+            except KeyError:
+                unknown.append(label)
+        if unknown:
+            raise TesseraError(
+                f"the detector finds {', '.join(labels)}, and nothing says what {', '.join(unknown)} means: name in"
+                f' `preview.classes` those that you want, such as {{{unknown[0]}: {self.classes[0]}, "*": null}}'
+            )
+
+        def refined(image: np.ndarray, region: Region) -> Iterator[Region]:
+            if (label := means[region.label]) is not None:
+                rle = region.rle
+                if rle is None and self.outlines:
+                    rle = encode_patch(outline_in(image, region.box), *image.shape[:2])
+                yield Region(label, region.score, region.box, rle)
+
+        return refined
+
+
 def predict_previews(
     sources: Path,
     admission: Path,
@@ -35,6 +74,7 @@ def predict_previews(
     expected: Path | str,
     wanted: Sequence[str],
     settings: PreviewDetectionSettings,
+    meant: Meant,
     frames: Path,
     predictions: Path,
     ledger: Path,
@@ -43,8 +83,10 @@ def predict_previews(
 
     `sources`: `tables.Sources`. `admission`: the ledger of `admit_sources`. `stills`: `tables.SourceFiles`. `expected`: see
     `Detector`. Every `settings.every_frames`-th frame of a source is predicted, fewer if these are more than
-    `settings.max_frames`. `frames` gets the predicted frames (`tables.PredictedFrames`), and `predictions` the detections
-    (`tables.Annotations`). `ledger` gets one row per frame, and one for each source that was refused or cannot be read.
+    `settings.max_frames`. `meant`: what the labels of the detector mean, and how its regions are outlined. `frames` gets the
+    predicted frames (`tables.PredictedFrames`), and `predictions` the detections (`tables.Annotations`). `ledger` gets one row
+    per frame, and one for each source that was refused or cannot be read.
+    Raises `TesseraError` if a label of the detector means nothing.
     """
     import polars as pl
 
@@ -56,6 +98,7 @@ def predict_previews(
     admitted = read_table(sources, Sources).filter(pl.col("source").is_in(list(wanted))).to_dicts()
     held = read_stills(stills)
     detector = Detector(weights, expected, settings) if admitted else None
+    refine = meant.refine(detector.labels) if detector else None
     processed: list[dict[str, Any]] = []
     detections: list[dict[str, Any]] = []
     with Ledger(ledger) as writer:
@@ -63,13 +106,13 @@ def predict_previews(
             if row["status"] != "ok" and row["key"] in wanted:
                 writer.row(row["key"], "dropped", *refused(row))
         for source in admitted:
-            assert detector is not None
+            assert detector is not None and refine is not None
             of_source = stills_of(Path(source["path"]), held.get(source["source"], []))
             # The positions of images in their folder, where some cannot be used.
             known = range(source["frames"]) if source["kind"] == "video" else [still.index for still in of_source]
             indices = [known[number] for number in _evenly(len(known), settings.every_frames, settings.max_frames)]
             pictures = progress(_pictures(source, indices, of_source, writer), len(indices), f"frames of {source['source']!r}")
-            for frame, rows in detect_frames(detector, pictures, writer):
+            for frame, rows in detect_frames(detector, pictures, writer, refine):
                 processed.append(frame)
                 detections += rows
     write_table(pl.DataFrame(processed, schema=types(PredictedFrames)), PredictedFrames, frames)
