@@ -868,7 +868,7 @@ def test_complete_settings_can_be_loaded_again() -> None:
         ({}, {"split": "train"}, {}, "without `split`"),
         ({"model": "nsfw_detection"}, {}, {}, "blur; for a detector, use `snakemake preview`"),
         ({"model": "odd"}, {"format": "folders"}, {"sets": ["asked"]}, "none can be named '.x', 'a/b'"),
-        ({}, {"split_by": "image"}, {}, "'asked': `split_by` should be set"),
+        ({}, {"split_by": "image"}, {}, "'asked': `split_by` should be `set` instead"),
         ({"embedding": "look"}, {}, {}, "`ask.embedding` should be one of `embeddings`: there is none"),
         (
             {"hard_negatives": {"free_of": "nsfw", "label": "x"}},

@@ -90,6 +90,15 @@ def test_each_answered_round_is_followed_by_another_and_is_a_point_of_the_learni
     assert (project.results / "reports" / "models" / "light" / "learning.svg").is_file()
 
 
+def test_the_first_round_is_asked_with_a_classifier_that_has_learned_from_other_pictures(project: Project) -> None:
+    levels = [{"label": "bright"}, {"label": "dark", "steps": [{"jpeg": {"probability": 1.0, "quality": [1, 5]}}]}]
+    project.settings["classifiers"]["light"]["pictures"] = {"sets": ["asked"], "degraded": {"levels": levels}}
+    project.settings["annotations"]["image_labels"][0]["split_by"] = "set"
+    plan = project.run("-n", "ask")
+    assert plan.returncode == 0, plan.output
+    assert "train_classifier" in plan.output.replace(" ", "_") and "import_image_labels" not in plan.output.replace(" ", "_")
+
+
 def test_a_round_can_be_answered_by_decisions_alone(project: Project) -> None:
     assert project.run("ask").returncode == 0
     unanswered = project.run("gather_review")

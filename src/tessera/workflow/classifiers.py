@@ -55,10 +55,12 @@ def labels_of_dataset(project: Project, wildcards: Wildcards) -> Any:
 
 def from_sets(project: Project, wildcards: Wildcards, file: str) -> list[str]:
     """Return `file` of each set of labelled images that feeds a dataset."""
-    named = [file_name(name) for name in pictures_of(project, wildcards)["sets"]]
-    # If nothing else is there, the error names the set of the answers.
+    pictures = pictures_of(project, wildcards)
+    named = [file_name(name) for name in pictures["sets"]]
     readable = [name for name in named if name in project.readable_image_labels]
-    return [f"<results>/labels/images/{name}/{file}" for name in readable or named]
+    # If nothing else is there, the error names the set of the answers.
+    has_others = readable or pictures["regions"] or pictures["degraded"]
+    return [f"<results>/labels/images/{name}/{file}" for name in (readable if has_others else named)]
 
 
 def labels_of_pictures(project: Project, wildcards: Wildcards) -> list[str]:

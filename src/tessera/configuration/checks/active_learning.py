@@ -33,8 +33,8 @@ def faults_in_active_learning(settings: Sections) -> list[str]:
         )
     if answers.split_by == "image" and (pictures.regions or pictures.degraded):
         faults.append(
-            f"`annotations.image_labels`: {answers.name!r}: `split_by` should be set, because `{path}` has other pictures"
-            " of the same sources, which would be in two splits"
+            f"`annotations.image_labels`: {answers.name!r}: `split_by` should be `set` instead of `image`, because"
+            f" `{path}` has other pictures of the same sources, which would be in two splits"
         )
     hard = settings.ask.hard_negatives
     if hard and hard.label not in classifier.classes:
