@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # The folder of a project: its config/, labels and results.
 PROJECT ?= .
+# Settings that are laid over those of the project, for the targets that take PROJECT.
+CONFIGFILE =
 # What `make restore` takes from the command line: nothing here has a default, or comes from the environment.
 VIDEO =
 CONTENT =
@@ -19,6 +21,8 @@ DEMO := $(SNAKEMAKE) --directory examples/demo
 STARTER := $(SNAKEMAKE) --directory examples/starter
 SOURCES := src tests workflow/scripts docs/conf.py
 RULES := workflow/rules tests/workflow/brightness/workflow/rules
+
+CONFIG = $(if $(CONFIGFILE),--configfile=$(call quoted,CONFIGFILE))
 
 # A variable of the command line as one word for the shell, whatever its characters are.
 quoted = '$(subst ','\'',$(value $(1)))'
@@ -52,7 +56,7 @@ starter: .venv/workflow ## the starter models, in some hours: TARGET=mosaic_dete
 
 review: .venv/workflow ## the review page of PROJECT=FOLDER, by default this folder; the demo is examples/demo
 	@# While another run has the folder, or people disagree, it shows what was gathered before.
-	@$(SNAKEMAKE) --directory=$(call quoted,PROJECT) -- make_proxies || \
+	@$(SNAKEMAKE) --directory=$(call quoted,PROJECT) $(CONFIG) -- make_proxies || \
 		(test -f $(call quoted,PROJECT)/results/review/items.parquet && echo "Nothing was gathered anew, see above. The page shows what was gathered before.")
 	@# Not by Snakemake, which would lock the folder while the page is open.
 	cd $(call quoted,PROJECT) && "$(CURDIR)/$(BIN)/python" -m tessera.pages.review.serve results/review/items.parquet
@@ -64,7 +68,7 @@ restore: .venv/workflow ## one of your videos: VIDEO=film.mp4 CONTENT=general RI
 	@$(BIN)/python -m tessera.workflow.add_video --project=$(call quoted,PROJECT) --video=$(call quoted,VIDEO) \
 		--content=$(call quoted,CONTENT) --rights=$(call quoted,RIGHTS) --consent=$(call quoted,CONSENT) \
 		--adults-verified=$(call quoted,ADULTS_VERIFIED) --source=$(call quoted,SOURCE)
-	@$(SNAKEMAKE) --directory=$(call quoted,PROJECT) -- restore
+	@$(SNAKEMAKE) --directory=$(call quoted,PROJECT) $(CONFIG) -- restore
 
 test: .venv/development ## all tests
 	@# A file at a time, so that what its tests share is made once. One process more than cores, because those that run Snakemake

@@ -119,6 +119,14 @@ def test_what_may_not_be_restored_is_one_line_and_no_row(variables: tuple[str, .
 
 
 @pytest.mark.workflow
+def test_settings_can_be_laid_over_those_of_the_project(own: Project) -> None:
+    over = own.folder / "for a try.yaml"
+    over.write_text("restore: {nonsense: 1}\n")
+    run = make_restore(own, f"VIDEO={film(own.folder / 'film.mp4', pictures(3, 48, 64))}", *GENERAL, f"CONFIGFILE={over}")
+    assert run.returncode != 0 and "restore.nonsense: unknown key" in run.stdout
+
+
+@pytest.mark.workflow
 def test_videos_that_are_refused_or_fail_are_named_with_the_reason_and_the_others_are_restored(own: Project) -> None:
     listed = film(own.folder / "listed.mp4", pictures(FRAMES, 48, 64))
     blocklist = own.folder / "config" / "blocklist.tsv"
