@@ -59,14 +59,20 @@ def test_a_detector_of_others_proposes_labels_before_any_training(project: Proje
     trained.rename(project.folder / "mine.pt")
     shutil.rmtree(trained.parent)
     declared = {"source": "mine.pt", "sha256": sha256_file(project.folder / "mine.pt")}
-    project.settings["preview"] |= {"model": "mosaic_detection", "weights": declared, "classes": {"nsfw": "sfw"}}
+    project.settings["preview"] |= {"model": "watermark_detection", "weights": declared, "classes": {"nsfw": "watermark"}}
     run = project.run("preview", snakefile=snakefile)
     assert run.returncode == 0, run.output
     proposed = [json.loads(path.read_text()) for path in (project.folder / "labels" / "proposed" / FILE).glob("*.json")]
-    assert {shape["label"] for label in proposed for shape in label["shapes"]} == {"sfw"}
-    project.settings["preview"] |= {"model": "watermark_detection", "classes": {}}
+    assert {shape["label"] for label in proposed for shape in label["shapes"]} == {"watermark"}
+    project.settings["preview"]["classes"] = {}
     run = project.run("preview", snakefile=snakefile)
     assert "the detector finds nsfw, and nothing says what nsfw means: name in `preview.classes` those" in run.output
+    # What follows from the failed job is still there, from before.
+    again = project.run("preview", snakefile=snakefile)
+    assert again.returncode != 0 and f"predict_source {FILE}" in again.jobs, again.output
+    project.settings["preview"]["classes"] = {"nsfw": None}
+    run = project.run("preview", snakefile=snakefile)
+    assert run.returncode == 0 and f"predict_source {FILE}" in run.jobs, run.output
 
 
 @pytest.mark.workflow

@@ -109,6 +109,22 @@ def test_a_setting_is_named_with_its_old_and_new_value(project: Project, options
     assert run(project) == []
 
 
+def test_a_job_that_did_not_end_runs_again_although_what_follows_from_it_is_there(project: Project) -> None:
+    before = picture(project, "one")
+    project.settings = {"frames": {"quality": 80}}
+    # What a run leaves that was killed when it had begun this job: Snakemake has removed the outputs, and the record is empty.
+    (record,) = (path for path in project.results.glob("records/sample_frames/*.json") if "/one/" in path.read_text())
+    record.write_bytes(b"")
+    shutil.rmtree(project.results / "frames" / "one")
+    without_notes(project)
+    project.settings = {}
+    planned = project.run("--dry-run", "--", "frames").output
+    assert "sample_frames: its last run has not ended" in planned
+    assert "sample_frames one" in run(project)
+    assert (picture(project, "one") == before).all()
+    assert run(project) == []
+
+
 def test_touching_accepts_results_as_they_are(project: Project) -> None:
     project.settings = {"frames": {"quality": 80}}
     before = picture(project, "one")

@@ -55,7 +55,8 @@ class Records:
 
     A record has three lines of JSON: what the job was made of, {"inputs": {name: {path: content}}, "params": …, "script": …};
     the contents of its outputs, {path: content}; and the content of the list of files that it wrote beside its log. The
-    definitions behind each digest of code are written beside the records, so that a later run can name those that changed.
+    definitions behind each digest of code are written beside the records, so that a later run can name those that changed. The
+    record of a job that has begun and not ended is empty.
     """
 
     def __init__(self, folder: Path, rules: Path, adopts: bool) -> None:
@@ -94,6 +95,8 @@ class Records:
     def changes(self, job: Any) -> Changes:
         """Return what has changed since `job` ran."""
         made_of, now = self.made_of(job), self._state(job)
+        if made_of is None and self._file(job).exists():
+            return Changes(["its last run has not ended"], job.output)
         # Outputs that are not there are made if something needs them.
         if made_of is None and not any(map(os.path.lexists, job.output)):
             return Changes([], job.output)
@@ -108,10 +111,15 @@ class Records:
             return Changes(["there is no record of what its outputs were made of"], job.output)
 
     def begin(self, job: Any) -> None:
-        """Note what `job` is made of, and remove its record: if it is killed, its outputs count as unknown."""
+        """Note what `job` is made of, and empty its record: if it fails or is killed, it runs again, whatever asks for it.
+
+        Snakemake removes the outputs of a job that failed. What follows from them may be there, as it was before a change.
+        """
         self._has_run = True
         self._begun[job] = self._state(job)
-        self._file(job).unlink(missing_ok=True)
+        file = self._file(job)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
 
     def end(self, job: Any) -> None:
         """Write the record of `job`, whose outputs are complete."""
@@ -317,10 +325,10 @@ def _install() -> None:
         if records := records_of(job):
             records.begin(job)
 
-    @replace(PersistenceBase, "finished")
-    async def _(theirs: Any, persistence: Any, job: Any) -> None:
-        await theirs(persistence, job)
-        if records := records_of(job):
+    @replace(Job, "postprocess")
+    async def _(theirs: Any, job: Any, *args: Any, error: bool = False, **kwargs: Any) -> None:
+        await theirs(job, *args, error=error, **kwargs)
+        if not error and (records := records_of(job)):
             records.end(job)
 
     @replace(DAG, "update_needrun")
