@@ -70,6 +70,9 @@ def test_a_detector_of_others_proposes_labels_before_any_training(project: Proje
     # What follows from the failed job is still there, from before.
     again = project.run("preview", snakefile=snakefile)
     assert again.returncode != 0 and f"predict_source {FILE}" in again.jobs, again.output
+    project.settings["preview"]["classes"] = {"nsfw": "face"}
+    planned = project.run("-n", "preview", snakefile=snakefile)
+    assert "`preview.classes` says that 'nsfw' is 'face', which is no class of watermark_detection." in planned.output
     project.settings["preview"]["classes"] = {"nsfw": None}
     run = project.run("preview", snakefile=snakefile)
     assert run.returncode == 0 and f"predict_source {FILE}" in run.jobs, run.output

@@ -36,11 +36,22 @@ def outline_in(image: np.ndarray, box: Box) -> Patch:
     ellipse = np.hypot(x, y) <= 0.5
     kinds[ellipse] = cv2.GC_PR_FGD
     kinds[np.hypot(x, y) <= 0.5 * SURE] = cv2.GC_FGD
-    found = _cut(small, kinds)
+    found = _largest_piece(_cut(small, kinds))
     if found.sum() < LEAST * ellipse.sum():
         found = ellipse
     mask = cv2.resize(found.astype(np.uint8) * 255, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return trim(Patch(np.where(mask > 127, 255, 0).astype(np.uint8), left, top))
+
+
+def _largest_piece(mask: np.ndarray) -> np.ndarray:
+    """Return the largest of the pieces of `mask`, bool (H, W), without its holes: a person draws one outline."""
+    import cv2
+
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.zeros(mask.shape, np.uint8)
+    if outlines:
+        cv2.drawContours(filled, [max(outlines, key=cv2.contourArea)], 0, 1, cv2.FILLED)
+    return filled > 0
 
 
 def _cut(image: np.ndarray, kinds: np.ndarray) -> np.ndarray:

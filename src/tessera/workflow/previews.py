@@ -59,9 +59,18 @@ def preview_weights(project: Project, wildcards: Wildcards) -> Paths:
 
 
 def meant_by_detector(project: Project, wildcards: Wildcards) -> dict[str, Any]:
-    """Return what the detections of the preview mean for the dataset of its model; see `Meant`."""
+    """Return what the detections of the preview mean for the dataset of its model; see `Meant`.
+
+    Raises `TesseraError` if the settings name a class that the dataset does not have.
+    """
     preview = project.config["preview"]
     classes = previewed_classes(project, wildcards) if preview["weights"] != "trained" else []
+    for label, meant in preview["classes"].items():
+        if classes and meant is not None and meant not in classes:
+            raise TesseraError(
+                f"`preview.classes` says that {label!r} is {meant!r}, which is no class of {preview['model']}. It should be one"
+                f" of {', '.join(map(repr, classes))}, or null"
+            )
     return {"stated": preview["classes"], "classes": classes, "outlines": preview["outlines"]}
 
 

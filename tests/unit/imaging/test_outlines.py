@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tessera.imaging.masks import Patch
 from tessera.imaging.outlines import LEAST, outline_in
+from tessera.imaging.polygons import trace
 
 
 def scene(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +38,14 @@ def test_the_outline_follows_an_object_closer_than_the_box_and_its_ellipse(heigh
     box = (x > x0) & (x < x1) & (y > y0) & (y < y1)
     ellipse = np.hypot((x - width / 2) / (x1 - x0), (y - height / 2) / (y1 - y0)) < 0.5
     assert overlap(found, mask) > 0.9 > max(overlap(box, mask), overlap(ellipse, mask)) + 0.1
+
+
+def test_an_outline_is_one_ring_without_holes() -> None:
+    image, _ = scene(300, 300, 0)
+    image[140:160, 140:160] = 70
+    image[80:84, 90:94] = (220, 150, 110)
+    parts = trace(np.where(whole(outline_in(image, (75.0, 75.0, 225.0, 225.0)), image.shape), 255, 0).astype(np.uint8))
+    assert len(parts) == 1 and not parts[0].holes
 
 
 def test_what_was_outlined_before_changes_nothing() -> None:

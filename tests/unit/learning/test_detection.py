@@ -108,26 +108,43 @@ def test_a_label_of_another_detector_becomes_what_it_means_and_a_box_its_outline
     image = np.full((40, 60, 3), 30, np.uint8)
     image[10:20, 15:35] = 220
     region = Region("person", 0.7, (12.0, 8.0, 38.0, 22.0), None)
-    refine = Meant({"person": "nsfw", "*": None}, ("nsfw",), outlines=True).refine(["person", "dog"])
-    (refined,) = refine(image, region)
+    dog = replace(region, label="dog", score=0.8)
+    refine = Meant({"person": "nsfw", "*": None}, ("nsfw",), outlines=True).refine(["person", "dog"], 0.7)
+    (refined,) = refine(image, [dog, region])
     assert (refined.label, refined.score, refined.box) == ("nsfw", 0.7, region.box)
     mask = decode_rle(refined.rle, 40, 60) > 0
     assert (mask == (image[..., 0] == 220)).mean() > 0.97
-    assert list(refine(image, replace(region, label="dog"))) == []
     # A mask is taken as it is, and so is a box if no outlines are asked for.
-    assert list(refine(image, replace(refined, label="person"))) == [refined]
-    assert (
-        next(Meant({"*": "nsfw"}, ("nsfw",), outlines=False).refine(["dog"])(image, replace(region, label="dog"))).rle is None
-    )
+    assert list(refine(image, [replace(refined, label="person")])) == [refined]
+    (box,) = Meant({"*": "nsfw"}, ("nsfw",), outlines=False).refine(["dog"], 0.7)(image, [dog])
+    assert (box.label, box.rle) == ("nsfw", None)
     # A detector that is trained here finds classes of the dataset.
-    assert list(AS_IT_IS.refine(["person"])(image, region)) == [region]
+    assert list(AS_IT_IS.refine(["person"], 0.7)(image, [region])) == [region]
 
 
-def test_a_label_that_means_nothing_is_named_with_all_that_the_detector_finds() -> None:
-    with pytest.raises(
-        TesseraError, match=r"finds person, dog, nsfw, and nothing says what dog means: .*\{dog: nsfw, \"\*\": null\}"
-    ):
-        Meant({"person": "nsfw"}, ("nsfw",), outlines=True).refine(["person", "dog", "nsfw"])
+def test_of_two_labels_that_mean_the_same_at_one_place_the_surer_one_is_kept() -> None:
+    there, beside = (2.0, 2.0, 12.0, 12.0), (20.0, 2.0, 30.0, 12.0)
+    found = [Region("he", 0.2, there, None), Region("she", 0.8, there, None), Region("he", 0.3, beside, None)]
+    refine = Meant({"he": "nsfw", "she": "nsfw"}, ("nsfw",), outlines=False).refine(["he", "she"], 0.7)
+    kept = list(refine(np.zeros((20, 40, 3), np.uint8), found))
+    assert [(each.label, each.score, each.box) for each in kept] == [("nsfw", 0.8, there), ("nsfw", 0.3, beside)]
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"person": "nsfw"}, r"finds person, dog, nsfw, and nothing says what dog means: .*\{dog: nsfw, \"\*\": null\}"),
+        (
+            {"persn": "nsfw", "*": None},
+            r"the detector has no label 'persn'; did you mean 'person'\?; it finds person, dog, nsfw",
+        ),
+    ],
+)
+def test_a_label_that_means_nothing_is_named_with_all_that_the_detector_finds(
+    stated: dict[str, str | None], message: str
+) -> None:
+    with pytest.raises(TesseraError, match=message):
+        Meant(stated, ("nsfw",), outlines=True).refine(["person", "dog", "nsfw"], 0.7)
 
 
 def test_every_image_gets_its_regions_in_order_for_any_sizes_and_batch(detector: Detector, weights: Path) -> None:

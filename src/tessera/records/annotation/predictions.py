@@ -19,21 +19,20 @@ def detect_frames(
     detector: Detector | Anywhere,
     pictures: Iterable[tuple[dict[str, Any], np.ndarray]],
     ledger: Ledger,
-    refine: Callable[[np.ndarray, Region], Iterable[Region]] = lambda image, region: [region],
+    refine: Callable[[np.ndarray, Iterable[Region]], Iterable[Region]] = lambda image, regions: regions,
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """Yield each frame of `pictures` with the rows of its detections, and write a row for it to `ledger`.
 
     `pictures` are pairs of a row with a `key` and an image, uint8 (H, W, 3), RGB. They must come from one source. A batch with
-    two sources would make the detections in one depend on the other, and so on the shard. `refine` returns what becomes of a
-    region in an image.
+    two sources would make the detections in one depend on the other, and so on the shard. `refine` returns what becomes of the
+    regions in an image.
     """
     from tessera.records.annotation.annotation_tables import annotation_rows
 
     frames_of, images_of = tee(pictures)  # frames wait here while a batch is filled
     for (frame, image), regions in zip(frames_of, detector.predict(image for _, image in images_of), strict=True):
         ledger.row(frame["key"], "ok")
-        refined = (each for region in regions for each in refine(image, region))
-        yield frame, annotation_rows(frame["key"], map(_annotation, refined))
+        yield frame, annotation_rows(frame["key"], map(_annotation, refine(image, regions)))
 
 
 def _annotation(region: Region) -> Annotation:

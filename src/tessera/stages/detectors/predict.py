@@ -1,6 +1,6 @@
 """Run a detector on the footage to preview."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,9 @@ from pydantic import PositiveInt
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.ledger import Ledger, read_ledger
+from tessera.core.messages import did_you_mean
 from tessera.core.progress import progress
+from tessera.imaging.boxes import overlap
 from tessera.imaging.footage import Still, read_footage
 from tessera.imaging.masks import encode_patch
 from tessera.imaging.outlines import outline_in
@@ -18,7 +20,7 @@ from tessera.learning.detection.found import Region
 from tessera.learning.detection.settings import InferenceSettings
 from tessera.records.annotation.predictions import detect_frames
 from tessera.records.frame_keys import frame_key
-from tessera.records.label_sets import meaning
+from tessera.records.label_sets import ANY, class_of, meaning
 from tessera.records.stills import read_stills, stills_of
 
 
@@ -38,14 +40,23 @@ class Meant(NamedTuple):
     classes: Sequence[str]  # of the dataset; empty: those of the detector, which are kept
     outlines: bool  # whether boxes become outlines
 
-    def refine(self, labels: Sequence[str]) -> Callable[[np.ndarray, Region], Iterator[Region]]:
-        """Return a function that returns what becomes of a region of a detector with these `labels` in an image.
+    def refine(self, labels: Sequence[str], iou: float) -> Callable[[np.ndarray, Iterable[Region]], Iterator[Region]]:
+        """Return a function that returns what becomes of the regions of a detector with these `labels` in an image.
 
-        Raises `TesseraError` if one of them means nothing.
+        Of two that mean the same and overlap by more than `iou`, the better one is kept. Raises `TesseraError` if a label means
+        nothing, or if the settings name one that the detector does not have.
         """
-        means: dict[str, str | None] = {label: label for label in labels}
+        if not self.classes:
+            return lambda image, regions: iter(regions)
+        for name in self.stated:
+            if name != ANY and class_of(name, labels) is None:
+                raise TesseraError(
+                    f"`preview.classes`: the detector has no label {name!r}{did_you_mean(name, labels)}; it finds"
+                    f" {', '.join(labels)}"
+                )
+        means: dict[str, str | None] = {}
         unknown = []
-        for label in labels if self.classes else ():
+        for label in labels:
             try:
                 means[label] = meaning(label, self.stated, self.classes)
             except KeyError:
@@ -56,12 +67,17 @@ class Meant(NamedTuple):
                 f' `preview.classes` those that you want, such as {{{unknown[0]}: {self.classes[0]}, "*": null}}'
             )
 
-        def refined(image: np.ndarray, region: Region) -> Iterator[Region]:
-            if (label := means[region.label]) is not None:
+        def refined(image: np.ndarray, regions: Iterable[Region]) -> Iterator[Region]:
+            kept: list[Region] = []
+            for region in sorted(regions, key=lambda region: -region.score):
+                label = means[region.label]
+                if label is None or any(each.label == label and overlap(each.box, region.box) > iou for each in kept):
+                    continue
                 rle = region.rle
                 if rle is None and self.outlines:
                     rle = encode_patch(outline_in(image, region.box), *image.shape[:2])
-                yield Region(label, region.score, region.box, rle)
+                kept.append(Region(label, region.score, region.box, rle))
+            yield from kept
 
         return refined
 
@@ -98,7 +114,7 @@ def predict_previews(
     admitted = read_table(sources, Sources).filter(pl.col("source").is_in(list(wanted))).to_dicts()
     held = read_stills(stills)
     detector = Detector(weights, expected, settings) if admitted else None
-    refine = meant.refine(detector.labels) if detector else None
+    refine = meant.refine(detector.labels, settings.iou) if detector else None
     processed: list[dict[str, Any]] = []
     detections: list[dict[str, Any]] = []
     with Ledger(ledger) as writer:
