@@ -306,10 +306,12 @@ class Preview(Settings):
     """
     classes: dict[str, str | None] = Field({})
     """What the labels of `weights` mean, such as {person: nsfw, "*": null}: `null` leaves them out. One that is not named means
-    what is called the same, and `*` stands for all others.
+    what is called the same, and `*` stands for all others. Not used if `weights` is `trained`.
     """
     outlines: bool = True
-    """Whether a box of a detector without masks becomes the outline of what differs from its surroundings."""
+    """Whether a box that `weights` finds without a mask becomes the outline of what differs from its surroundings. Not used if
+    `weights` is `trained`.
+    """
     confidence: Confidence = 0.25
     """Confidence from which a region counts. The frames of which a detector is unsure are those with a confidence close to it.
     It may be a target, as in `regions.choose.confidence.nsfw`; the report then measures it for each detector.
