@@ -15,6 +15,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 import small_pipeline
 from projects import REPOSITORY, Project, Run
 
@@ -132,7 +134,7 @@ class History:
         """Do something, and often run the project after it."""
         name = self.random.choice(list(STEPS))
         if name in EDITS:
-            self._remember()
+            self.remember()
         said = STEPS[name](self)
         self.steps.append(f"{name}{f' ({said})' if said else ''}")
         if name not in RUNS and self.random.random() < 0.5:
@@ -163,7 +165,7 @@ class History:
     def source(self) -> dict[str, str]:
         return self.random.choice(self.rows)
 
-    def _remember(self) -> None:
+    def remember(self) -> None:
         kept = self.project.folder.parent / f"past-{len(self._past)}"
         for name in INPUTS:
             shutil.copytree(self.project.folder / name, kept / name)
@@ -294,6 +296,51 @@ def stop(history: History, which: signal.Signals) -> str:
     return f"after {seconds:.1f} s"
 
 
+def fail_by_label(history: History) -> str:
+    """Run the project while the file of a label is cut off, and mend it, with its time or a new one."""
+    path = history.path("labels/*/*.json")
+    content, times = path.read_bytes(), path.stat()
+    path.write_bytes(content[: len(content) // 2])
+    run = history.run()
+    path.write_bytes(content)
+    if has_old_time := history.random.random() < 0.5:
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return f"{path.name}, {'same time' if has_old_time else 'new time'}, {'stopped' if run.returncode else 'went on'}"
+
+
+def fail_by_size(history: History) -> str:
+    """Change a setting and run the project where no file can become larger than a random size, as on a disk that is full."""
+    changed = _change_setting(history)
+    size = round(10 ** history.random.uniform(2.5, 5))
+    process = history.project.start("--", *TARGETS)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
+    process.communicate(timeout=1200)
+    return f"{changed}, {size} bytes, {'stopped' if process.returncode else 'went on'}"
+
+
+def fail_by_kill(history: History) -> str:
+    """Change a setting and run the project, and kill one of its jobs, as a machine does that has no memory left."""
+    changed = _change_setting(history)
+    number = history.random.randint(1, 4)
+    process = history.project.start("--", *TARGETS)
+    killed = set[int]()
+    while process.poll() is None and len(killed) < number:
+        with suppress(psutil.NoSuchProcess):
+            jobs = [child for child in psutil.Process(process.pid).children() if child.pid not in killed]
+            # One at a time, so that the run is somewhere else each time.
+            if jobs and history.random.random() < 0.3:
+                jobs[0].kill()
+                killed.add(jobs[0].pid)
+        time.sleep(0.2)
+    process.communicate(timeout=1200)
+    return f"{changed}, {len(killed)} jobs, {'stopped' if process.returncode else 'went on'}"
+
+
+def _change_setting(history: History) -> str:
+    history.remember()
+    return edit_setting(history)
+
+
 def delete_result(history: History) -> str:
     records = [json.loads(path.read_text()) for path in sorted(history.project.results.glob("logs/**/*.json"))]
     outputs = sorted({output for record in records for output in record if (history.project.folder / output).exists()})
@@ -396,6 +443,9 @@ RUNS: dict[str, Callable[[History], str]] = {
     "run by times": run_by_times,
     "run without the disk": run_unmounted,
     "run an older release": run_release,
+    "fail by a label": fail_by_label,
+    "fail by a full disk": fail_by_size,
+    "fail by a killed job": fail_by_kill,
 }
 STEPS: dict[str, Callable[[History], str]] = {
     **EDITS,
