@@ -1,4 +1,4 @@
-# Previews: draw the detections in footage, and propose labels to correct. `snakemake preview`
+# Previews: draw the detections in footage, and propose labels to correct. `snakemake preview`, or `propose` without pictures
 
 from tessera.workflow.code import digest_of_script
 from tessera.workflow.detectors import evaluations
@@ -13,6 +13,7 @@ from tessera.workflow.previews import (
     preview_weights,
     previewed,
     previewed_classes,
+    proposal_files,
     sources_in,
     sources_to_preview,
 )
@@ -24,6 +25,7 @@ project = project_of(config)
 
 localrules:
     preview,
+    propose,
 
 
 rule preview:
@@ -31,6 +33,13 @@ rule preview:
     input:
         project.of_job(require_sources),
         preview_files(project),
+
+
+rule propose:
+    "labels proposed as in `preview`, and nothing drawn"
+    input:
+        project.of_job(require_sources),
+        proposal_files(project),
 
 
 rule predict_source:
@@ -141,6 +150,23 @@ rule gate_previews:
         code=digest_of_script("gate_previews"),
     script:
         "../scripts/gate_previews.py"
+
+
+use rule gate_previews as gate_proposals with:
+    input:
+        ledgers=expand(
+            "<results>/previews/{shard}/ledger.jsonl", shard=previewed(project)
+        ),
+        reports=expand(
+            "<results>/previews/{shard}/proposals.tsv", shard=previewed(project)
+        ),
+        sheets=[],
+    output:
+        summary="<results>/previews/proposed.json",
+    log:
+        "<logs>/gate_proposals.log",
+    benchmark:
+        "<benchmarks>/gate_proposals.jsonl"
 
 
 rule withdraw_proposals:

@@ -9,6 +9,7 @@ with job(snakemake) as (inputs, outputs, params):
     gate_previews(
         ledgers=inputs.ledgers,
         reports=inputs.reports,
+        sheets=inputs.sheets,
         previewed=params.previewed,
         asked=params.asked,
         proposals=Path(params.folder),

@@ -88,6 +88,11 @@ def preview_files(project: Project) -> list[str]:
     ]
 
 
+def proposal_files(project: Project) -> list[str]:
+    """Return what `snakemake propose` makes."""
+    return ["<results>/previews/proposed.json", *(f"<results>/previews/{shard}/proposals.tsv" for shard in previewed(project))]
+
+
 def sources_to_preview(project: Project, wildcards: Wildcards) -> list[str]:
     """Return the ids of the sources of a shard that are previewed."""
     return previewed(project)[wildcards.shard]

@@ -155,6 +155,7 @@ def propose_labels(
 def gate_previews(
     ledgers: Sequence[Path],
     reports: Sequence[Path],
+    sheets: Sequence[Path],
     previewed: Sequence[str],
     asked: Sequence[str],
     proposals: Path,
@@ -163,16 +164,15 @@ def gate_previews(
 ) -> None:
     """Write the summary of all `ledgers` to `summary`, as JSON; see `summarise`. Print where the previews of all shards lie.
 
-    `reports`: of `propose_labels`, for each shard. `proposals`: the folder of the proposals. `summary` lies beside the shards.
+    `reports`: of `propose_labels`, for each shard. `sheets`: the folders with contact sheets; none if nothing was drawn.
+    `proposals`: the folder of the proposals. `summary` lies beside the shards.
     Raises `TesseraError` if a source cannot be previewed; see `summarise_sources`.
     """
     fix = "fix these, or list only the others in preview.sources"
     summarise_sources(ledgers, previewed, asked, summary, done="previewed", fix=fix)
     count = sum(f"\t{PROPOSED}" in line for path in reports for line in path.read_text(encoding="utf-8").splitlines())
-    tell(
-        f"overlay videos and contact sheets are in {summary.parent}/SHARD, and {pluralize(count, 'frames')} to correct in"
-        f" {proposals}/SOURCE"
-    )
+    drawn = f"overlay videos and contact sheets in {summary.parent}/SHARD, and " if sheets else ""
+    tell(f"written: {drawn}{pluralize(count, 'frames')} to correct in {proposals}/SOURCE")
 
 
 def choose(

@@ -353,7 +353,7 @@ def test_a_failed_source_stops_the_run_and_a_refused_one_only_if_it_was_asked_fo
 
     def end(*asked: str) -> None:
         ids = ["good", "bad", "broken"]
-        gate_previews([tmp_path / "ledger.jsonl"], [report], ids, asked, Path("labels/proposed"), summary=summary)
+        gate_previews([tmp_path / "ledger.jsonl"], [report], [tmp_path], ids, asked, Path("labels/proposed"), summary=summary)
 
     end()
     assert f"{tmp_path}/SHARD, and 1 frame to correct in labels/proposed/SOURCE" in terminal.getvalue()
