@@ -141,6 +141,7 @@ rule export_restoration:
         model=project.models_of_kind(RESTORER),
     params:
         generator=lookup(dpath="restoration/generator", within=config),
+        size=lookup(dpath="restoration/data/size", within=config),
         train_code=code_digest("tessera.stages.restoration.trainer:fit"),
         code=digest_of_script("export_restoration"),
     script:

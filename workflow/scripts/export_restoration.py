@@ -10,5 +10,6 @@ with job(snakemake) as (inputs, outputs, params):
         safetensors=outputs.safetensors,
         application=outputs.application,
         generator=GeneratorSettings(**params.generator),
+        size=params.size,
         code=params.train_code,
     )

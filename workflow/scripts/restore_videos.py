@@ -7,6 +7,7 @@ from tessera.core.job import job
 from tessera.core.provenance import sha256_file
 from tessera.imaging.crops import CropSettings
 from tessera.learning.weights.resolve import expected_digest, verify_weights
+from tessera.learning.weights.tensors import stated_size
 from tessera.stages.restoration.inference import restore_clip
 from tessera.stages.restore.restored import restore_videos
 from tessera.stages.restore.settings import RestoreSettings
@@ -23,7 +24,7 @@ with job(snakemake) as (inputs, outputs, params):
         cache_key=[sha256_file(inputs.weights), params.restored_by],
         settings=RestoreSettings(**params.settings),
         crops=CropSettings(**params.crops),
-        size=params.size,
+        size=stated_size(inputs.weights) or params.size,
         keep_aspect=params.keep_aspect,
         **vars(outputs),
     )

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from tessera.core.errors import TesseraError
 
 if TYPE_CHECKING:
     import torch
+
+SIZE = "size"  # in the metadata of a safetensors: the side of the pictures that it was trained on
 
 
 def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
@@ -77,6 +80,12 @@ def read_metadata(path: Path) -> dict[str, str]:
             return dict(file.metadata() or {})
     except Exception as error:
         raise TesseraError(f"{path} is a damaged safetensors ({_reason(error)}); copy it again") from error
+
+
+def stated_size(path: Path) -> int | None:
+    """Return the side in pixels of the pictures that the weights in `path` were trained on; None if the file does not say."""
+    stated = read_metadata(path).get(SIZE, "")
+    return int(stated) if re.fullmatch(r"[1-9]\d{1,3}", stated, re.ASCII) else None
 
 
 def safetensors_bytes(weights: "Mapping[str, torch.Tensor]", metadata: Mapping[str, str]) -> bytes:

@@ -14,7 +14,7 @@ from tessera.core.errors import Dropped, TesseraError
 from tessera.core.log import tell
 from tessera.core.messages import pluralize
 from tessera.core.progress import progress
-from tessera.learning.weights.tensors import safetensors_bytes
+from tessera.learning.weights.tensors import SIZE, safetensors_bytes
 from tessera.records.lada.clips import read_clips
 from tessera.stages.restoration.samples import fixed_sample
 from tessera.stages.restoration.settings import DataSettings, ExportSettings, GeneratorSettings
@@ -35,12 +35,13 @@ PREFIXES = ("generator.", "generator_ema.")
 
 
 def export_restoration(
-    checkpoint: Path, safetensors: Path, application: Path, *, generator: GeneratorSettings, code: str
+    checkpoint: Path, safetensors: Path, application: Path, *, generator: GeneratorSettings, size: int, code: str
 ) -> None:
     """Write the generator in `checkpoint` to `safetensors`, and to `application`, a .pth for Lada's application.
 
-    If the checkpoint has a moving average of the weights, that is exported. `code`: digest of the code of the training; it is
-    written to the metadata together with the size of the generator. Equal weights give equal bytes.
+    If the checkpoint has a moving average of the weights, that is exported. `size`: side of the squares that it was trained on,
+    in pixels; videos are restored at it. `code`: digest of the code of the training. Both are written to the metadata together
+    with the size of the generator. Equal weights give equal bytes.
     Raises `TesseraError` if `checkpoint` contains another architecture, or no generator.
     """
     import torch
@@ -48,7 +49,7 @@ def export_restoration(
     from tessera.stages.restoration.models import load_generator
 
     weights = load_generator(checkpoint, generator).state_dict()
-    metadata = {"format": "pt", "architecture": "BasicVSR++", **_text(generator.model_dump()), "code": code}
+    metadata = {"format": "pt", "architecture": "BasicVSR++", **_text({**generator.model_dump(), SIZE: size}), "code": code}
     safetensors.write_bytes(safetensors_bytes(weights, metadata))
     # To an open file: if torch opens the file itself, it writes the file name into it.
     with application.open("wb") as file:

@@ -14,6 +14,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from restoration_clips import write_moving_clip
 from tessera.core.errors import TesseraError
+from tessera.learning.weights.tensors import stated_size
 from tessera.stages.restoration.export import export_restoration, verify_restoration_export
 from tessera.stages.restoration.models import BasicVSRPlusPlusNet, build_generator, load_generator
 from tessera.stages.restoration.settings import DataSettings, ExportSettings, GeneratorSettings
@@ -40,7 +41,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(checkpoint: Path) -> Path:
-    export_restoration(checkpoint, *(checkpoint.parent / name for name in NAMES), generator=SIZE, code="c0de")
+    export_restoration(checkpoint, *(checkpoint.parent / name for name in NAMES), generator=SIZE, size=96, code="c0de")
     return checkpoint.parent
 
 
@@ -70,8 +71,21 @@ def test_the_average_is_exported_under_plain_names_with_metadata(exported: Path)
     assert weights.keys() == build_generator(SIZE).state_dict().keys()
     assert all(torch.equal(value, trained[f"generator_ema.{name}"]) for name, value in weights.items())
     with safe_open(exported / NAMES[0], "pt") as file:
-        metadata = {"format": "pt", "architecture": "BasicVSR++", "channels": "8", "blocks": "1", "code": "c0de"}
+        metadata = {"format": "pt", "architecture": "BasicVSR++", "channels": "8", "blocks": "1", "size": "96", "code": "c0de"}
         assert file.metadata() == metadata
+
+
+@pytest.mark.parametrize(
+    ("size", "stated"), [("96", 96), ("0", None), ("99999", None), ("-96", None), ("large", None), ("", None)]
+)
+def test_weights_state_the_size_that_they_were_trained_at(tmp_path: Path, size: str, stated: int | None) -> None:
+    save_file({"conv_last.weight": torch.zeros(1)}, tmp_path / "weights.safetensors", {"size": size} if size else None)
+    assert stated_size(tmp_path / "weights.safetensors") == stated
+
+
+def test_weights_of_others_state_no_size(exported: Path) -> None:
+    assert stated_size(exported / NAMES[0]) == 96
+    assert stated_size(exported / NAMES[1]) is None
 
 
 def test_the_file_for_the_application_has_its_names_and_stores_no_tensor_twice(exported: Path) -> None:
@@ -85,7 +99,7 @@ def test_equal_weights_give_equal_bytes_wherever_they_are_written(exported: Path
     expected = [(exported / name).read_bytes() for name in NAMES]
     for number in range(3):
         others = [tmp_path / f".{number}.partial.{name}" for name in NAMES]
-        export_restoration(exported / "best.pth", *others, generator=SIZE, code="c0de")
+        export_restoration(exported / "best.pth", *others, generator=SIZE, size=96, code="c0de")
         assert [file.read_bytes() for file in others] == expected
 
 
