@@ -60,6 +60,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = YOLO(folder / "yolo11n-seg.yaml")
     model.model.names = {0: "nsfw"}
     spread_detections(model)
+    model.ckpt = {"train_args": {"task": "segment", "imgsz": 640, "single_cls": False}, "train_metrics": {}}
     path = folder / "nsfw_detection.pt"
     model.save(path)
     write_checksums([path], path.parent, path.parent / "SHA256SUMS")

@@ -29,8 +29,8 @@ class InferenceSettings(RuntimeSettings):
     tracking uses detections of low confidence too, and the report shows what nearly counts.
     """
     image_size: int | None = Field(None, ge=32, multiple_of=32)
-    """Longer side in pixels at which images enter the detector, a multiple of 32. `null` uses the size of its training. Masks
-    have the size of the image in any case.
+    """Longer side in pixels at which images enter the detector, a multiple of 32. `null` uses the size that its weights state,
+    which is mostly that of its training. Masks have the size of the image in any case.
     """
 
 

@@ -58,7 +58,10 @@ class Differences:
 
 
 def export_detector(weights: Path, checkpoint: Path, onnx: Path, settings: ExportSettings) -> None:
-    """Copy `weights` to `checkpoint`, and export them as ONNX to `onnx`. Equal weights give equal bytes."""
+    """Write `weights` to `checkpoint`, and as ONNX to `onnx`, both with the image size of `settings`.
+
+    Equal weights give equal bytes.
+    """
     offline()
     import onnx as library
     from ultralytics import YOLO
@@ -80,7 +83,10 @@ def export_detector(weights: Path, checkpoint: Path, onnx: Path, settings: Expor
         del model.metadata_props[:]
         model.metadata_props.extend(properties)
         onnx.write_bytes(model.SerializeToString(deterministic=True))
-    shutil.copyfile(weights, checkpoint)
+    if settings.image_size:
+        write_weights(weights, checkpoint, size=settings.image_size)
+    else:
+        shutil.copyfile(weights, checkpoint)
 
 
 def export_for_lada(weights: Path, checkpoint: Path) -> None:

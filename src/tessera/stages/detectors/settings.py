@@ -24,7 +24,9 @@ class ExportSettings(Settings):
     instead of RGB. It lists files of such names in its folder of weights by itself.
     """
     image_size: int | None = Field(None, ge=32, multiple_of=32)
-    """Side in pixels of the input of the ONNX model, a multiple of 32. `null` uses the size of the training."""
+    """Longer side in pixels at which images enter the exported models if no other is asked for, a multiple of 32. `null` uses
+    that of the training.
+    """
     opset: int = Field(17, ge=12, le=20)
     """ONNX operator set, from 12 to 20. Older programs need lower ones."""
     dynamic: bool = True

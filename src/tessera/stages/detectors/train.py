@@ -131,10 +131,13 @@ def fit(
         raise TesseraError(f"{error}; lower `lr0` or set `amp: false` in the training arguments of the model") from error
 
 
-def write_weights(checkpoint: Path, path: Path, change: "Callable[[torch.nn.Module], None] | None" = None) -> None:
+def write_weights(
+    checkpoint: Path, path: Path, change: "Callable[[torch.nn.Module], None] | None" = None, size: int | None = None
+) -> None:
     """Write the averaged model of `checkpoint` to `path`, in half precision, with only the metadata needed to load it.
 
-    `change`: changes the model before it is written. Equal models give equal bytes, because the file contains no date and no
+    `change`: changes the model before it is written. `size`: longer side in pixels of the images that it gets if nothing else
+    is asked for; None keeps that of `checkpoint`. Equal models give equal bytes, because the file contains no date and no
     path.
     """
     import torch
@@ -152,6 +155,7 @@ def write_weights(checkpoint: Path, path: Path, change: "Callable[[torch.nn.Modu
     if change:
         change(model)
     arguments = {name: loaded["train_args"][name] for name in ("task", "imgsz", "single_cls")}
+    arguments |= {"imgsz": size} if size else {}
     model.args = dict(arguments)
     del model.pt_path
     for parameter in model.half().parameters():

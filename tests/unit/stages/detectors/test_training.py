@@ -380,8 +380,11 @@ def test_equal_weights_export_to_equal_bytes(exported: Trained, tmp_path: Path) 
 def test_an_export_takes_images_of_any_size_or_with_fixed_axes_of_its_own_alone(
     trained: Trained, tmp_path: Path, dynamic: bool
 ) -> None:
+    from ultralytics.nn.tasks import load_checkpoint
+
     settings = ExportSettings(image_size=64, dynamic=dynamic)
     export_detector(trained.folder / "best.pt", tmp_path / "model.pt", tmp_path / "model.onnx", settings)
+    assert load_checkpoint(tmp_path / "model.pt")[1]["train_args"]["imgsz"] == 64
     session = InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     assert dynamic or given.shape == [1, 3, 64, 64]
