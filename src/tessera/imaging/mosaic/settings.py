@@ -103,6 +103,11 @@ class MosaicSettings(DrawSettings):
     """Longest side of an image in pixels. Larger frames are scaled down, smaller ones keep their size."""
     min_side: PositiveInt = 10
     """Shortest side of a region that gets a mosaic, in pixels of the scaled frame."""
+    # The degradations add Gaussian noise of up to 1.6 levels, and JPEG at quality 95 changes frames by up to 1.
+    min_change: float = Field(2.0, ge=0, le=100)
+    """Smallest change of a region by its mosaic: the root of the mean square, in levels. In flat parts of a picture, a mosaic
+    changes less, and is not drawn: a detector would learn to find mosaics where nobody can see one.
+    """
     uncovered: Fraction = 0.1
     """Probability that a frame with regions gets no mosaic and is a background instead. If every subject were pixelated, a
     detector would learn to find the subjects.

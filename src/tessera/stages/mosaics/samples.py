@@ -26,8 +26,6 @@ from tessera.records.tables.footage import Frames
 from tessera.records.tables.mosaics import Mosaics
 from tessera.records.tables.table import read_table, types, write_table
 
-# Levels, root mean square. The degradations add Gaussian noise of up to 1.6, and JPEG at quality 95 changes frames by up to 1.
-NOISE = 2.0
 UNCOVERED = "mosaics uncovered"  # the stage of the generators that decide which frames get no mosaic
 FAINT = "mosaics faint"  # the stage of the generators that decide what makes mosaics hard to see
 
@@ -146,7 +144,7 @@ def _make_sample(
             )
             drawn = image.copy()
             shown, count = _cover(drawn, mask, mosaic, faint, scale)
-            _check_visible(image, drawn, shown)
+            _check_visible(image, drawn, shown, settings.min_change)
         except Dropped as fault:
             outcomes.append(fault)
             continue
@@ -234,15 +232,12 @@ def _cover(image: np.ndarray, mask: np.ndarray, mosaic: Mosaic, faint: Faint, sc
     return shown, count
 
 
-def _check_visible(image: np.ndarray, drawn: np.ndarray, shown: np.ndarray) -> None:
-    """Raise `Dropped` if a mosaic where `shown` is set changed `image` to `drawn` by no more than noise.
-
-    A label there would teach a detector to find mosaics where nobody can see one. This happens in flat parts of a picture.
-    """
+def _check_visible(image: np.ndarray, drawn: np.ndarray, shown: np.ndarray, least: float) -> None:
+    """Raise `Dropped` if a mosaic where `shown` is set changed `image` to `drawn` by less than `least` levels."""
     change = drawn[shown > 0].astype(np.float64) - image[shown > 0]
     size = float(np.sqrt((change**2).mean()))
-    if size < NOISE:
-        raise Dropped("mosaic not visible", f"it changes pixels by {size:.2g} levels; {NOISE:g} are needed")
+    if size < least:
+        raise Dropped("mosaic not visible", f"it changes pixels by {size:.2g} levels; `min_change` is {least:g}")
 
 
 def _imagine_block(key: str, size: tuple[int, ...], scale: float, settings: MosaicSettings, seed: int) -> float:

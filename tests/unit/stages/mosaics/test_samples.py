@@ -192,6 +192,8 @@ def test_a_mosaic_that_nobody_can_see_has_no_label(tmp_path: Path) -> None:
     assert statuses(out / "ledger") == {"half-0000000": "ok mosaic not visible"}
     mask = read_image(out / "masks" / "half-0000000.png")[..., 0]
     assert not mask[:, : WIDTH // 2].any() and mask[60, 125] == 255
+    strict = run(tmp_path, min_change=100)
+    assert set(statuses(strict / "mosaic_ledger").values()) == {"dropped mosaic not visible"}
     darkened = run(tmp_path, darkened=1, darken=(0.5, 0.5))
     assert set(statuses(darkened / "mosaic_ledger").values()) == {"ok"}, "a dark one is visible"
 
