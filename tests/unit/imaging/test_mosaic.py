@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numba import types
 
 from tessera.core.seeds import generator
+from tessera.imaging.compiled import compiled
 from tessera.imaging.mosaic.blocks import Mosaic, cover, pixelate, whole_blocks
 from tessera.imaging.mosaic.drawing import block_size_v1, block_size_v2, block_size_v3, block_size_v4, draw_mosaic
-from tessera.imaging.mosaic.kernel import compiled
 from tessera.imaging.mosaic.settings import DrawSettings
 
 TYPES = ("squa_mid", "squa_avg", "rect_avg")

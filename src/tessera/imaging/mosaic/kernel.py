@@ -6,11 +6,10 @@ LLVM vectorizes loops over whole one-dimensional arrays, but not those over a pa
 are functions of their own, which take slices.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numba import njit, types
+
+from tessera.imaging.compiled import compiled
 
 CLEAR, FLAT, SOFT = 0, 1, 2  # blocks that are not drawn, that replace the image, and that are blended into it
 
@@ -20,21 +19,6 @@ SIGNATURE = types.void(PLANE, PLANE, CONSTANT, types.uint8[::1], AXIS, AXIS, typ
 
 Axis = tuple[np.ndarray, np.ndarray, np.ndarray]
 _part = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)  # of a function below; only compiled code calls it
-
-
-def compiled(signature: Any) -> Callable[[Callable[..., None]], Any]:
-    """Return a decorator that compiles a function for `signature`, unless an earlier process has stored the compiled code.
-
-    It is stored beside the source or in the cache folder of the user. If neither is writable, every process compiles it.
-    """
-
-    def compile_or_load(function: Callable[..., None]) -> Any:
-        try:
-            return njit(signature, cache=True, nogil=True)(function)
-        except RuntimeError:
-            return njit(signature, nogil=True)(function)
-
-    return compile_or_load
 
 
 @_part
