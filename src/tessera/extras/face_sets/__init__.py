@@ -1,0 +1,1 @@
+"""Face sets: the faces of consented subjects in general footage, aligned, sorted, masked and packed."""

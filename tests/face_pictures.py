@@ -1,0 +1,25 @@
+"""Faces for tests: landmarks of a head in any pose."""
+
+import numpy as np
+
+from tessera.extras.face_sets.landmarks import HEAD, MEAN_FACE
+
+
+def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """Return the matrix that turns a head up by `pitch`, then to the left of the picture by `yaw`, then clockwise by `roll`."""
+    about_x = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
+    about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    about_z = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+    return about_z @ about_y @ about_x
+
+
+def head_landmarks(
+    yaw: float = 0, pitch: float = 0, roll: float = 0, size: int = 256, shift: tuple[float, float, float] = (0, 0, 250)
+) -> np.ndarray:
+    """Return the 68 landmarks of a head in that pose before a camera of the focal length `size`.
+
+    `shift`: where the head is, millimetres. Eyes and mouth, which no pose is measured by, are put flat between brows and chin.
+    """
+    flat = np.column_stack([(MEAN_FACE[19:] - (0.490127, 0.3)) * 125 + (0, -25), np.full(len(MEAN_FACE) - 19, -5.0)])
+    points = np.concatenate([HEAD, flat]) @ rotation(yaw, pitch, roll).T + shift
+    return points[:, :2] / points[:, 2:] * size + size / 2
