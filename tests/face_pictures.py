@@ -1,7 +1,9 @@
-"""Faces for tests: landmarks of a head in any pose."""
+"""Faces for tests: landmarks of a head in any pose, and squares of a photograph."""
 
+import cv2
 import numpy as np
 
+from tessera.demo.photographs import photograph
 from tessera.extras.face_sets.landmarks import HEAD, MEAN_FACE
 
 
@@ -23,3 +25,14 @@ def head_landmarks(
     flat = np.column_stack([(MEAN_FACE[19:] - (0.490127, 0.3)) * 125 + (0, -25), np.full(len(MEAN_FACE) - 19, -5.0)])
     points = np.concatenate([HEAD, flat]) @ rotation(yaw, pitch, roll).T + shift
     return points[:, :2] / points[:, 2:] * size + size / 2
+
+
+def portrait(size: int, draw: np.random.Generator) -> np.ndarray:
+    """Return a square of a photograph of a face, a little moved, turned, blurred and darkened."""
+    angle, scale = draw.uniform(-20, 20), size / draw.uniform(150, 190)
+    matrix = cv2.getRotationMatrix2D((225 + draw.uniform(-15, 15), 110 + draw.uniform(-15, 15)), angle, scale)
+    matrix[:, 2] += size / 2 - np.array([225, 110])
+    image = cv2.warpAffine(photograph("astronaut"), matrix, (size, size))
+    if draw.random() < 0.5:
+        image = cv2.GaussianBlur(image, (0, 0), draw.uniform(0.3, 3))
+    return np.clip(image * draw.uniform(0.5, 1.1, 3), 0, 255).astype(np.uint8)
