@@ -1,10 +1,13 @@
 """Faces for tests: landmarks of a head in any pose, and squares of a photograph."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
 from tessera.demo.photographs import photograph
 from tessera.extras.face_sets.landmarks import HEAD, MEAN_FACE
+from tessera.extras.face_sets.sorts import Face
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
@@ -36,3 +39,22 @@ def portrait(size: int, draw: np.random.Generator) -> np.ndarray:
     if draw.random() < 0.5:
         image = cv2.GaussianBlur(image, (0, 0), draw.uniform(0.3, 3))
     return np.clip(image * draw.uniform(0.5, 1.1, 3), 0, 255).astype(np.uint8)
+
+
+def face(name: str, load: Callable[[], np.ndarray], size: int, **fields: object) -> Face:
+    values = {"frame": f"{name}.png", "box": (0.0, 0.0, 100.0, 120.0), "landmarks": head_landmarks(size=size), **fields}
+    return Face(name=name, size=size, load=load, **values)
+
+
+def portraits(count: int, size: int = 64, seed: int = 0) -> list[Face]:
+    """Return `count` faces in many poses. Every third shows the picture of the one before it, and every fourth its frame."""
+    draw = np.random.default_rng(seed)
+    faces: list[Face] = []
+    for number in range(count):
+        image = portrait(size, draw)
+        load = faces[-1].load if number % 3 == 2 else lambda image=image: image
+        frame = faces[-1].frame if number % 4 == 3 else f"{draw.integers(1000):04d}-{number}.png"
+        box = (0.0, 0.0, float(draw.integers(20, 40)), float(draw.integers(20, 40)))
+        points = head_landmarks(draw.normal(0, 0.6), draw.normal(0, 0.3), draw.normal(0, 0.2), size, (0, 0, 300))
+        faces.append(face(f"face-{number:05d}", load, size, frame=frame, box=box, landmarks=points))
+    return faces

@@ -1,9 +1,46 @@
-"""The measures of faces in slow, obvious code."""
+"""The measures and sorts of faces in slow, obvious code."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from skimage.feature import canny
+
+from tessera.extras.face_sets.pose import estimate_pose
+from tessera.extras.face_sets.sorts import Face
+from tessera.imaging.sharpness import luma
+
+Distance = Callable[[np.ndarray, np.ndarray], float]
+
+
+def histogram(levels: np.ndarray) -> np.ndarray:
+    return np.bincount(levels.ravel(), minlength=256)
+
+
+def histogram_distance(one: np.ndarray, other: np.ndarray) -> float:
+    total = 0.0
+    for first, second in zip(one, other, strict=True):
+        product = first.astype(float) * second
+        total += math.sqrt(max(0.0, 1 - np.sqrt(product).sum() / math.sqrt(float(first.sum()) * float(second.sum()))))
+    return total
+
+
+def pixel_distance(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one.astype(np.int16) - other).sum())
+
+
+def totals(items: Sequence[np.ndarray], distance: Distance) -> list[float]:
+    return [sum(distance(one, other) for other in items) for one in items]
+
+
+def chain(items: Sequence[np.ndarray], distance: Distance) -> tuple[list[int], list[float]]:
+    order, links, left = [0], [0.0], list(range(1, len(items)))
+    while left:
+        link, nearest = min((distance(items[order[-1]], items[other]), other) for other in left)
+        left.remove(nearest)
+        order.append(nearest)
+        links.append(link)
+    return order, links
 
 
 def run(row: list[int], start: int, step: int, sign: int) -> int:
@@ -53,3 +90,39 @@ def sharp_edges(levels: np.ndarray) -> float:
             bins[round((1 - math.exp(-((edge_width / noticeable) ** 3.6))) * 100)] += 1
             edges += 1
     return sum(bins[:64]) / edges if edges else 0.0
+
+
+def best(faces: list[Face], target: int, quality: Callable[[Face], float]) -> list[str]:
+    """Return the selected faces, step by step: bins of yaw, the best of each, bins of pitch, the least similar, in turns."""
+    faces = sorted(faces, key=lambda face: face.name)
+    poses = {face.name: estimate_pose(face.landmarks, face.size) for face in faces}
+    qualities = {face.name: quality(face) for face in faces}
+    grey = {face.name: histogram(luma(face.load()))[None] for face in faces}
+
+    def divided(names: list[str], angles: dict[str, float], most: float, count: int) -> list[list[str]]:
+        limits = [-most + 2 * most * number / (count - 1) for number in range(count)] if count > 1 else [-most]
+        bins: list[list[str]] = [[] for _ in range(count)]
+        for name in names:
+            number = 0
+            while number + 1 < count and angles[name] >= limits[number + 1]:
+                number += 1
+            bins[number].append(name)
+        return bins
+
+    yaws = divided([face.name for face in faces], {name: -pose.yaw for name, pose in poses.items()}, 1.2, 128)
+    share = round(target / 128)
+    share += sum(max(0, share - len(names)) for names in yaws) // 128
+    selected = []
+    for names in yaws:
+        sharpest = sorted(names, key=lambda name: (-qualities[name], name))[: 10 * share]
+        cells = divided(sharpest, {name: pose.pitch for name, pose in poses.items()}, math.pi / 2, share)
+        for cell in cells:
+            totals = {name: round(sum(histogram_distance(grey[name], grey[other]) for other in cell), 9) for name in cell}
+            cell.sort(key=lambda name, totals=totals: (-totals[name], name))
+        taken: list[str] = []
+        while len(taken) < share and any(cells):
+            for cell in cells:
+                if cell and len(taken) < share:
+                    taken.append(cell.pop(0))
+        selected += taken
+    return selected
