@@ -46,19 +46,31 @@ def align(landmarks: np.ndarray, height: int, width: int, face_type: FaceType, s
     Raises `Failed` if the landmarks cannot be used, see `check_landmarks` and `similarity`.
     """
     points = check_landmarks(landmarks, height, width, (COUNT, len(MEAN_FIVE)))
-    is_full = len(points) == COUNT
-    source, target = points, MEAN_FIVE
-    if is_full:
-        source, target = points[list(_ALIGNED)], MEAN_FACE[[point - 17 for point in _ALIGNED]]
-    unit = similarity(source, target)
+    unit = similarity(*_pairs(points))
     centre = np.array([0.5, 0.5 - RAISED.get(face_type, 0.0)])
-    if face_type == "head" and is_full:
+    if face_type == "head" and len(points) == COUNT:
         turned = _turned(transform(points, unit))
         centre[0] += turned * abs(np.tanh(2 * turned)) / 2
     half = 0.5 + np.sqrt(2) * PADDING[face_type]
     unit[:, 2] -= centre - half
     matrix: Matrix = unit * (size / (2 * half))
     return matrix
+
+
+def misfit(landmarks: np.ndarray) -> float:
+    """Return how far the `landmarks`, (68, 2) or (5, 2), are from those of the mean face to which `align` aligns them.
+
+    It is the root of the mean squared distance, in sides of the mean face, so it does not depend on the size of the face.
+    """
+    source, target = _pairs(np.asarray(landmarks, dtype=np.float64))
+    return float(np.sqrt(((transform(source, similarity(source, target)) - target) ** 2).sum(axis=1).mean()))
+
+
+def _pairs(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return those of `points`, (68, 2) or (5, 2), that are aligned, and the same ones of the mean face."""
+    if len(points) == COUNT:
+        return points[list(_ALIGNED)], MEAN_FACE[[point - 17 for point in _ALIGNED]]
+    return points, MEAN_FIVE
 
 
 def _turned(points: np.ndarray) -> float:

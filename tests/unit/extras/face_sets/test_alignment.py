@@ -11,7 +11,7 @@ from skimage.transform import SimilarityTransform
 from face_pictures import head_landmarks
 from tessera.core.errors import Failed
 from tessera.demo.photographs import photograph
-from tessera.extras.face_sets.alignment import PADDING, FaceType, align, inverse, similarity, transform, warp
+from tessera.extras.face_sets.alignment import PADDING, FaceType, align, inverse, misfit, similarity, transform, warp
 from tessera.extras.face_sets.hull import face_hull
 from tessera.extras.face_sets.landmarks import HEAD, MEAN_FACE, MEAN_FIVE, five_points
 from tessera.extras.face_sets.pose import estimate_pose
@@ -104,6 +104,20 @@ def test_the_similarity_is_that_of_umeyama(seed: int, count: int) -> None:
     except Failed:
         return  # they are unlike
     assert matrix == pytest.approx(SimilarityTransform.from_estimate(source, target).params[:2], abs=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 10), st.booleans())
+def test_the_misfit_is_the_distance_from_the_mean_face(seed: int, scale: float, is_five: bool) -> None:
+    points = FACE + np.random.default_rng(seed).normal(0, 5, FACE.shape)
+    points, mean = (five_points(points), MEAN_FIVE) if is_five else (points, MEAN_FACE)
+    # In a half face, the square is that of the mean face.
+    aligned = transform(points, align(points, 512, 512, "half", 100)) / 100
+    if not is_five:
+        aligned, mean = aligned[[*range(17, 49), 54]], mean[[*range(32), 37]]
+    expected = np.sqrt(np.mean([np.hypot(*(one - other)) ** 2 for one, other in zip(aligned, mean, strict=True)]))
+    assert misfit(points) == pytest.approx(expected)
+    assert misfit(points * scale) == pytest.approx(expected) and misfit(FACE) == pytest.approx(0, abs=1e-12)
 
 
 def test_no_face_is_mirrored() -> None:
