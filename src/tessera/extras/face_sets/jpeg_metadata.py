@@ -1,0 +1,115 @@
+"""The metadata of a face in its JPEG file, as DeepFaceLab's `DFLJPG` keeps them: a pickle in a segment APP15.
+
+Nothing but this segment ever changes. DeepFaceLab itself reads no file with restart intervals, with fill bytes between
+segments, or with bytes behind the picture.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from tessera.core.errors import Failed
+from tessera.extras.face_sets.metadata import Face, face_of_jpeg, jpeg_fields
+from tessera.extras.face_sets.plain_pickle import read_pickle, write_pickle
+
+MAX_PAYLOAD = 65_533  # bytes of a segment; its length counts itself
+MAX_OPCODES = MAX_PAYLOAD
+MAX_SEGMENTS = 10_000  # before the picture; a colour profile has up to 255
+# Any number of fill bytes, a marker and two bytes of its length, if it has one.
+MARKER = re.compile(rb"\xff+([^\xff])(.{0,2})", re.DOTALL)
+START, END, SCAN, APP0, APP15 = 0xD8, 0xD9, 0xDA, 0xE0, 0xEF
+ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a payload
+FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the markers of segments that state the size of the picture
+BROKEN = "not a readable JPEG"
+
+
+class _Segment(NamedTuple):
+    """The bytes `start` to `end` of a file: FF, the `marker`, two bytes of length and the payload."""
+
+    marker: int
+    start: int
+    end: int
+
+
+def _segments(content: bytes) -> Iterator[_Segment]:
+    """Yield the segments before the first scan. Raises `Failed` if there is no scan, or the file is damaged before it."""
+    if content[:2] != bytes([0xFF, START]):
+        raise Failed(BROKEN, "it does not start like a JPEG file")
+    end = 2
+    for _ in range(MAX_SEGMENTS):
+        match = MARKER.match(content, end)
+        if not match or match[1][0] == SCAN:
+            break
+        marker, end = match[1][0], match.end(1)
+        at = end - 2
+        if marker not in ALONE:
+            length = int.from_bytes(match[2])
+            end += length
+            if marker in {0, START, END} or length < 2 or end > len(content):
+                raise Failed(BROKEN, f"byte {at:,}: marker {marker:#04x} with a length of {length}")
+        yield _Segment(marker, at, end)
+    if not match or match[1][0] != SCAN:
+        raise Failed(BROKEN, f"byte {end:,}: it has no picture, is cut off, or has more than {MAX_SEGMENTS:,} segments")
+
+
+def _is_metadata(segment: _Segment, content: bytes) -> bool:
+    """Return whether `segment` is a pickle of protocol 2 or later. Other programs may have an APP15 of their own."""
+    return segment.marker == APP15 and content[segment.start + 4 : segment.start + 5] == b"\x80"
+
+
+def size_of_picture(content: bytes) -> tuple[int, int]:
+    """Return the height and the width of the JPEG file `content`, in pixels. Raises `Failed` if it is damaged."""
+    return _size(content, _segments(content))
+
+
+def _size(content: bytes, segments: Iterable[_Segment]) -> tuple[int, int]:
+    for segment in segments:
+        if segment.marker in FRAMES and segment.end - segment.start >= 9:
+            start = segment.start + 5
+            height, width = int.from_bytes(content[start : start + 2]), int.from_bytes(content[start + 2 : start + 4])
+            if height and width:
+                return height, width
+    raise Failed(BROKEN, "it does not state the size of its picture")
+
+
+def read_metadata(content: bytes) -> Face | None:
+    """Return the metadata of the face in the JPEG file `content`; None if it has none.
+
+    Raises `Failed` if the file or the metadata are damaged, or the metadata are not those of a face.
+    """
+    return _face(content, _segments(content))
+
+
+def read_face_and_size(content: bytes) -> tuple[Face | None, tuple[int, int]]:
+    """Return what `read_metadata` and `size_of_picture` return of the JPEG file `content`."""
+    segments = list(_segments(content))
+    return _face(content, segments), _size(content, segments)
+
+
+def _face(content: bytes, segments: Iterable[_Segment]) -> Face | None:
+    # DeepFaceLab takes the last one, too.
+    found = [segment for segment in segments if _is_metadata(segment, content)]
+    return face_of_jpeg(read_pickle(content[found[-1].start + 4 : found[-1].end], MAX_OPCODES)) if found else None
+
+
+def write_metadata(content: bytes, face: Face) -> bytes:
+    """Return the JPEG file `content` with the metadata of `face`, instead of those that it has.
+
+    They follow on the last segment APP0 to APP15. Raises `Failed` if they have more than `MAX_PAYLOAD` bytes, or the file is
+    damaged.
+    """
+    content = remove_metadata(content)
+    payload = write_pickle(jpeg_fields(face))
+    if len(payload) > MAX_PAYLOAD:
+        raise Failed(
+            "metadata too large", f"{len(payload):,} bytes, {MAX_PAYLOAD:,} are allowed; use a smaller mask, or fewer points"
+        )
+    at = max((segment.end for segment in _segments(content) if APP0 <= segment.marker <= APP15), default=2)
+    return b"".join([content[:at], bytes([0xFF, APP15]), (len(payload) + 2).to_bytes(2), payload, content[at:]])
+
+
+def remove_metadata(content: bytes) -> bytes:
+    """Return the JPEG file `content` without the metadata of a face. Raises `Failed` if the file is damaged."""
+    found = [segment for segment in _segments(content) if _is_metadata(segment, content)]
+    starts, ends = [0, *(segment.end for segment in found)], [*(segment.start for segment in found), len(content)]
+    return b"".join(content[start:end] for start, end in zip(starts, ends, strict=True))
