@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import tracemalloc
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -190,6 +191,18 @@ def test_metadata_that_are_not_usable_fail(content: object) -> None:
     for written in (write_pickle(content), pickle.dumps(content, 4)):
         with pytest.raises(Failed, match="face metadata not usable"):
             read_metadata(BASELINE[:2] + segment(0xEF, written) + BASELINE[2:])
+
+
+def test_a_long_text_among_numbers_takes_little_memory() -> None:
+    written = write_pickle({**USABLE, "landmarks": [[1.5, "x" * 50_000], *USABLE["landmarks"][1:]]})
+    tracemalloc.start()
+    try:
+        with pytest.raises(Failed, match="landmarks"):
+            read_metadata(BASELINE[:2] + segment(0xEF, written) + BASELINE[2:])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def test_a_pickle_that_runs_code_fails_and_runs_nothing(tmp_path: Path) -> None:
