@@ -41,8 +41,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def slow_faces(outputs: Sequence[np.ndarray], confidence: float) -> list[tuple[float, ...]]:
-    """Read the paper: a face at each cell that none of its neighbours exceeds."""
-    centres, sides, offsets, _ = outputs
+    """Read the paper: a face at each cell that none of its neighbours exceeds. Return its score, box and landmarks."""
+    centres, sides, offsets, marks = outputs
     rows, columns = centres.shape[1:]
     found = []
     for row in range(rows):
@@ -53,7 +53,12 @@ def slow_faces(outputs: Sequence[np.ndarray], confidence: float) -> list[tuple[f
             if score >= confidence and score == max(inside):
                 height, width = (4 * math.exp(sides[axis, row, column]) for axis in (0, 1))
                 y, x = (4 * (cell + offsets[axis, row, column] + 0.5) for axis, cell in enumerate((row, column)))
-                found.append((score, x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+                left, top = x - width / 2, y - height / 2
+                points = []
+                for number in range(5):
+                    points.append(left + width * marks[2 * number + 1, row, column])
+                    points.append(top + height * marks[2 * number, row, column])
+                found.append((score, left, top, left + width, top + height, *points))
     return found
 
 
@@ -62,7 +67,7 @@ def test_faces_are_those_that_slow_code_reads(seed: int) -> None:
     generator = np.random.default_rng(seed)
     outputs = [generator.random((channels, 9, 14), np.float32) for channels in (1, 2, 2, 10)]
     expected = slow_faces(outputs, 0.6)
-    found = [(each.score, *each.box) for each in centerface.decode(outputs, 0.6)]
+    found = [(each.score, *each.box, *each.points.ravel()) for each in centerface.decode(outputs, 0.6)]
     assert len(expected) > 5
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -137,6 +142,9 @@ def test_a_face_is_found_where_it_is_in_the_picture(faces: Path, size: tuple[int
     assert [(region.label, region.rle) for region in regions] == [("face", None)]
     assert regions[0].score == pytest.approx(230 / 255, abs=1e-4)
     assert close(regions[0], [factor * side for side in box])
+    # For each landmark, the network of the test states the levels of green and of blue.
+    left, top, right, bottom = (factor * side for side in box)
+    np.testing.assert_allclose(regions[0].points, [(left + 32 * (right - left), top + 64 * (bottom - top))] * 5, rtol=1e-5)
 
 
 def test_each_picture_of_a_batch_gets_its_own_faces_in_any_order_and_size(faces: Path) -> None:

@@ -70,7 +70,8 @@ class DecodedDetector:
         if x0 >= x1 or y0 >= y1:
             return None
         if found.outline is None:
-            return Region(self._decoder.label, found.score, (x0, y0, x1, y1), None)
+            points = () if found.points is None else tuple((float(x), float(y)) for x, y in found.points * factors)
+            return Region(self._decoder.label, found.score, (x0, y0, x1, y1), None, points)
         left, top = math.floor(x0), math.floor(y0)
         mask = _filled(found.outline * factors - (left, top), math.ceil(y1) - top, math.ceil(x1) - left)
         patch = trim(Patch(mask, left, top))

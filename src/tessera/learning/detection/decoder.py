@@ -9,12 +9,14 @@ import numpy as np
 class Found(NamedTuple):
     """Something that a detector found: its score, its box, float64 (4,), x0, y0, x1, y1, and its outline, float64 (n, 2), x, y.
 
-    Coordinates are pixels of the input of the model; the outline is None if only a box is known.
+    Coordinates are pixels of the input of the model; the outline is None if only a box is known. `points`: its landmarks,
+    float64 (n, 2), x, y; None if the detector finds none.
     """
 
     score: float
     box: np.ndarray
     outline: np.ndarray | None = None
+    points: np.ndarray | None = None
 
 
 class Decoder(NamedTuple):
