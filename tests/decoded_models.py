@@ -20,11 +20,11 @@ def _save(path: Path, nodes: list[onnx.NodeProto], outputs: Shapes, example: int
     return path
 
 
-def write_centerface(path: Path) -> Path:
+def write_centerface(path: Path, side: float = 1 / 32) -> Path:
     """Write a network with the outputs of CenterFace, which states the size of its example, and return its path.
 
-    The mean red of 4 by 4 pixels is how likely they are the centre of a face. The mean green and blue are the logarithms of its
-    height and width in cells: 32 for each 1.
+    The mean red of 4 by 4 pixels is how likely they are the centre of a face. The mean green and blue, times `side`, are the
+    logarithms of its height and width in cells.
     """
     nodes = [
         helper.make_node("AveragePool", ["x"], ["pooled"], kernel_shape=[4, 4], strides=[4, 4]),
@@ -37,7 +37,7 @@ def write_centerface(path: Path) -> Path:
     ]
     channels = {"537": 1, "538": 2, "539": 2, "540": 10}
     outputs: Shapes = {name: [1, count, 8, 8] for name, count in channels.items()}
-    return _save(path, nodes, outputs, 32, likely=1 / 255, side=1 / 32)
+    return _save(path, nodes, outputs, 32, likely=1 / 255, side=side)
 
 
 def write_text_detector(path: Path) -> Path:

@@ -173,6 +173,11 @@ def test_faces_that_overlap_a_better_one_and_those_beyond_the_limit_are_left_out
     assert [round(region.score * 255) for region in regions] == [250, 240, 230]
 
 
+def test_a_box_that_is_no_number_is_no_face(tmp_path: Path) -> None:
+    path = write_centerface(tmp_path / "a.onnx", math.nan)
+    assert list(opened(path).predict([np.full((64, 64, 3), 255, np.uint8)])) == [[]]
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (20, 20_000), (20_000, 20), (1, 5000), (7, 3)])
 @pytest.mark.parametrize("level", [0, 255])
 def test_pictures_of_any_shape_have_an_answer(faces: Path, texts: Path, shape: tuple[int, int], level: int) -> None:

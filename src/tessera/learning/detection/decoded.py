@@ -67,7 +67,7 @@ class DecodedDetector:
         """Return `found` as a region of an image of `shape`; None if nothing of it is inside. `factors`: of x and y."""
         height, width = shape
         x0, y0, x1, y1 = clip_box(tuple((found.box * np.tile(factors, 2)).tolist()), width, height)
-        if x0 >= x1 or y0 >= y1:
+        if not (x0 < x1 and y0 < y1):  # as with NaN
             return None
         if found.outline is None:
             points = () if found.points is None else tuple((float(x), float(y)) for x, y in found.points * factors)
