@@ -40,6 +40,32 @@ def write_centerface(path: Path, side: float = 1 / 32) -> Path:
     return _save(path, nodes, outputs, 32, likely=1 / 255, side=side)
 
 
+def write_s3fd(path: Path, *, softmax: bool, side: float = 1 / 32) -> Path:
+    """Write a network with the outputs of S3FD, which states the size of its example, and return its path.
+
+    The mean blue of a cell in its input, over 128, is how likely it holds a face; without `softmax`, half the logit of that.
+    The mean green, times `side`, is dx and dy, and the mean red is both logarithms. The last three maps exceed the picture.
+    """
+    nodes, outputs, source = [], Shapes(), "x"
+    pools = [(4, 4, 0), (2, 2, 0), (2, 2, 0), (8, 2, 7), (3, 2, 1), (3, 2, 1)]
+    for (kernel, stride, pad), length in zip(pools, (8, 4, 2, 5, 3, 2), strict=True):
+        options = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4, "count_include_pad": 1}
+        blue, green, red, face, rest, same = (f"{source}_{name}" for name in ("blue", "green", "red", "face", "rest", "same"))
+        scores, differences = f"cls_{source}", f"reg_{source}"
+        nodes += [
+            helper.make_node("AveragePool", [source], [f"{source}_"], **options),
+            helper.make_node("Split", [f"{source}_"], [blue, green, red], axis=1),
+            helper.make_node("Mul", [blue, "likely"], [face]),
+            helper.make_node("Sub", ["total", face], [rest]),
+            helper.make_node("Concat", [rest, face], [scores], axis=1),
+            helper.make_node("Concat", [green, green, red, red], [same], axis=1),
+            helper.make_node("Mul", [same, "side"], [differences]),
+        ]
+        outputs |= {scores: [1, 2, length, length], differences: [1, 4, length, length]}
+        source += "_"
+    return _save(path, nodes, outputs, 32, likely=1 / 128, total=float(softmax), side=side)
+
+
 def write_text_detector(path: Path) -> Path:
     """Write a network with the output of a detector of text: the blue of a pixel is how likely it is one. Return its path."""
     nodes = [

@@ -15,12 +15,12 @@ from PIL import Image
 from scipy.ndimage import binary_fill_holes
 from scipy.spatial import ConvexHull
 
-from decoded_models import write_centerface, write_text_detector
+from decoded_models import write_centerface, write_s3fd, write_text_detector
 from tessera.core.errors import TesseraError
 from tessera.core.provenance import sha256_file
 from tessera.imaging.images import read_image
 from tessera.imaging.masks import decode_rle
-from tessera.learning.detection import centerface, text
+from tessera.learning.detection import centerface, s3fd, text
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.found import Region
 from tessera.learning.detection.settings import InferenceSettings
@@ -70,6 +70,45 @@ def test_faces_are_those_that_slow_code_reads(seed: int) -> None:
     found = [(each.score, *each.box, *each.points.ravel()) for each in centerface.decode(outputs, 0.6)]
     assert len(expected) > 5
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def slow_s3fd(outputs: Sequence[np.ndarray], softmax: bool, confidence: float) -> list[tuple[float, ...]]:
+    """Read the paper: an anchor, four cells wide, around the middle of each cell. Return the scores and the boxes."""
+    found = []
+    for scale in range(6):
+        scores, differences = outputs[2 * scale].astype(float), outputs[2 * scale + 1].astype(float)
+        stride = 4 * 2**scale
+        anchor = 4 * stride
+        for row in range(scores.shape[1]):
+            for column in range(scores.shape[2]):
+                background, face = scores[:, row, column]
+                if not softmax:
+                    face = math.exp(face) / (math.exp(face) + math.exp(background))
+                if face >= confidence:
+                    dx, dy, wide, tall = differences[:, row, column]
+                    x, y = column * stride + stride / 2 + dx * 0.1 * anchor, row * stride + stride / 2 + dy * 0.1 * anchor
+                    width, height = anchor * math.exp(wide * 0.2), anchor * math.exp(tall * 0.2)
+                    found.append((face, x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+    return found
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_faces_of_s3fd_are_those_that_slow_code_reads(seed: int, softmax: bool) -> None:
+    generator = np.random.default_rng(seed)
+    outputs = []
+    for height, width in [(32, 24), (16, 12), (8, 6), (8, 7), (4, 4), (2, 2)]:
+        face = generator.random((height, width), np.float32)
+        rest = 1 - face if softmax else generator.normal(0, 2, (height, width)).astype(np.float32)
+        outputs += [np.stack([rest, face]), generator.normal(0, 3, (4, height, width)).astype(np.float32)]
+    expected = slow_s3fd(outputs, softmax, 0.7)
+    found = [(each.score, *each.box) for each in s3fd.decode(outputs, 0.7)]
+    assert len(expected) > 100
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)
+    # A value that is no number is no face, and hides none.
+    outputs[0][:, 0, 0] = np.nan
+    without = [each for each in s3fd.decode(outputs, 0.7) if not math.isnan(each.score)]
+    assert len(without) == len(slow_s3fd(outputs, softmax, 0.7)) >= len(found) - 1
 
 
 def slow_texts(probabilities: np.ndarray, confidence: float) -> list[tuple[float, float]]:
@@ -173,16 +212,48 @@ def test_faces_that_overlap_a_better_one_and_those_beyond_the_limit_are_left_out
     assert [round(region.score * 255) for region in regions] == [250, 240, 230]
 
 
+@pytest.mark.parametrize("softmax", [True, False])
+@pytest.mark.parametrize("size", [(128, 128), (100, 128), (128, 72)])
+def test_s3fd_finds_a_face_where_it_is_in_the_picture(size: tuple[int, int], softmax: bool, tmp_path: Path) -> None:
+    picture = np.zeros((*size, 3), np.uint8)
+    picture[40:44, 60:64] = 123 + 64, 117 + 32, 104 + 112
+    detector = opened(write_s3fd(tmp_path / "s3fd.onnx", softmax=softmax), confidence=0.6)
+    assert detector.labels == ["face"]
+    ((*regions,),) = detector.predict([picture.repeat(3, 0).repeat(3, 1)])
+    x, y, half = 62 + 1.6, 42 + 1.6, 8 * math.exp(0.4)
+    assert [(region.label, region.rle, region.points) for region in regions] == [("face", None, ())]
+    assert close(regions[0], [3 * side for side in (x - half, y - half, min(x + half, size[1]), y + half)])
+    likely = 112 / 128
+    assert regions[0].score == pytest.approx(likely if softmax else 1 / (1 + math.exp(-2 * likely)), abs=1e-4)
+
+
+@pytest.mark.parametrize("size", [32, 64, 96, 640])
+def test_s3fd_is_recognised_however_it_pads(size: int) -> None:
+    padded = [math.ceil(size / stride) for stride in (4, 8, 16)] + [size // 32 + 4]
+    padded += [math.ceil(padded[3] / 2), math.ceil(math.ceil(padded[3] / 2) / 2)]
+    bare = [math.ceil(size / stride) for stride in (4, 8, 16, 32, 64, 128)]
+    for sides in (padded, bare):
+        shapes = [(1, channels, side, side) for side in sides for channels in (2, 4)]
+        assert s3fd.S3FD.returns(shapes, size)
+        assert not s3fd.S3FD.returns(shapes[:-1], size)
+        assert not s3fd.S3FD.returns([*shapes[1:], shapes[0]], size)
+        assert not s3fd.S3FD.returns([*shapes[:-1], shapes[-1][:3]], size)
+        assert not s3fd.S3FD.returns([(1, 2, 3 * size, 3 * size), *shapes[1:]], size)
+
+
 def test_a_box_that_is_no_number_is_no_face(tmp_path: Path) -> None:
-    path = write_centerface(tmp_path / "a.onnx", math.nan)
-    assert list(opened(path).predict([np.full((64, 64, 3), 255, np.uint8)])) == [[]]
+    picture = np.full((64, 64, 3), 255, np.uint8)
+    for path in (write_centerface(tmp_path / "a.onnx", math.nan), write_s3fd(tmp_path / "b.onnx", softmax=True, side=math.nan)):
+        assert list(opened(path).predict([picture])) == [[]]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (20, 20_000), (20_000, 20), (1, 5000), (7, 3)])
 @pytest.mark.parametrize("level", [0, 255])
-def test_pictures_of_any_shape_have_an_answer(faces: Path, texts: Path, shape: tuple[int, int], level: int) -> None:
+def test_pictures_of_any_shape_have_an_answer(
+    faces: Path, texts: Path, shape: tuple[int, int], level: int, tmp_path: Path
+) -> None:
     picture = np.full((*shape, 3), level, np.uint8)
-    for path in (faces, texts):
+    for path in (faces, texts, write_s3fd(tmp_path / "s3fd.onnx", softmax=True)):
         ((*regions,),) = opened(path).predict([picture])
         for region in regions:
             x0, y0, x1, y1 = region.box

@@ -13,12 +13,13 @@ from tessera.imaging.masks import Patch, encode_patch, trim
 from tessera.learning.detection.centerface import CENTERFACE
 from tessera.learning.detection.decoder import Decoder, Found
 from tessera.learning.detection.found import Region, Scaled
+from tessera.learning.detection.s3fd import S3FD
 from tessera.learning.detection.settings import InferenceSettings
 from tessera.learning.detection.suppress import suppress
 from tessera.learning.detection.text import TEXT
 from tessera.learning.onnx import model_of_any_size, open_model
 
-DECODERS = (CENTERFACE, TEXT)
+DECODERS = (CENTERFACE, TEXT, S3FD)
 MULTIPLE = 32  # pixels; both sides of an input are multiples of it
 SUBPIXEL = 4  # bits of a fraction of a pixel, for OpenCV
 
@@ -111,7 +112,7 @@ def open_decoded(weights: Path, settings: InferenceSettings) -> DecodedDetector 
         probe = np.zeros((1, 3, MULTIPLE, MULTIPLE), np.float32)
         shapes = [output.shape for output in session.run(None, {given[0].name: probe})]
     for decoder in DECODERS:
-        if shapes == decoder.shapes(MULTIPLE):
+        if decoder.returns(shapes, MULTIPLE):
             return DecodedDetector(session, decoder, settings)
     known = "; or ".join(f"{', '.join(map(str, decoder.shapes(MULTIPLE)))} as {decoder.name}" for decoder in DECODERS)
     raise TesseraError(
