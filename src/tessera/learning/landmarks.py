@@ -1,0 +1,273 @@
+"""Find 68 landmarks of a face with a declared model, in ONNX or TorchScript, in the part of a picture around its box."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from tessera.core.errors import TesseraError
+from tessera.core.settings import Settings
+from tessera.imaging.boxes import Box, clip_box
+from tessera.learning.onnx import load_model
+from tessera.learning.preprocessing import Channels
+from tessera.learning.weights.declare import DeclaredWeights
+from tessera.learning.weights.resolve import verify_weights
+
+POINTS = 68
+Turn = Literal[0, 90, 180, 270]
+Run = Callable[[np.ndarray], Sequence[np.ndarray]]  # all outputs for a batch
+
+
+class LandmarkSettings(Settings):
+    """A model that finds 68 landmarks of a face. The defaults are those of FAN (Bulat and Tzimiropoulos 2017)."""
+
+    weights: DeclaredWeights = None
+    """Weights of the model. {source: a path or https://…, sha256: …} uses an .onnx file or one of TorchScript, which is fetched
+    once and verified. It returns a heatmap for each landmark, or coordinates. `null` finds no landmarks.
+    """
+    size: int = Field(256, ge=16, le=1024)
+    """Side of the input in pixels."""
+    channels: Literal["RGB", "BGR"] = "RGB"
+    """Order of the channels of the input."""
+    mean: Channels = (0, 0, 0)
+    """Mean of red, green and blue, which is subtracted. Values run from 0 to 1."""
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1, 1, 1)
+    """Standard deviation of red, green and blue, by which is divided."""
+    crop: Literal["fan", "square"] = "fan"
+    """Which part of the picture the model gets. `fan`: a square with a side of 200/195 of the width and the height of the box
+    together, its middle above that of the box by 12 % of the height. `square`: a square around the middle of the box.
+    """
+    factor: float = Field(1.5, gt=0, le=10)
+    """Side of the `square`, in longer sides of the box."""
+    coordinates: Literal["fractions", "pixels"] = "fractions"
+    """What coordinates of the model are: fractions of the side of its input, or pixels of it. Heatmaps need no such choice."""
+    batch: PositiveInt = Field(16, le=1024)
+    """Faces at a time. Lower it if the GPU runs out of memory."""
+
+
+class Face(NamedTuple):
+    """A face that a detector found in `picture`, uint8 (H, W, 3), RGB, or in this picture turned.
+
+    `turn`: by how many degrees it was turned counterclockwise, as `np.rot90(picture, turn // 90)` does. `box`: pixels of the
+    turned picture.
+    """
+
+    picture: np.ndarray
+    box: Box
+    turn: Turn = 0
+
+
+class Crop(NamedTuple):
+    """The part of a picture that a model gets.
+
+    `pixels`: float32 (3, size, size), as the model gets them. `origin`, `side`: the upper left corner, float64 (2,), and the
+    side of the square that the model describes, in pixels of the turned picture; NaN if there is no face to see. `turn`: as in
+    `Face`. `shape`: of the picture, its height and width.
+    """
+
+    pixels: np.ndarray
+    origin: np.ndarray
+    side: float
+    turn: Turn
+    shape: tuple[int, int]
+
+
+class LandmarkModel:
+    """A model that is loaded once and finds the landmarks of any number of faces."""
+
+    def __init__(self, weights: Path, expected: Path | str, settings: LandmarkSettings) -> None:
+        """Load the file `weights`: ONNX (`.onnx`), or TorchScript, on the GPU if there is one.
+
+        `expected`: its sha256, or the path of a SHA256SUMS that must list it. Raises `TesseraError` if the sha256 differs, or
+        the file is no model of 68 landmarks.
+        """
+        verify_weights(weights, expected)
+        self._name = settings.weights.source if settings.weights else str(weights)
+        self._settings = settings
+        self._expected = (
+            f"expected is a model of ONNX (.onnx) or TorchScript that gets {settings.size} by {settings.size} pixels (faces, 3,"
+            f" {settings.size}, {settings.size}), and returns heatmaps (faces, {POINTS}, height, width) or coordinates (faces,"
+            f" {POINTS}, 2), (faces, {POINTS}, 3) or (faces, {2 * POINTS}); declare another, or set `size`"
+        )
+        with self._errors():
+            self._run, most = (_onnx if weights.suffix == ".onnx" else _torchscript)(weights)
+            self._batch = min(settings.batch, most)
+            self._fractions(np.zeros((1, 3, settings.size, settings.size), np.float32))
+
+    def locate(self, faces: Iterable[Face]) -> Iterator[np.ndarray]:
+        """Yield the landmarks of each of `faces`: float64 (68, 2), x and y in pixels of its picture, as it is without its turn.
+
+        They may be outside of the picture. All are NaN if nothing of the box is in the picture, or the model returns numbers
+        that are not finite. At most one batch of crops is held, and one picture. Raises `TesseraError` if the GPU is out of
+        memory, or the model cannot run on several faces at a time.
+        """
+        crops = (cut(face, self._settings) for face in faces)
+        while batch := list(islice(crops, self._batch)):
+            with self._errors():
+                found = self._fractions(np.stack([crop.pixels for crop in batch]))
+            for crop, fractions in zip(batch, found, strict=True):
+                yield upright(crop.origin + crop.side * fractions, crop.turn, crop.shape)
+
+    def _fractions(self, batch: np.ndarray) -> np.ndarray:
+        """Return the landmarks in `batch`, float32 (N, 3, size, size), as fractions of its sides: float64 (N, 68, 2)."""
+        outputs = [np.asarray(output) for output in self._run(batch)]
+        coordinates = {(POINTS, 2), (POINTS, 3), (2 * POINTS,)}
+        known = [
+            output
+            for output in outputs
+            if output.shape[:1] == batch.shape[:1]
+            and (output.shape[1:] in coordinates or (output.shape[1:2] == (POINTS,) and output.ndim == 4 and output.size))
+        ]
+        if not known:
+            raise ValueError(f"it returns numbers of the shapes {', '.join(str(output.shape) for output in outputs)}")
+        # Heatmaps are preferred. Those of the last stage are the last.
+        chosen = max(reversed(known), key=np.ndim)
+        if chosen.ndim == 4:
+            points = read_heatmaps(chosen)
+        else:
+            unit = self._settings.size if self._settings.coordinates == "pixels" else 1
+            points = chosen.reshape(len(batch), POINTS, -1)[..., :2].astype(np.float64) / unit
+        points[~np.isfinite(points).all(axis=(1, 2))] = np.nan
+        return points
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise the errors of models as `TesseraError`."""
+        try:
+            yield
+        except (MemoryError, TesseraError):
+            raise
+        except Exception as error:  # each library raises its own exceptions
+            message = " ".join(str(error).split())[:300]
+            fix = "lower `batch`" if "out of memory" in message else self._expected
+            raise TesseraError(f"{self._name} cannot be used as a model of landmarks ({message}); {fix}") from error
+
+
+def _onnx(path: Path) -> tuple[Run, int]:
+    """Return what runs the ONNX model `path`, and the largest batch that it takes."""
+    import torch
+
+    session = load_model(path, torch.get_num_threads(), "declare another file")
+    (given,) = session.get_inputs()
+    most = given.shape[0] if given.shape and isinstance(given.shape[0], int) else 1024
+    return lambda batch: session.run(None, {given.name: batch}), most
+
+
+def _torchscript(path: Path) -> tuple[Run, int]:
+    """Return the same for the model of TorchScript `path`."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with warnings.catch_warnings():
+        # Of its deprecation: published files are of this format, and it has no other reader.
+        warnings.simplefilter("ignore", FutureWarning)
+        model = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
+
+    def run(batch: np.ndarray) -> list[np.ndarray]:
+        with torch.inference_mode():
+            outputs = model(torch.from_numpy(batch).to(device))
+        return [output.float().cpu().numpy() for output in ([outputs] if isinstance(outputs, torch.Tensor) else outputs)]
+
+    return run, 1024
+
+
+def cut(face: Face, settings: LandmarkSettings) -> Crop:
+    """Return the part of the picture of `face` that a model with `settings` gets. What is outside of the picture is black."""
+    picture = np.rot90(face.picture, face.turn // 90)
+    height, width = picture.shape[:2]
+    area, origin, side = _place(face.box, settings)
+    x0, y0, x1, y1 = clip_box(face.box, width, height)
+    shape = (settings.size, settings.size, 3)
+    if x0 < x1 and y0 < y1 and np.isfinite(area).all() and area[0] < area[2] and area[1] < area[3]:
+        sampled = _sample(picture, area, settings.size)
+    else:
+        sampled, side = np.zeros(shape, np.float32), np.nan
+    std = np.array(settings.std, np.float32)
+    pixels = sampled * (1 / (255 * std)) - np.array(settings.mean, np.float32) / std
+    if settings.channels == "BGR":
+        pixels = pixels[..., ::-1]
+    return Crop(np.ascontiguousarray(pixels.transpose(2, 0, 1)), origin, side, face.turn, face.picture.shape[:2])
+
+
+def _place(box: Box, settings: LandmarkSettings) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return which pixels around `box` a model gets, float64 (4,), x0, y0, x1, y1, and the square that its results refer to:
+    its upper left corner, float64 (2,), and its side.
+    """
+    x0, y0, x1, y1 = box
+    width, height = x1 - x0, y1 - y0
+    middle = np.array([x0 + x1, y0 + y1]) / 2
+    with np.errstate(over="ignore", invalid="ignore"):
+        if settings.crop == "square":
+            side = settings.factor * max(width, height)
+            origin = middle - side / 2
+            return np.concatenate([origin, origin + side]), origin, side
+        side = (width + height) * 200 / 195
+        origin = middle - (0, 0.12 * height) - side / 2
+        # FAN cuts from the first pixel, which it calls 1, and at whole pixels. Its results refer to the square itself.
+        return np.trunc(np.concatenate([origin + side / settings.size, origin + side])), origin, side
+
+
+def _sample(picture: np.ndarray, area: np.ndarray, size: int) -> np.ndarray:
+    """Return the `area` of `picture`, uint8 (H, W, 3), at `size` by `size` pixels, with bilinear interpolation: float32.
+
+    The cost does not depend on the size of the area.
+    """
+    (rows, down), (columns, across) = (
+        _neighbours(area[axis], area[axis + 2], size, picture.shape[1 - axis]) for axis in (1, 0)
+    )
+    # Several times as fast as one index.
+    values = picture.take(rows.ravel(), axis=0).take(columns.ravel(), axis=1).reshape(2, size, 2, size, 3)
+    sampled: np.ndarray = np.einsum("ai,aibjc,bj->ijc", down, values.astype(np.float32), across)
+    return sampled
+
+
+def _neighbours(start: float, stop: float, size: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels on both sides of `size` places between `start` and `stop`, int64 (2, size), and their weights, float32.
+
+    The weight of a pixel outside of the `length` is 0.
+    """
+    place = start + (np.arange(size) + 0.5) * (stop - start) / size - 0.5
+    before = np.floor(place)
+    pixels = np.stack([before, before + 1])
+    weights = np.stack([before + 1 - place, place - before])
+    weights[(pixels < 0) | (pixels >= length)] = 0
+    return pixels.clip(0, length - 1).astype(np.int64), weights.astype(np.float32)
+
+
+def read_heatmaps(maps: np.ndarray) -> np.ndarray:
+    """Return where `maps`, float (N, P, h, w), are highest, as fractions of the width and the height: float64 (N, P, 2).
+
+    A point is in the middle of the highest cell, moved by a quarter of a cell towards the higher one of its neighbours, as in
+    FAN; not at the edge of a map. It is NaN if a map holds NaN, or its highest value is not finite.
+    """
+    height, width = maps.shape[2:]
+    flat = maps.reshape(*maps.shape[:2], -1)
+    rows, columns = np.divmod(flat.argmax(axis=2), width)
+    cells = np.stack([columns, rows], axis=-1) + 0.5
+    inside = (columns > 0) & (columns < width - 1) & (rows > 0) & (rows < height - 1)
+    face, point = np.nonzero(inside)
+    row, column = rows[inside], columns[inside]
+    with np.errstate(invalid="ignore"):  # of two infinite neighbours
+        slopes = [
+            maps[face, point, row, column + 1] - maps[face, point, row, column - 1],
+            maps[face, point, row + 1, column] - maps[face, point, row - 1, column],
+        ]
+    cells[inside] += 0.25 * np.sign(np.stack(slopes, axis=-1))
+    cells[~np.isfinite(flat.max(axis=2))] = np.nan
+    return cells / (width, height)
+
+
+def upright(points: np.ndarray, turn: Turn, shape: tuple[int, int]) -> np.ndarray:
+    """Return `points`, float64 (n, 2), x, y, of a picture that was turned, in pixels of the picture as it was before.
+
+    `turn`: as in `Face`. `shape`: height and width of the picture before.
+    """
+    height, width = shape
+    x, y = points.T
+    before = {0: (x, y), 90: (width - y, x), 180: (width - x, height - y), 270: (y, height - x)}
+    return np.stack(before[turn], axis=1)
