@@ -19,6 +19,7 @@ from tessera.learning.weights.declare import DeclaredWeights
 from tessera.learning.weights.resolve import verify_weights
 
 POINTS = 68
+MOST = 1024  # faces at a time
 Turn = Literal[0, 90, 180, 270]
 Run = Callable[[np.ndarray], Sequence[np.ndarray]]  # all outputs for a batch
 
@@ -46,7 +47,7 @@ class LandmarkSettings(Settings):
     """Side of the `square`, in longer sides of the box."""
     coordinates: Literal["fractions", "pixels"] = "fractions"
     """What coordinates of the model are: fractions of the side of its input, or pixels of it. Heatmaps need no such choice."""
-    batch: PositiveInt = Field(16, le=1024)
+    batch: PositiveInt = Field(16, le=MOST)
     """Faces at a time. Lower it if the GPU runs out of memory."""
 
 
@@ -116,13 +117,7 @@ class LandmarkModel:
     def _fractions(self, batch: np.ndarray) -> np.ndarray:
         """Return the landmarks in `batch`, float32 (N, 3, size, size), as fractions of its sides: float64 (N, 68, 2)."""
         outputs = [np.asarray(output) for output in self._run(batch)]
-        coordinates = {(POINTS, 2), (POINTS, 3), (2 * POINTS,)}
-        known = [
-            output
-            for output in outputs
-            if output.shape[:1] == batch.shape[:1]
-            and (output.shape[1:] in coordinates or (output.shape[1:2] == (POINTS,) and output.ndim == 4 and output.size))
-        ]
+        known = [output for output in outputs if output.shape[:1] == batch.shape[:1] and _are_landmarks(output.shape[1:])]
         if not known:
             raise ValueError(f"it returns numbers of the shapes {', '.join(str(output.shape) for output in outputs)}")
         # Heatmaps are preferred. Those of the last stage are the last.
@@ -148,14 +143,21 @@ class LandmarkModel:
             raise TesseraError(f"{self._name} cannot be used as a model of landmarks ({message}); {fix}") from error
 
 
+def _are_landmarks(shape: tuple[int, ...]) -> bool:
+    """Return whether numbers of the `shape` for a face are the heatmaps or the coordinates of its landmarks."""
+    return shape in {(POINTS, 2), (POINTS, 3), (2 * POINTS,)} or (len(shape) == 3 and shape[0] == POINTS and 0 not in shape)
+
+
 def _onnx(path: Path) -> tuple[Run, int]:
     """Return what runs the ONNX model `path`, and the largest batch that it takes."""
     import torch
 
     session = load_model(path, torch.get_num_threads(), "declare another file")
-    (given,) = session.get_inputs()
-    most = given.shape[0] if given.shape and isinstance(given.shape[0], int) else 1024
-    return lambda batch: session.run(None, {given.name: batch}), most
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        raise ValueError(f"it has {len(inputs)} inputs")
+    most = next(iter(inputs[0].shape), None)
+    return lambda batch: session.run(None, {inputs[0].name: batch}), most if isinstance(most, int) else MOST
 
 
 def _torchscript(path: Path) -> tuple[Run, int]:
@@ -173,7 +175,7 @@ def _torchscript(path: Path) -> tuple[Run, int]:
             outputs = model(torch.from_numpy(batch).to(device))
         return [output.float().cpu().numpy() for output in ([outputs] if isinstance(outputs, torch.Tensor) else outputs)]
 
-    return run, 1024
+    return run, MOST
 
 
 def cut(face: Face, settings: LandmarkSettings) -> Crop:
@@ -182,11 +184,10 @@ def cut(face: Face, settings: LandmarkSettings) -> Crop:
     height, width = picture.shape[:2]
     area, origin, side = _place(face.box, settings)
     x0, y0, x1, y1 = clip_box(face.box, width, height)
-    shape = (settings.size, settings.size, 3)
     if x0 < x1 and y0 < y1 and np.isfinite(area).all() and area[0] < area[2] and area[1] < area[3]:
         sampled = _sample(picture, area, settings.size)
     else:
-        sampled, side = np.zeros(shape, np.float32), np.nan
+        sampled, side = np.zeros((settings.size, settings.size, 3), np.float32), np.nan
     std = np.array(settings.std, np.float32)
     pixels = sampled * (1 / (255 * std)) - np.array(settings.mean, np.float32) / std
     if settings.channels == "BGR":
@@ -265,7 +266,8 @@ def read_heatmaps(maps: np.ndarray) -> np.ndarray:
 def upright(points: np.ndarray, turn: Turn, shape: tuple[int, int]) -> np.ndarray:
     """Return `points`, float64 (n, 2), x, y, of a picture that was turned, in pixels of the picture as it was before.
 
-    `turn`: as in `Face`. `shape`: height and width of the picture before.
+    The points may be two corners of a box; others of its corners may then be the upper left and the lower right. `turn`: as in
+    `Face`. `shape`: height and width of the picture before.
     """
     height, width = shape
     x, y = points.T

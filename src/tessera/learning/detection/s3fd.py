@@ -31,12 +31,12 @@ def decode(outputs: Sequence[np.ndarray], confidence: float) -> Iterator[Found]:
     likelihoods = _likelihoods(outputs[::2])
     for stride, likely, difference in zip(STRIDES, likelihoods, outputs[1::2], strict=True):
         side = 4 * stride
-        for row, column in np.argwhere(likely >= confidence):
-            dx, dy, *logarithms = difference[:, row, column].astype(np.float64)
-            x, y = (column + 0.5) * stride + 0.1 * side * dx, (row + 0.5) * stride + 0.1 * side * dy
-            width, height = side * np.exp(np.minimum(0.2 * np.array(logarithms), LARGEST))
-            box = np.array((x - width / 2, y - height / 2, x + width / 2, y + height / 2))
-            yield Found(float(likely[row, column]), box)
+        rows, columns = np.nonzero(likely >= confidence)
+        dx, dy, *logarithms = difference[:, rows, columns].astype(np.float64)
+        x, y = (columns + 0.5) * stride + 0.1 * side * dx, (rows + 0.5) * stride + 0.1 * side * dy
+        width, height = side * np.exp(np.minimum(0.2 * np.array(logarithms), LARGEST))
+        boxes = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
+        yield from map(Found, likely[rows, columns].tolist(), boxes)
 
 
 def _likelihoods(scores: Sequence[np.ndarray]) -> list[np.ndarray]:
