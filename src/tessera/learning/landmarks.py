@@ -52,29 +52,29 @@ class LandmarkSettings(Settings):
 
 
 class Face(NamedTuple):
-    """A face that a detector found in `picture`, uint8 (H, W, 3), RGB, or in this picture turned.
+    """A face in `picture`, uint8 (H, W, 3), RGB. `box`: in pixels of the picture.
 
-    `turn`: by how many degrees it was turned counterclockwise, as `np.rot90(picture, turn // 90)` does. `box`: pixels of the
-    turned picture.
+    `turned`: by how many degrees the picture was turned counterclockwise when the face was found, as by
+    `np.rot90(picture, turned // 90)`. The model gets the face turned in the same way.
     """
 
     picture: np.ndarray
     box: Box
-    turn: Turn = 0
+    turned: Turn = 0
 
 
 class Crop(NamedTuple):
     """The part of a picture that a model gets.
 
     `pixels`: float32 (3, size, size), as the model gets them. `origin`, `side`: the upper left corner, float64 (2,), and the
-    side of the square that the model describes, in pixels of the turned picture; NaN if there is no face to see. `turn`: as in
-    `Face`. `shape`: of the picture, its height and width.
+    side of the square that the model describes, in pixels of the turned picture; NaN if there is no face to see. `turned`: as
+    in `Face`. `shape`: of the picture, its height and width.
     """
 
     pixels: np.ndarray
     origin: np.ndarray
     side: float
-    turn: Turn
+    turned: Turn
     shape: tuple[int, int]
 
 
@@ -101,7 +101,7 @@ class LandmarkModel:
             self._fractions(np.zeros((1, 3, settings.size, settings.size), np.float32))
 
     def locate(self, faces: Iterable[Face]) -> Iterator[np.ndarray]:
-        """Yield the landmarks of each of `faces`: float64 (68, 2), x and y in pixels of its picture, as it is without its turn.
+        """Yield the landmarks of each of `faces`: float64 (68, 2), x and y in pixels of its picture.
 
         They may be outside of the picture. All are NaN if nothing of the box is in the picture, or the model returns numbers
         that are not finite. At most one batch of crops is held, and one picture. Raises `TesseraError` if the GPU is out of
@@ -112,7 +112,7 @@ class LandmarkModel:
             with self._errors():
                 found = self._fractions(np.stack([crop.pixels for crop in batch]))
             for crop, fractions in zip(batch, found, strict=True):
-                yield upright(crop.origin + crop.side * fractions, crop.turn, crop.shape)
+                yield unturned(crop.origin + crop.side * fractions, crop.turned, *crop.shape)
 
     def _fractions(self, batch: np.ndarray) -> np.ndarray:
         """Return the landmarks in `batch`, float32 (N, 3, size, size), as fractions of its sides: float64 (N, 68, 2)."""
@@ -180,10 +180,12 @@ def _torchscript(path: Path) -> tuple[Run, int]:
 
 def cut(face: Face, settings: LandmarkSettings) -> Crop:
     """Return the part of the picture of `face` that a model with `settings` gets. What is outside of the picture is black."""
-    picture = np.rot90(face.picture, face.turn // 90)
+    picture = np.rot90(face.picture, face.turned // 90)
     height, width = picture.shape[:2]
-    area, origin, side = _place(face.box, settings)
-    x0, y0, x1, y1 = clip_box(face.box, width, height)
+    x0, y0, x1, y1 = clip_box(face.box, *reversed(face.picture.shape[:2]))
+    # The rest of a whole turn is what is undone in the other direction.
+    corners = unturned(np.reshape(face.box, (2, 2)), -face.turned % 360, height, width)
+    area, origin, side = _place(corners.min(axis=0), corners.max(axis=0), settings)
     if x0 < x1 and y0 < y1 and np.isfinite(area).all() and area[0] < area[2] and area[1] < area[3]:
         sampled = _sample(picture, area, settings.size)
     else:
@@ -192,17 +194,15 @@ def cut(face: Face, settings: LandmarkSettings) -> Crop:
     pixels = sampled * (1 / (255 * std)) - np.array(settings.mean, np.float32) / std
     if settings.channels == "BGR":
         pixels = pixels[..., ::-1]
-    return Crop(np.ascontiguousarray(pixels.transpose(2, 0, 1)), origin, side, face.turn, face.picture.shape[:2])
+    return Crop(np.ascontiguousarray(pixels.transpose(2, 0, 1)), origin, side, face.turned, face.picture.shape[:2])
 
 
-def _place(box: Box, settings: LandmarkSettings) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return which pixels around `box` a model gets, float64 (4,), x0, y0, x1, y1, and the square that its results refer to:
-    its upper left corner, float64 (2,), and its side.
+def _place(first: np.ndarray, last: np.ndarray, settings: LandmarkSettings) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return which pixels a model gets of a face whose box has the corners `first` and `last`, float64 (2,): float64 (4,), x0,
+    y0, x1, y1; and the square that its results refer to: its upper left corner, float64 (2,), and its side.
     """
-    x0, y0, x1, y1 = box
-    width, height = x1 - x0, y1 - y0
-    middle = np.array([x0 + x1, y0 + y1]) / 2
     with np.errstate(over="ignore", invalid="ignore"):
+        middle, (width, height) = (first + last) / 2, last - first
         if settings.crop == "square":
             side = settings.factor * max(width, height)
             origin = middle - side / 2
@@ -263,13 +263,11 @@ def read_heatmaps(maps: np.ndarray) -> np.ndarray:
     return cells / (width, height)
 
 
-def upright(points: np.ndarray, turn: Turn, shape: tuple[int, int]) -> np.ndarray:
-    """Return `points`, float64 (n, 2), x, y, of a picture that was turned, in pixels of the picture as it was before.
+def unturned(points: np.ndarray, turned: int, height: int, width: int) -> np.ndarray:
+    """Return `points`, float64 (n, 2), x, y, in a picture that was turned, in pixels of the picture as it was before.
 
-    The points may be two corners of a box; others of its corners may then be the upper left and the lower right. `turn`: as in
-    `Face`. `shape`: height and width of the picture before.
+    `turned`: 0, 90, 180 or 270 degrees, as in `Face`. `height`, `width`: of the picture before.
     """
-    height, width = shape
     x, y = points.T
     before = {0: (x, y), 90: (width - y, x), 180: (width - x, height - y), 270: (y, height - x)}
-    return np.stack(before[turn], axis=1)
+    return np.stack(before[turned], axis=1)

@@ -238,7 +238,14 @@ def test_s3fd_is_recognised_however_it_pads(size: int) -> None:
         assert not s3fd.S3FD.returns(shapes[:-1], size)
         assert not s3fd.S3FD.returns([*shapes[1:], shapes[0]], size)
         assert not s3fd.S3FD.returns([*shapes[:-1], shapes[-1][:3]], size)
-        assert not s3fd.S3FD.returns([(1, 2, 3 * size, 3 * size), *shapes[1:]], size)
+        for first in [
+            (1, 2, 3 * size, 3 * size),
+            (1, 3, *shapes[0][2:]),
+            (1, 2, size // 4 - 1, size // 4),
+            (2, *shapes[0][1:]),
+        ]:
+            assert not s3fd.S3FD.returns([first, *shapes[1:]], size)
+    assert shapes == s3fd.S3FD.shapes(size)
 
 
 def test_a_box_that_is_no_number_is_no_face(tmp_path: Path) -> None:

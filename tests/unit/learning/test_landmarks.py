@@ -18,7 +18,7 @@ from tessera.core.provenance import sha256_file
 from tessera.core.settings import load
 from tessera.imaging.boxes import Box
 from tessera.imaging.images import read_image
-from tessera.learning.landmarks import Face, LandmarkModel, LandmarkSettings, Turn, cut, read_heatmaps, upright
+from tessera.learning.landmarks import Face, LandmarkModel, LandmarkSettings, Turn, cut, read_heatmaps, unturned
 from tessera.learning.weights.declare import WeightsSettings
 from tessera.learning.weights.fetch import fetch_weights
 
@@ -177,17 +177,17 @@ def test_coordinates_refer_to_the_square_around_the_box(suffix: str, shape: tupl
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("turn", TURNS)
-def test_the_turn_of_a_picture_is_undone(turn: Turn) -> None:
+@pytest.mark.parametrize("turned", TURNS)
+def test_the_turn_of_a_picture_is_undone(turned: Turn) -> None:
     rows, columns = np.mgrid[:5, :8]
     where = np.stack([columns, rows], axis=-1) + 0.5  # the middle of each pixel
-    turned = np.rot90(where, turn // 90)
-    points = np.array([(x + 0.5, y + 0.5) for y in range(turned.shape[0]) for x in range(turned.shape[1])])
-    np.testing.assert_array_equal(upright(points, turn, (5, 8)), turned.reshape(-1, 2))
+    after = np.rot90(where, turned // 90)
+    points = np.array([(x + 0.5, y + 0.5) for y in range(after.shape[0]) for x in range(after.shape[1])])
+    np.testing.assert_array_equal(unturned(points, turned, 5, 8), after.reshape(-1, 2))
 
 
-@pytest.mark.parametrize("turn", TURNS)
-def test_landmarks_of_a_turned_picture_are_where_the_face_is(turn: Turn, tmp_path: Path) -> None:
+@pytest.mark.parametrize("turned", TURNS)
+def test_landmarks_of_a_turned_picture_are_where_the_face_is(turned: Turn, tmp_path: Path) -> None:
     """All 68 heatmaps are highest at the one bright spot of a picture that is not square."""
     nodes = [
         helper.make_node("ReduceMean", ["x"], ["grey"], axes=[1]),
@@ -196,9 +196,19 @@ def test_landmarks_of_a_turned_picture_are_where_the_face_is(turn: Turn, tmp_pat
     model = opened(save(tmp_path / "spot.onnx", nodes, {"maps": ["n", 68, SIZE, SIZE]}))
     picture = np.zeros((300, 200, 3), np.uint8)
     picture[212:214, 62:64] = 255
-    area = {0: (40, 190, 80, 240), 90: (190, 120, 240, 160), 180: (120, 60, 160, 110), 270: (60, 40, 110, 80)}
-    (found,) = model.locate([Face(picture, area[turn], turn)])
+    (found,) = model.locate([Face(picture, (40, 190, 80, 240), turned)])
     np.testing.assert_allclose(found, [(63, 213)] * 68, atol=2)
+
+
+@pytest.mark.parametrize("turned", TURNS)
+def test_the_model_gets_the_face_as_the_detector_did(turned: Turn) -> None:
+    picture, settings = noise(120, 160), LandmarkSettings(size=SIZE)
+    given = np.ascontiguousarray(np.rot90(picture, turned // 90))
+    box = (20.0, 30.0, 75.0, 95.0)  # in the picture that the detector got
+    corners = unturned(np.array([box[:2], box[2:]]), turned, 120, 160)
+    x0, y0, x1, y1 = *corners.min(axis=0), *corners.max(axis=0)
+    crop = cut(Face(picture, (x0, y0, x1, y1), turned), settings)
+    np.testing.assert_array_equal(crop.pixels, cut(Face(given, box), settings).pixels)
 
 
 def test_of_several_outputs_the_heatmaps_of_the_last_stage_count(tmp_path: Path) -> None:
