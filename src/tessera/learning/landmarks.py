@@ -190,11 +190,10 @@ def cut(face: Face, settings: LandmarkSettings) -> Crop:
         sampled = _sample(picture, area, settings.size)
     else:
         sampled, side = np.zeros((settings.size, settings.size, 3), np.float32), np.nan
-    std = np.array(settings.std, np.float32)
-    pixels = sampled * (1 / (255 * std)) - np.array(settings.mean, np.float32) / std
-    if settings.channels == "BGR":
-        pixels = pixels[..., ::-1]
-    return Crop(np.ascontiguousarray(pixels.transpose(2, 0, 1)), origin, side, face.turned, face.picture.shape[:2])
+    mean, std = (np.array(each, np.float32)[:, None, None] for each in (settings.mean, settings.std))
+    # Several times as fast as with the channels last.
+    pixels = np.ascontiguousarray(sampled.transpose(2, 0, 1)) * (1 / (255 * std)) - mean / std
+    return Crop(pixels[::-1] if settings.channels == "BGR" else pixels, origin, side, face.turned, face.picture.shape[:2])
 
 
 def _place(first: np.ndarray, last: np.ndarray, settings: LandmarkSettings) -> tuple[np.ndarray, np.ndarray, float]:
