@@ -16,8 +16,8 @@ from tessera.learning.detection.found import Region
 
 LABEL = "nsfw"  # the class of mosaics over what a detector of regions finds
 EMPTY = 0.35  # fraction of the images without a region, so that models see such images too
-MOST = 3  # regions of an image
-SIDES = 0.08, 0.7  # smallest and largest side of a region, relative to the shorter side of the image; drawn log-uniformly
+MOST = 4  # regions of an image
+SIDES = 0.15, 0.8  # smallest and largest side of a region, relative to the shorter side of the image; drawn log-uniformly
 CORNERS = 5, 12  # smallest and largest number of corners of a blob
 SWING = 0.15  # how far the region of a video moves around its place, relative to the shorter side of the frame
 PERIODS = 60.0, 400.0  # frames in which it does so once
