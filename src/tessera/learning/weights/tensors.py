@@ -83,9 +83,13 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def stated_size(path: Path) -> int | None:
-    """Return the side in pixels of the pictures that the weights in `path` were trained on; None if the file does not say."""
+    """Return the side in pixels of the pictures that the weights in `path` were trained on, a multiple of 4 from 32 to 9,996.
+
+    None if the file does not say, or says something else.
+    """
     stated = read_metadata(path).get(SIZE, "")
-    return int(stated) if re.fullmatch(r"[1-9]\d{1,3}", stated, re.ASCII) else None
+    size = int(stated) if re.fullmatch(r"[1-9]\d{1,3}", stated, re.ASCII) else 0
+    return size if size >= 32 and size % 4 == 0 else None
 
 
 def safetensors_bytes(weights: "Mapping[str, torch.Tensor]", metadata: Mapping[str, str]) -> bytes:

@@ -76,7 +76,8 @@ def test_the_average_is_exported_under_plain_names_with_metadata(exported: Path)
 
 
 @pytest.mark.parametrize(
-    ("size", "stated"), [("96", 96), ("0", None), ("99999", None), ("-96", None), ("large", None), ("", None)]
+    ("size", "stated"),
+    [("96", 96), ("0", None), ("97", None), ("28", None), ("99999", None), ("-96", None), ("large", None), ("", None)],
 )
 def test_weights_state_the_size_that_they_were_trained_at(tmp_path: Path, size: str, stated: int | None) -> None:
     save_file({"conv_last.weight": torch.zeros(1)}, tmp_path / "weights.safetensors", {"size": size} if size else None)
