@@ -319,7 +319,7 @@ def fail_by_size(history: History) -> str:
 
 
 def fail_by_kill(history: History) -> str:
-    """Change a setting and run the project, and kill one of its jobs, as a machine does that has no memory left."""
+    """Change a setting and run the project, and kill some of its jobs, as a machine does that has no memory left."""
     changed = _change_setting(history)
     number = history.random.randint(1, 4)
     process = history.project.start("--", *TARGETS)

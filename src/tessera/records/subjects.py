@@ -56,9 +56,7 @@ class Refusal(NamedTuple):
 
 def read_subjects(path: Path) -> dict[str, Subject]:
     """Return the subjects in the table `path` by name. Raises `TesseraError` that lists every fault with its line."""
-    sheet = read_sheet(
-        path, Subject, "table of subjects", "set `subjects` to a table of the people shown (see docs/face_sets.md)"
-    )
+    sheet = read_sheet(path, Subject, "table of subjects", "name a table of the people who agreed to be shown")
     lines: dict[str, int] = {}
     faults: list[Fault] = []
     for line, row in sheet.texts:

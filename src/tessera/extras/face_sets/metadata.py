@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tessera.core.errors import Failed
+from tessera.extras.face_sets.landmarks import COUNT
 from tessera.extras.face_sets.plain_pickle import Plain, write_pickle
 
-LANDMARKS = 68  # points of a face
 # The alignments by their names in JPEG files, with their numbers in packs.
 FACE_TYPES = {
     "half_face": 0,
@@ -82,7 +82,7 @@ class Face:
             raise Failed(UNUSABLE, "source_filename: no text")
         if self.mask is not None and not self.mask.startswith(IMAGE_STARTS):
             raise Failed(UNUSABLE, "xseg_mask: neither a PNG nor a JPEG file")
-        for name, shape in (("landmarks", (LANDMARKS, 2)), ("source_landmarks", (LANDMARKS, 2)), ("image_to_face_mat", (2, 3))):
+        for name, shape in (("landmarks", (COUNT, 2)), ("source_landmarks", (COUNT, 2)), ("image_to_face_mat", (2, 3))):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, _numbers(name, value, *shape).astype(float))
         if self.source_rect is not None:

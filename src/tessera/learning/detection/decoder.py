@@ -27,8 +27,8 @@ class Decoder(NamedTuple):
     `name`: of the kind, for messages. `label`: of what it finds. `size`: longer side of its input by default, pixels.
     `outputs`: the channels of each of its outputs, and the pixels of the input per value along either side, by which a file is
     recognised. `prepare` makes the input, float32 (N, 3, H, W), of images, uint8 (N, H, W, 3), BGR. `decode` yields what the
-    outputs for one image, float32 (C, h, w), say with a confidence of at least its second argument. `border`: how many values
-    more than the input has the sides of an output may have, because of padding.
+    outputs for one image, float32 (C, h, w), say with a confidence of at least its second argument. `border`: by how many
+    values an output may be longer and wider than the input makes it, because of padding.
     """
 
     name: str
