@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
+from tessera.core.files import NAME_BYTES as SOURCE_BYTES
 from tessera.core.files import file_name
 from tessera.core.names import composed
 from tessera.imaging.footage import Still
@@ -24,6 +25,7 @@ NAME_BYTES = 80  # of the path of a picture in a key; the name of a label file, 
 INDEX = re.compile(r"\d{7,12}", re.ASCII)  # of a frame of a video, in its key
 VIDEO_KEY = re.compile(rf"(?P<source>.+)-(?P<index>{INDEX.pattern})", re.ASCII | re.DOTALL)
 PICTURE = re.compile(r"(.+)-([^-+~]+(?:~[0-9a-f]{16})?)(?:~([0-9a-f]{12}))?", re.ASCII | re.DOTALL)
+LONGEST_PARENT = SOURCE_BYTES + 20  # characters that the key of a frame contributes to the key of a crop
 CROPS = re.compile(r"(.+?)((?:-[a-z][a-z0-9_]*-\d{1,6})*)", re.ASCII | re.DOTALL)  # a frame, and a crop of it, and so on
 Value = TypeVar("Value")
 
@@ -71,6 +73,21 @@ def frame_key(source: str, frame: VideoFrame | Still) -> str:
     if isinstance(frame, Still) and frame.name is not None:
         return picture_key(source, frame.name, frame.sha256)
     return video_key(source, frame.index)
+
+
+def crop_key(parent: str, step: str, number: int) -> str:
+    """Return the key of a part of the frame or crop `parent`, `PARENT-STEP-NUMBER`: a file name without dots.
+
+    Different crops get different keys, whatever their sources are called. `number` has at most six digits, and the index at
+    the end of the key of a frame has seven or more. `step` begins with a letter and has no hyphen. So the key is read back from
+    its end: each pair of a step and a number is a crop, and the rest is the key of the frame. A dot becomes `%2E`, which
+    `file_name` writes for nothing else but a dot at the start, in whose place no other character can stand.
+    """
+    stem = parent.replace(".", "%2E")
+    if len(stem) > LONGEST_PARENT and stem != parent:
+        stem = f"{stem[: LONGEST_PARENT - 17]}~{hashlib.sha256(stem.encode()).hexdigest()[:16]}"
+    assert 0 <= number < 1_000_000, "a frame has fewer regions than this"
+    return f"{stem}-{step}-{number}"
 
 
 def content_key(key: str) -> str:

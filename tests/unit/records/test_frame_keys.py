@@ -7,10 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tessera.core.files import file_name
-from tessera.extras.crops.place import crop_key
 from tessera.imaging.footage import Still
 from tessera.imaging.frame import VideoFrame
-from tessera.records.frame_keys import content_key, for_frames, frame_key, meant_frames, picture_key, source_of, video_key
+from tessera.records.frame_keys import (
+    content_key,
+    crop_key,
+    for_frames,
+    frame_key,
+    meant_frames,
+    picture_key,
+    source_of,
+    video_key,
+)
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1, max_size=90).filter(
     lambda name: name not in {".", ".."}

@@ -18,13 +18,14 @@ from tessera.core.files import link_or_copy
 from tessera.core.ledger import Ledger
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
 from tessera.core.store import stored_items
-from tessera.extras.crops.place import Rectangle, crop_key, holder, place
+from tessera.extras.crops.place import Rectangle, holder, place
 from tessera.extras.crops.settings import CropSettings, CropStepSettings
 from tessera.imaging.boxes import Box
 from tessera.imaging.hashing import scaled_hash
 from tessera.imaging.images import write_image
 from tessera.imaging.sharpness import luma, sharpness
 from tessera.learning.detection.detector import Detector
+from tessera.records.frame_keys import crop_key
 from tessera.records.frames import read_sampled
 from tessera.records.tables.annotation import Annotations
 from tessera.records.tables.crops import Crops

@@ -1,18 +1,15 @@
 """Where crops lie: around detections, with the rules of their size, and under names that no two share."""
 
-import hashlib
 from collections.abc import Collection
 from math import ceil, floor
 from typing import NamedTuple, TypeAlias
 
 from tessera.core.errors import Dropped
-from tessera.core.files import NAME_BYTES
 from tessera.extras.crops.settings import CropStepSettings
 from tessera.imaging.boxes import Box, clip_box
 
 Rectangle: TypeAlias = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the frame, half-open
 WIDENED = "widened to its parent"
-LONGEST = NAME_BYTES + 20  # characters that the key of a frame contributes to the key of a crop
 
 
 class Placed(NamedTuple):
@@ -20,21 +17,6 @@ class Placed(NamedTuple):
 
     box: Rectangle
     remark: str
-
-
-def crop_key(parent: str, step: str, number: int) -> str:
-    """Return the key of a crop, `PARENT-STEP-NUMBER`, a file name without dots.
-
-    Different crops get different keys, whatever their sources are called. `number` has at most six digits, and the index at
-    the end of the key of a frame has seven or more. `step` begins with a letter and has no hyphen. So the key is read back from
-    its end: each pair of a step and a number is a crop, and the rest is the key of the frame. A dot becomes `%2E`, which
-    `file_name` writes for nothing else but a dot at the start, in whose place no other character can stand.
-    """
-    stem = parent.replace(".", "%2E")
-    if len(stem) > LONGEST and stem != parent:
-        stem = f"{stem[: LONGEST - 17]}~{hashlib.sha256(stem.encode()).hexdigest()[:16]}"
-    assert 0 <= number < 1_000_000, "a frame has fewer regions than this"
-    return f"{stem}-{step}-{number}"
 
 
 def place(

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tessera.core.errors import Dropped
 from tessera.core.files import file_name
-from tessera.extras.crops.place import WIDENED, crop_key, holder, place
+from tessera.extras.crops.place import WIDENED, holder, place
 from tessera.extras.crops.settings import CropStepSettings
+from tessera.records.frame_keys import crop_key
 
 FRAME = 100, 200  # height and width
 STEPS = ["a", "a_0", "person", "head", "x" * 20]
