@@ -1,0 +1,71 @@
+"""Admit face sets: of a person whose consent covers them, and of sources with general content alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from tessera.core.errors import Dropped
+from tessera.records.eligibility import refusal
+from tessera.records.manifest import Source
+from tessera.records.rights import check_identifiable, check_rights
+from tessera.records.subjects import Subject, check_consent
+
+SCOPE = "face_sets"  # what the consent must cover
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What a face set may be made of.
+
+    `sources`: the ids of those that are admitted; none if the set is refused. `refusal`: why it is. `refused`: why the other
+    sources are not admitted, by id.
+    """
+
+    sources: tuple[str, ...]
+    refusal: Dropped | None
+    refused: dict[str, Dropped]
+
+    def reasons(self) -> list[str]:
+        """Return why the set or its sources are refused, for messages."""
+        return [*([str(self.refusal)] if self.refusal else []), *(f"{name!r}: {error}" for name, error in self.refused.items())]
+
+
+def admit_face_set(
+    name: str,
+    subject: str,
+    sources: Sequence[str],
+    subjects: Mapping[str, Subject],
+    manifest: Mapping[str, Source],
+    today: date,
+) -> Admission:
+    """Decide what the face set `name` of the person `subject` may be made of, of the ids `sources`, on the day `today`, UTC.
+
+    `subjects`: the table of subjects, by name. `manifest`: the sources, by id. What is refused raises nothing, so that the next
+    run removes what earlier ones made of it.
+    """
+    refused: dict[str, Dropped] = {}
+    try:
+        if subject not in subjects:
+            raise Dropped("no such subject", f"the table of subjects does not name {subject!r}")
+        check_consent(subjects[subject], SCOPE, today)
+    except Dropped as error:
+        return Admission((), error, {})
+    for source in sources:
+        try:
+            _check_source(source, manifest, name)
+        except Dropped as error:
+            refused[source] = error
+    admitted = tuple(source for source in sources if source not in refused)
+    return Admission(admitted, None if admitted else Dropped("no source", "all of its sources are refused"), refused)
+
+
+def _check_source(source: str, manifest: Mapping[str, Source], name: str) -> None:
+    """Raise `Dropped` if `source` may not be part of the face set `name`."""
+    if source not in manifest:
+        raise Dropped("source not in the manifest", "correct its id, or leave it out")
+    stated = manifest[source]
+    check_rights(stated)
+    check_identifiable(stated.content)
+    reason, _ = refusal({"use": stated.use}, [name])
+    if reason:
+        raise Dropped(reason, f"its column `use` names {', '.join(stated.use)}")

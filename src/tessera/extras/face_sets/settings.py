@@ -1,0 +1,97 @@
+"""Settings of face sets."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+
+from tessera.core.settings import Fraction, Settings
+from tessera.extras.face_sets.alignment import FaceType
+from tessera.learning.detection.settings import InferenceSettings
+from tessera.learning.landmarks import LandmarkSettings, Turn
+from tessera.learning.weights.declare import WeightsSettings
+
+
+class FaceDetectorSettings(InferenceSettings):
+    """The detector of faces. The smallest side, the overlap and the turns are those of DeepFaceLab."""
+
+    weights: WeightsSettings = Field("centerface", validate_default=True)
+    """Weights of the detector: a name in resources/weights.tsv, {source: a path or https://…, sha256: …}, or {package: …,
+    file: …, sha256: …}. CenterFace also finds five landmarks. A detector that finds none needs a model in `landmarks`.
+    """
+    confidence: float = Field(0.5, gt=0, lt=1)
+    """Smallest confidence of a face."""
+    iou: Fraction = 0.3
+    """Largest overlap (intersection over union) of two faces. Of two that overlap more, the more confident one is kept."""
+    min_side: PositiveInt = 40
+    """Shorter side of the rectangle of the smallest face, in pixels of the frame."""
+    turns: Annotated[tuple[Turn, ...], Field(min_length=1)] = (0, 90, 270, 180)
+    """Degrees by which a frame is turned counterclockwise, in this order, until a face is found in it."""
+
+    @field_validator("turns")
+    @classmethod
+    def _each_turn_once(cls, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        return tuple(dict.fromkeys(turns))
+
+
+class SquareSettings(Settings):
+    """The squares that are cut out around faces."""
+
+    face_type: FaceType = "whole"
+    """How much a square shows: `half` from the brows to the mouth, `midfull` a little more, `full` the face, `whole` with the
+    forehead, `head` with the hair.
+    """
+    size: int = Field(512, ge=64, le=2048, multiple_of=2)
+    """Side of a square in pixels."""
+    format: Literal["jpeg", "png"] = "jpeg"
+    """File format of the squares: `jpeg`, or `png`, which is lossless."""
+    quality: int = Field(90, ge=1, le=100)
+    """Quality of JPEG, from 1 to 100."""
+
+
+class FaceFilterSettings(Settings):
+    """Which faces are left out. `null` leaves out none for this reason, and neither does what could not be measured."""
+
+    max_cut_off: Fraction | None = 0.1
+    """Largest fraction of a square that lies outside its frame."""
+    max_misfit: PositiveFloat | None = 0.1
+    """Largest distance of the landmarks from those of the mean face, in sides of that face. More is misplaced."""
+    min_sharpness: Fraction | None = 0.2
+    """Smallest fraction of the edges of a face that look sharp. It is measured where there are 68 landmarks."""
+    rare: NonNegativeInt = 5
+    """A blurred face stays if at most so many faces of the set, itself included, look in its direction."""
+    max_dark: Fraction | None = 0.5
+    """Largest fraction of a face that is nearly black."""
+    max_bright: Fraction | None = 0.2
+    """Largest fraction of a face that is nearly white."""
+    min_contrast: NonNegativeFloat | None = 12.0
+    """Smallest standard deviation of the brightness of a face, in levels of 0 to 255."""
+    alone: bool = False
+    """Whether faces are left out whose frame shows several."""
+    best: PositiveInt | None = None
+    """Number of faces to select of all that are left: sharp ones that differ, and look in all directions. It needs 68
+    landmarks.
+    """
+
+
+class FaceSetSettings(Settings):
+    """A set of the faces of one person."""
+
+    subject: str = Field(min_length=1)
+    """Name of the person in the table of `subjects`."""
+    sources: tuple[str, ...] = Field(min_length=1)
+    """Ids of the sources that show the person. Their `content` must be general."""
+    detector: FaceDetectorSettings = FaceDetectorSettings()
+    """The detector of faces."""
+    landmarks: LandmarkSettings = LandmarkSettings()
+    """The model that finds 68 landmarks of a face. Without one, faces are aligned by the five landmarks of the detector. Then
+    their pose is unknown, and they are neither masked nor packed.
+    """
+    squares: SquareSettings = SquareSettings()
+    """The squares that are cut out around faces."""
+    filter: FaceFilterSettings = FaceFilterSettings()
+    """Which faces are left out."""
+
+    @field_validator("sources")
+    @classmethod
+    def _each_source_once(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(sources))
