@@ -1,5 +1,6 @@
 """Networks with the inputs and outputs of published models, which see plain colours."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -8,24 +9,33 @@ from onnx import TensorProto, helper
 Shapes = dict[str, list[int | str]]
 
 
-def _save(path: Path, nodes: list[onnx.NodeProto], outputs: Shapes, example: int | str, **constants: float) -> Path:
+def _save(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    outputs: Shapes,
+    example: int | str,
+    tensors: Sequence[onnx.TensorProto] = (),
+    **constants: float,
+) -> Path:
     graph = helper.make_graph(
         nodes,
         "decoded",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [example, 3, example, example])],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
-        [helper.make_tensor(name, TensorProto.FLOAT, [1], [value]) for name, value in constants.items()],
+        [*tensors, *(helper.make_tensor(name, TensorProto.FLOAT, [1], [value]) for name, value in constants.items())],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8), path)
     return path
 
 
-def write_centerface(path: Path, side: float = 1 / 32) -> Path:
+def write_centerface(path: Path, side: float = 1 / 32, points: Sequence[tuple[float, float]] = ()) -> Path:
     """Write a network with the outputs of CenterFace, which states the size of its example, and return its path.
 
     The mean red of 4 by 4 pixels is how likely they are the centre of a face. The mean green and blue, times `side`, are the
-    logarithms of its height and width in cells.
+    logarithms of its height and width in cells. `points`: x and y of its five landmarks, as fractions of its width and height;
+    without them, each is at the mean blue and green.
     """
+    places = [coordinate for x, y in points for coordinate in (y, x)] or [0.0] * 10
     nodes = [
         helper.make_node("AveragePool", ["x"], ["pooled"], kernel_shape=[4, 4], strides=[4, 4]),
         helper.make_node("Split", ["pooled"], ["red", "green", "blue"], axis=1),
@@ -33,11 +43,13 @@ def write_centerface(path: Path, side: float = 1 / 32) -> Path:
         helper.make_node("Concat", ["green", "blue"], ["both"], axis=1),
         helper.make_node("Mul", ["both", "side"], ["538"]),
         helper.make_node("Sub", ["both", "both"], ["539"]),
-        helper.make_node("Concat", ["both"] * 5, ["540"], axis=1),
+        helper.make_node("Concat", ["539" if points else "both"] * 5, ["marks"], axis=1),
+        helper.make_node("Add", ["marks", "places"], ["540"]),
     ]
     channels = {"537": 1, "538": 2, "539": 2, "540": 10}
     outputs: Shapes = {name: [1, count, 8, 8] for name, count in channels.items()}
-    return _save(path, nodes, outputs, 32, likely=1 / 255, side=side)
+    marks = helper.make_tensor("places", TensorProto.FLOAT, [1, 10, 1, 1], places)
+    return _save(path, nodes, outputs, 32, [marks], likely=1 / 255, side=side)
 
 
 def write_s3fd(path: Path, *, softmax: bool, side: float = 1 / 32) -> Path:
