@@ -44,3 +44,33 @@ class Faces(Table):
     )
     file: pl.String = pa.Field(description="name of the file in the folder of images beside this table")
     sha256: pl.String = pa.Field(description="sha256 of that file")
+
+
+class SelectedFaces(Faces):
+    """The faces that were selected for a set, sorted by key."""
+
+    split: pl.String = pa.Field(isin=[""], description="fixed split; always empty: that of its source")
+
+
+class FaceOrders(Table):
+    """The places of the faces of a set in each sort."""
+
+    sort: pl.String = pa.Field(description="name of the sort, see `extras.face_sets.sorts`")
+    key: pl.String = pa.Field(description="key of the face")
+    value: pl.Float64 = pa.Field(
+        nullable=True, description="what was measured; null for names, and if it could not be measured"
+    )
+    rank: pl.Int64 = pa.Field(nullable=True, ge=0, description="place from 0; null if it could not be measured")
+    reason: pl.String = pa.Field(description="why the sort does not select the face; empty if it does")
+
+    class Config(Table.Config):
+        unique = ("sort", "key")
+
+
+class FaceMasks(Table):
+    """The masks of the faces of a set, sorted by key."""
+
+    key: pl.String = pa.Field(unique=True, description="key of the face")
+    file: pl.String = pa.Field(nullable=True, description="name of the file in the folder of masks; null if there is none")
+    origin: pl.String = pa.Field(nullable=True, isin=["hull"], description="what it is made of: the hull of the landmarks")
+    reason: pl.String = pa.Field(description="why there is none; empty if there is one")

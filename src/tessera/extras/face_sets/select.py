@@ -1,0 +1,77 @@
+"""Select the faces of a set: those that are whole, sharp and well lit."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tessera.core.ledger import Ledger
+from tessera.extras.face_sets.scores import commonness
+from tessera.extras.face_sets.settings import FaceFilterSettings
+from tessera.extras.face_sets.sort import faces_in
+from tessera.extras.face_sets.sorts import sort_by_best
+from tessera.records.tables.faces import FaceOrders, Faces, SelectedFaces
+from tessera.records.tables.table import read_table, read_tables, types, write_table
+
+Verdict = tuple[str, str]  # why a face is left out: the reason and the detail of its row in the ledger
+
+
+def select_faces(
+    tables: Sequence[Path],
+    folders: Sequence[Path],
+    orders: Path,
+    settings: FaceFilterSettings,
+    *,
+    selected: Path,
+    ledger: Path,
+) -> None:
+    """Write the faces that `settings` select to `selected` (`tables.SelectedFaces`), and a row for each face to `ledger`.
+
+    `tables`: `tables.Faces`, with the files in `folders`, one of each per shard. `orders`: `tables.FaceOrders`.
+    """
+    rows = _measured(read_tables(list(tables), Faces), read_table(orders, FaceOrders))
+    verdicts = {row["key"]: _verdict(row, settings) for row in rows.iter_rows(named=True)}
+    if settings.best is not None:
+        faces = [face for table, folder in zip(tables, folders, strict=True) for face in faces_in(table, folder)]
+        places = sort_by_best([face for face in faces if verdicts[face.name] is None], target=settings.best)
+        verdicts |= {key: ("not among the best", place.reason) for key, place in places.items() if place.reason}
+    with Ledger(ledger) as writer:
+        for key, verdict in verdicts.items():
+            writer.row(key, "dropped" if verdict else "ok", *(verdict or ()))
+    chosen = [key for key, verdict in verdicts.items() if verdict is None]
+    table = rows.filter(pl.col("key").is_in(chosen)).with_columns(split=pl.lit(""))
+    write_table(table.select(list(types(SelectedFaces))), SelectedFaces, selected)
+
+
+def _measured(faces: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
+    """Return `faces` (`tables.Faces`), sorted by key, with what is known of them in the set.
+
+    `sharpness`: the fraction of the edges that look sharp, null if it could not be measured. `common`: how many faces look in
+    the direction of the face. `in_frame`: how many faces its frame shows.
+    """
+    sharpness = orders.filter(pl.col("sort") == "blur").select("key", sharpness="value")
+    rows = faces.join(sharpness, on="key", how="left").sort("key")
+    yaw, pitch = (rows[angle].to_numpy().astype(np.float64) for angle in ("yaw", "pitch"))
+    return rows.with_columns(pl.Series("common", commonness(yaw, pitch)), in_frame=pl.len().over("frame"))
+
+
+def _verdict(row: Mapping[str, Any], settings: FaceFilterSettings) -> Verdict | None:
+    """Return why `settings` leave out the face of `row`, see `_measured`: the first rule that does; None if none does."""
+    min_sharpness = None if row["common"] <= settings.rare else settings.min_sharpness
+    for reason, name, least, most in (
+        ("cut off", "cut_off", None, settings.max_cut_off),
+        ("landmarks misplaced", "misfit", None, settings.max_misfit),
+        ("too dark", "dark", None, settings.max_dark),
+        ("too bright", "bright", None, settings.max_bright),
+        ("low contrast", "contrast", settings.min_contrast, None),
+        ("blurred", "sharpness", min_sharpness, None),
+        ("several faces in the frame", "in_frame", None, 1 if settings.alone else None),
+    ):
+        value = row[name]
+        if value is not None and least is not None and value < least:
+            return reason, f"{value:.4g} < {least:g}"
+        if value is not None and most is not None and value > most:
+            return reason, f"{value:.4g} > {most:g}"
+    return None
