@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -105,6 +106,25 @@ def write_open_nsfw(path: Path, channels: int = 2) -> Path:
         [helper.make_tensor_value_info("input:0", TensorProto.FLOAT, ["n", 224, 224, 3])],
         [helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["n", channels])],
         [helper.make_tensor("factor", TensorProto.FLOAT, [1], [1 / 16])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8), path)
+    return path
+
+
+def write_landmark_model(path: Path, landmarks: np.ndarray) -> Path:
+    """Write an ONNX model that takes each face for one with `landmarks`, (68, 2), fractions of its input; return the path."""
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1, 2, 3], keepdims=1),
+        helper.make_node("Sub", ["mean", "mean"], ["zero"]),
+        helper.make_node("Squeeze", ["zero"], ["flat"], axes=[3]),
+        helper.make_node("Add", ["flat", "landmarks"], ["out"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "landmarks",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 256, 256])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 68, 2])],
+        [helper.make_tensor("landmarks", TensorProto.FLOAT, [1, 68, 2], landmarks.ravel())],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8), path)
     return path

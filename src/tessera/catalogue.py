@@ -1,11 +1,11 @@
 """The catalogue of datasets and models: everything in which they differ.
 
 Rules, the report, the settings and the manifest read this catalogue. No other module and no rule file names a dataset or a
-model. So a new one needs only an entry here and a package. The settings name any number of classifiers and image sets: their
-entries are made here, one for each image set, and one for the dataset and one for the model of each classifier.
+model. So a new one needs only an entry here and a package. The settings name any number of classifiers, image sets and
+face sets: their entries are made here, one for each set, and one for the dataset and one for the model of each classifier.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -133,6 +133,20 @@ IMAGE_SETS = Layout(
     pattern="**/[!.]*",
     # Some trainers do not validate, and a single film should be enough.
     needs=("train",),
+)
+
+
+# Further folders and files of a face set follow from its settings, see `face_set`.
+FACE_SETS = Layout(
+    rules="face_sets",
+    samples="faces",
+    table="faces.parquet",
+    folders=("aligned",),
+    files=("faces.parquet",),
+    steps=(Step("selection", "faces", "<results>/selections/{dataset}/ledger.jsonl"),),
+    pattern="[!.]*",
+    # They are not divided: what is trained on one is not measured here.
+    needs=(),
 )
 
 
@@ -414,10 +428,30 @@ def image_set_of_part(dataset: str) -> str:
     return dataset.partition(PART)[0]
 
 
+def face_set(name: str, config: Config) -> Dataset:
+    """Return the entry of the face set `name` of the settings."""
+    settings = config["face_sets"][name]
+    folders, files = FACE_SETS.folders, FACE_SETS.files
+    if settings["landmarks"]["weights"]:
+        folders, files = (*folders, "masks"), (*files, "masks.parquet")
+    if settings["pack"]:
+        files = (*files, "faceset.pak", "packed.jsonl")
+    return Dataset(
+        name=name,
+        layout=replace(FACE_SETS, folders=folders, files=files),
+        gates=("frames", "faces"),
+        settings_sections=("sources", "frames", "splits", f"face_sets.{name}"),
+        description="The faces in sampled frames of sources with general content are cut out and aligned to the mean face. The"
+        " person agreed to it. The rules in ``face_sets`` select them.",
+        is_made=lambda config: True,
+    )
+
+
 def all_datasets(config: Config) -> tuple[Dataset, ...]:
-    """Return the entries of all datasets: `DATASETS`, and one for each classifier and image set that the settings name."""
+    """Return the entries of all datasets: `DATASETS`, and one for each classifier, image set and face set of the settings."""
     image_sets = (image_set(name, config) for name in config["image_sets"])
-    return (*DATASETS, *map(dataset_of, config["classifiers"]), *image_sets)
+    face_sets = (face_set(name, config) for name in config["face_sets"])
+    return (*DATASETS, *map(dataset_of, config["classifiers"]), *image_sets, *face_sets)
 
 
 def all_models(config: Config) -> tuple[Model, ...]:
@@ -439,16 +473,19 @@ def trained_models(config: Config, has_sources: bool = True) -> dict[str, Model]
     }
 
 
-def made_datasets(config: Config, has_sources: bool = True, series: Iterable[str] = ()) -> dict[str, Dataset]:
+def made_datasets(
+    config: Config, has_sources: bool = True, series: Iterable[str] = (), face_sets: Collection[str] = ()
+) -> dict[str, Dataset]:
     """Return the datasets that are made under `config`, by name: for models that are trained, or because of `is_made`.
 
     If `has_sources` is false, these are only the datasets of the models that are trained without footage. `series`: those of
-    the manifest, each of which has a part of its own of the image sets with `each_series`.
+    the manifest, each of which has a part of its own of the image sets with `each_series`. `face_sets`: those that may be made.
     """
     used = {model.dataset for model in trained_models(config, has_sources).values()}
     made = [dataset for dataset in all_datasets(config) if dataset.name in used or (has_sources and dataset.is_made(config))]
     parts = {name: sorted(set(series) - {""}) for name, settings in config["image_sets"].items() if settings["each_series"]}
     made = [dataset for dataset in made if dataset.name not in parts]
+    made = [dataset for dataset in made if dataset.name not in config["face_sets"] or dataset.name in face_sets]
     made += [image_set(name, config, one) for name, its_series in parts.items() if has_sources for one in its_series]
     return {dataset.name: dataset for dataset in made}
 

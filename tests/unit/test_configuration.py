@@ -116,6 +116,10 @@ def test_all_detectors_run_as_the_section_detection_says_where_they_state_nothin
     assert [each["batch"] for each in made["crops"]["steps"]] == [3, 4]
     assert made["crops"]["steps"][0]["iou"] == 0.5, "the overlap of crops is their own"
     assert load_configuration(made) == made
+    sets = {"detection": {"batch": 3, "iou": 0.2}, "face_sets": {"ada": {"subject": "Ada", "sources": ["film"]}}}
+    made = load_configuration(sets)
+    assert made["face_sets"].keys() == {"ada"} and made["face_sets"]["ada"]["detector"]["batch"] == 3
+    assert made["face_sets"]["ada"]["detector"]["iou"] == 0.3, "the overlap of faces is their own"
 
 
 def test_null_removes_an_entry_of_an_earlier_file() -> None:
@@ -899,3 +903,30 @@ def test_labels_that_could_not_come_back_are_not_asked_for(
     assert load_configuration(settings({}, {}, {}))["ask"]["model"] == "blur"
     with pytest.raises(TesseraError, match=re.escape(told)):
         load_configuration(settings(ask, answers, pictures))
+
+
+LANDMARKS = {"landmarks": {"weights": {"source": "landmarks.onnx", "sha256": DECLARED["sha256"]}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "told"),
+    [
+        (
+            "mosaic_detection",
+            {},
+            "`face_sets.mosaic_detection`: there is a dataset, a model, a classifier or an image set of this",
+        ),
+        ("stills", {}, "`face_sets.stills`: there is a dataset, a model, a classifier or an image set of this name"),
+        ("ada", {"pack": True}, "`pack` needs 68 landmarks: declare a model in `landmarks.weights`"),
+        ("ada", {"filter": {"best": 100}}, "`filter.best` needs 68 landmarks: declare a model in `landmarks.weights`"),
+        ("ada", {**LANDMARKS, "pack": True, "squares": {"format": "png"}}, "`pack` needs `squares.format: jpeg`"),
+        ("ada", {"sources": []}, "face_sets.ada.sources: "),
+        ("ada", {"detector": {"turns": [45]}}, "face_sets.ada.detector.turns"),
+    ],
+)
+def test_a_face_set_that_could_not_be_made_is_refused(name: str, settings: dict[str, Any], told: str) -> None:
+    common = {"subject": "Ada", "sources": ["film"]}
+    fitting = {"image_sets": {"stills": {}}, "face_sets": {"ada": {**common, **LANDMARKS, "pack": True, "filter": {"best": 9}}}}
+    assert load_configuration(fitting)["face_sets"]["ada"]["pack"]
+    with pytest.raises(TesseraError, match=re.escape(told)):
+        load_configuration({**fitting, "face_sets": {name: {**common, **settings}}})

@@ -106,10 +106,13 @@ def rules_in(path: Path) -> list[str]:
 
 
 def named_in(document: Path) -> set[str]:
-    """Return the names of the classifiers and image sets in the settings of `document`; each is a target."""
+    """Return the names of the classifiers, image sets and face sets in the settings of `document`; each is a target."""
     blocks_of_document = [yaml.safe_load(block.text) for block in SETTINGS if block.document == document]
     return {
-        name for block in blocks_of_document for section in ("classifiers", "image_sets") for name in block.get(section, ())
+        name
+        for block in blocks_of_document
+        for section in ("classifiers", "image_sets", "face_sets")
+        for name in block.get(section, ())
     }
 
 

@@ -128,10 +128,10 @@ def test_a_rule_has_a_script_of_its_name_and_declares_its_dependencies(rule: str
 
 
 def rules_of_shards() -> set[str]:
-    """Return the rules that have a job per shard, without those of previews, crops and tags, which are requested separately."""
+    """Return the rules that have a job per shard, without those of previews, crops, tags and faces, which are extras."""
     by_shard = {rule for rule, body in RULES.items() if f"<benchmarks>/{rule}/{{shard}}" in body}
     of_previews = {"predict_source", "render_preview", "propose_labels", "find_mosaics", "restore_videos"}
-    return by_shard - of_previews - {"crop_frames", "tag_pictures"}
+    return by_shard - of_previews - {"crop_frames", "tag_pictures", "extract_faces"}
 
 
 def test_a_source_has_at_most_six_jobs() -> None:
@@ -208,4 +208,6 @@ def test_all_results_of_a_withdrawn_source_are_removed(project: Project) -> None
     lines = (project.results / "sources" / "withdrawn.tsv").read_text(encoding="utf-8").splitlines()
     assert lines[: 1 + len(folders)] == ["path\tstatus", *(f"results/{folder}/two\tremoved" for folder in folders)]
     assert not list(project.results.rglob("two"))
-    assert all((project.results / folder / "one" / "kept" / "item").exists() for folder in folders)
+    # Faces stay only where the settings name a set of them.
+    lost = [folder for folder in folders if not (project.results / folder / "one" / "kept" / "item").exists()]
+    assert lost == ["faces"]

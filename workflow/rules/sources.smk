@@ -8,6 +8,7 @@ from tessera.workflow.withdrawal import (
     current_shards,
     folders_of_shards,
     known_sources,
+    refused_results,
     results_of_datasets,
     switched_off,
 )
@@ -93,6 +94,7 @@ rule remove_withdrawn:
         sources=project.of_job(known_sources),
         switched_off=project.of_job(switched_off, workflow),
         made=project.of_job(results_of_datasets, workflow),
+        refused=project.of_job(refused_results, workflow),
         embeddings=list(config["embeddings"]),
         embedding_folders=[
             f"{project.results}/near_duplicates",

@@ -1,5 +1,5 @@
-# The targets that make one model or image set, each with its name. They come last, so that all names that these cannot have are
-# known.
+# The targets that make one model, image set or face set, each with its name. They come last, so that all names that these cannot
+# have are known.
 
 from snakemake.exceptions import WorkflowError
 
@@ -17,7 +17,7 @@ for setting, files in targets(project).items():
         )
 
     rule:
-        "one of the models or image sets that the settings name"
+        "one of the models, image sets or face sets that the settings name"
         name:
             setting.split(".")[1]
         input:

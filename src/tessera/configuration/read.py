@@ -14,6 +14,7 @@ from tessera.configuration.checks.classifiers import faults_in_classifiers, faul
 from tessera.configuration.checks.crops import faults_in_crops
 from tessera.configuration.checks.datasets import faults_in_order, faults_in_sets
 from tessera.configuration.checks.detectors import faults_in_clips, faults_in_mosaics, faults_in_targets
+from tessera.configuration.checks.face_sets import faults_in_face_sets
 from tessera.configuration.checks.identities import faults_in_identities
 from tessera.configuration.checks.image_sets import faults_in_image_sets
 from tessera.configuration.checks.models import faults_in_comparisons, faults_in_embeddings, faults_in_searches
@@ -39,6 +40,7 @@ CHECKS = (
     faults_in_active_learning,
     faults_in_comparisons,
     faults_in_image_sets,
+    faults_in_face_sets,
 )
 
 

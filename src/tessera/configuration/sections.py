@@ -1,7 +1,7 @@
 """The models of the settings, section by section."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import Field, PositiveFloat, PositiveInt, create_model, field_validator, model_validator
 
@@ -11,6 +11,7 @@ from tessera.extras.active_learning.settings import AskSettings
 from tessera.extras.classifiers.settings import ClassifierSettings, ScoreSettings
 from tessera.extras.crops.settings import CropSettings
 from tessera.extras.degraded_copies.settings import ConceptSettings
+from tessera.extras.face_sets.settings import FaceSetSettings
 from tessera.extras.harvest.settings import HarvestSettings
 from tessera.extras.identities.settings import IdentitySettings
 from tessera.extras.image_sets.settings import ImageSetSettings
@@ -89,6 +90,7 @@ def _gates() -> dict[str, Any]:
         "tags": "tagging",
         "embeddings": "embedding",
         "identities": "identification, and reading references",
+        "faces": "cutting out faces",
         "scores": "scoring frames for `drops`",
     }
     return {
@@ -341,6 +343,8 @@ def model_in(kind: Any) -> type[Settings] | None:
 def _with_runtime(values: Any, kind: Any, runtime: dict[str, Any]) -> Any:
     """Return `values` of the type `kind` with the settings `runtime` in each detector inside that states no others."""
     model = model_in(kind)
+    if isinstance(values, dict) and get_origin(kind) is dict:
+        return {name: _with_runtime(value, model, runtime) for name, value in values.items()}
     if isinstance(values, list | tuple):
         return [_with_runtime(value, model, runtime) for value in values]
     if not isinstance(values, dict) or model is None:
@@ -476,6 +480,48 @@ class Sections(Settings, defer_build=True):
         count: 20
       decisions: config/identities.tsv
       shown: 24
+    """
+    subjects: Path = Path("config/subjects.tsv")
+    """Table of the people whose faces may be collected, which is read if there are face sets. docs/faces.md explains it."""
+    face_sets: dict[PlainName, FaceSetSettings] = Field({})
+    """Sets of the faces of one consenting person each, by their names, which consist of small letters, digits and _. They are
+    made of sources with general content alone, and removed when the consent ends. For example:
+    ada:
+      subject: Ada
+      sources: [interview]
+      detector:
+        weights: centerface
+        confidence: 0.5
+        iou: 0.3
+        min_side: 40
+        turns: [0, 90, 270, 180]
+        image_size: null
+      landmarks:
+        weights: null
+        size: 256
+        channels: RGB
+        mean: [0, 0, 0]
+        std: [1, 1, 1]
+        crop: fan
+        factor: 1.5
+        coordinates: fractions
+        batch: 16
+      squares:
+        face_type: whole
+        size: 512
+        format: jpeg
+        quality: 90
+      filter:
+        max_cut_off: 0.1
+        max_misfit: 0.1
+        min_sharpness: null
+        rare: 5
+        max_dark: 0.5
+        max_bright: 0.2
+        min_contrast: 12.0
+        alone: false
+        best: null
+      pack: false
     """
     detection: RuntimeSettings = RuntimeSettings()
     """How detectors run. Each section of a detector, such as `regions.detectors.nsfw`, may state another value."""
@@ -717,7 +763,7 @@ class Sections(Settings, defer_build=True):
         )
         return _with_runtime(values, cls, known) if known else values
 
-    @field_validator("classifiers", "declared_classifiers", "embeddings", "image_sets", "search", mode="before")
+    @field_validator("classifiers", "declared_classifiers", "embeddings", "face_sets", "image_sets", "search", mode="before")
     @classmethod
     def _null_removes_an_entry(cls, entries: Any) -> Any:
         """A later settings file cannot remove an entry of an earlier one otherwise: Snakemake merges them."""

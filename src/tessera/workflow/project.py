@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -24,8 +25,10 @@ from tessera.configuration.read import load_configuration
 from tessera.core.errors import TesseraError
 from tessera.core.files import check_exists, file_name, files_below
 from tessera.core.messages import truncate
+from tessera.extras.face_sets.admit import Admission, admit_face_set
 from tessera.records.decisions import Decided, split_decisions
 from tessera.records.manifest import RESTORE, ListedSource, group_by_shard, read_manifest
+from tessera.records.subjects import Subject, read_subjects
 from tessera.workflow.decisions import Decisions, load_decisions
 
 # Where version 0.1 had the blocklist.
@@ -41,6 +44,7 @@ class Wildcards(Protocol):
     concept: str
     dataset: str
     embedding: str
+    face_set: str
     gate: str
     image_labels: str
     labels: str
@@ -114,7 +118,22 @@ class Project:
     @cached_property
     def datasets(self) -> dict[str, Dataset]:
         """The datasets that are made, by name."""
-        return made_datasets(self.config, self.has_footage, series=[source.series for source in self.sources])
+        admitted = [name for name, admission in self.face_sets.items() if admission.sources]
+        return made_datasets(self.config, self.has_footage, [source.series for source in self.sources], admitted)
+
+    @cached_property
+    def subjects(self) -> dict[str, Subject]:
+        """The people whose faces may be collected, by name. Raises `TesseraError` for faults in their table."""
+        return read_subjects(Path(self.config["subjects"])) if self.config["face_sets"] else {}
+
+    @cached_property
+    def face_sets(self) -> dict[str, Admission]:
+        """What each face set that the settings name may be made of today, UTC."""
+        manifest, today = {source.source: source for source in self.sources}, datetime.now(UTC).date()
+        return {
+            name: admit_face_set(name, each["subject"], each["sources"], self.subjects, manifest, today)
+            for name, each in self.config["face_sets"].items()
+        }
 
     @cached_property
     def models(self) -> dict[str, Model]:

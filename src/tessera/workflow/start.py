@@ -53,8 +53,9 @@ def check_options(arguments: Iterable[str]) -> None:
 
 
 def check_project(project: Project) -> None:
-    """Raise `TesseraError` if the settings name files or sources that are not there, or rounds that cannot be read."""
+    """Raise `TesseraError` if the settings name files or sources that are not there, or what cannot be read."""
     check_files(project)
+    _ = project.face_sets
     previewed(project)
     restored(project)
     asked_rounds(project)
@@ -103,6 +104,8 @@ def warnings(project: Project) -> Iterator[str]:
     if (labels := config["annotations"]["frame_labels"]) and not os.path.exists(labels):  # noqa: PTH110
         beside = _beside_images(project)
         yield f"annotations.frame_labels: {labels!r} is not there yet, so that no sampled frame is labelled{beside}"
+    for name, admission in project.face_sets.items():
+        yield from (f"face_sets.{name}: refused: {reason}" for reason in admission.reasons())
     yield from _unclaimed_labels(project)
     yield from unknown_tags_of_sets(project)
 

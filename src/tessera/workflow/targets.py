@@ -1,9 +1,10 @@
-"""The targets that make one model or image set, each with its name."""
+"""The targets that make one model, image set or face set, each with its name."""
 
 from tessera.catalogue import Model, all_models, image_set_of_part, trained_models
 from tessera.core.errors import TesseraError
 from tessera.workflow.crops import crop_targets, tag_targets
 from tessera.workflow.embeddings import embedding_targets
+from tessera.workflow.face_sets import face_targets, require_face_set
 from tessera.workflow.identities import identity_targets
 from tessera.workflow.models import exported_names
 from tessera.workflow.project import Given, Project, Wildcards, require_sources
@@ -51,7 +52,8 @@ def targets(project: Project) -> dict[str, Given[list[str]]]:
     """Return a function that returns what each target makes, by the path of the setting that names the target."""
     models = {f"{model.kind.section}.{model.name}": project.of_job(_finished, model) for model in all_models(project.config)}
     sets = {f"image_sets.{name}": project.of_job(_parts_of_set, name) for name in project.config["image_sets"]}
-    return {**models, **sets}
+    faces = {f"face_sets.{name}": project.of_job(_finished_faces, name) for name in project.config["face_sets"]}
+    return {**models, **sets, **faces}
 
 
 def extra_targets(project: Project) -> list[str]:
@@ -59,7 +61,7 @@ def extra_targets(project: Project) -> list[str]:
     if project.is_emptied:
         return []
     extras = [*embedding_targets(project), *crop_targets(project), *tag_targets(project), *identity_targets(project)]
-    return [*extras, *refused_but_restored(project)]
+    return [*extras, *face_targets(project), *refused_but_restored(project)]
 
 
 def _finished(project: Project, wildcards: Wildcards, model: Model) -> list[str]:
@@ -77,3 +79,9 @@ def _parts_of_set(project: Project, wildcards: Wildcards, name: str) -> list[str
     parts = [each for each in project.datasets if image_set_of_part(each) == name]
     require_sources(project, wildcards)
     return [path for part in parts for path in products_in(project, f"datasets/{part}")]
+
+
+def _finished_faces(project: Project, wildcards: Wildcards, name: str) -> list[str]:
+    """Return the last file of the face set `name`. Raises `TesseraError` if it is refused."""
+    require_face_set(project, wildcards, name)
+    return [*face_targets(project), *products_in(project, f"datasets/{name}")]

@@ -7,6 +7,7 @@ from typing import Any
 
 from tessera.catalogue import all_datasets, all_models, sets_of
 from tessera.core.ledger import read_ledger
+from tessera.workflow.face_sets import refused_face_sets, refused_faces
 from tessera.workflow.project import Project, Wildcards
 from tessera.workflow.sources import missing_sources, source_order
 
@@ -73,6 +74,12 @@ def switched_off(project: Project, wildcards: Wildcards, workflow: Any) -> dict[
         **{f"{results}/training/{model}": _outputs_with(workflow, "model", model) for model in models},
         **_switched_off_extras(project),
     }
+
+
+def refused_results(project: Project, wildcards: Wildcards, workflow: Any) -> list[str]:
+    """Return what there is of face sets whose consent has ended, or that the settings name no longer."""
+    sets = [path for name in refused_face_sets(project) for path in _outputs_with(workflow, "dataset", name)]
+    return [*refused_faces(project), *sets]
 
 
 def results_of_datasets(project: Project, wildcards: Wildcards, workflow: Any) -> dict[str, list[str]]:

@@ -18,7 +18,8 @@ from tessera.core.provenance import sha256_file
 from tessera.core.settings import load
 from tessera.imaging.boxes import Box
 from tessera.imaging.images import read_image
-from tessera.learning.landmarks import Face, LandmarkModel, LandmarkSettings, Turn, cut, read_heatmaps, unturned
+from tessera.learning.landmark_settings import LandmarkSettings, Turn
+from tessera.learning.landmarks import Face, LandmarkModel, cut, read_heatmaps, unturned
 from tessera.learning.weights.declare import WeightsSettings
 from tessera.learning.weights.fetch import fetch_weights
 

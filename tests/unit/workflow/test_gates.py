@@ -1,6 +1,7 @@
 """Gates check the ledgers of what the project makes."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,7 +35,10 @@ EVERYTHING: dict[str, Any] = {
         "clusters": {"dense": 0.9, "same": 0.85, "members": 3},
         "sources": ["one"],
     },
+    "face_sets": {"ada": {"subject": "Ada", "sources": ["one"]}},
+    "subjects": "subjects.tsv",
 }
+SUBJECTS = f"name\tconsent\tscope\tadult_attested\tevidence\nAda\trelease 1\tface_sets\tyes\t{'a' * 64}\n"
 
 
 def test_the_gates_without_extras_are_those_of_the_catalogue(load: Callable[..., Project]) -> None:
@@ -53,6 +57,7 @@ def test_sets_of_labelled_images_count_at_the_gates_of_their_dataset(load: Calla
 
 
 def test_extras_add_steps_and_every_gate_has_an_allowance(load: Callable[..., Project]) -> None:
+    Path("subjects.tsv").write_text(SUBJECTS)
     project = load("one", **EVERYTHING)
     found = gates(project)
     assert found.keys() | {"sources"} == project.config["gates"].keys() - {"default"}
@@ -67,6 +72,7 @@ def test_extras_add_steps_and_every_gate_has_an_allowance(load: Callable[..., Pr
         ),
         "embedding clips": ("clips", ["<results>/embeddings/clips/one/look.jsonl"]),
     }
+    assert found["faces"] == {"faces of ada": ("faces", ["<results>/faces/one/ada/ledger.jsonl"])}
     assert found["scores"] == {"scoring frames": ("frames", ["<results>/scores/frames/one/blurred.jsonl"])}
     assert list(found["identities"]) == ["identification", "references"]
     assert list(found["clips"]) == ["cutting", "scoring", "scoring by blurred"]

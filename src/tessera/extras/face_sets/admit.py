@@ -1,11 +1,13 @@
 """Admit face sets: of a person whose consent covers them, and of sources with general content alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 from tessera.core.errors import Dropped
-from tessera.records.eligibility import refusal
+from tessera.core.ledger import Ledger
 from tessera.records.manifest import Source
 from tessera.records.rights import check_identifiable, check_rights
 from tessera.records.subjects import Subject, check_consent
@@ -66,6 +68,12 @@ def _check_source(source: str, manifest: Mapping[str, Source], name: str) -> Non
     stated = manifest[source]
     check_rights(stated)
     check_identifiable(stated.content)
-    reason, _ = refusal({"use": stated.use}, [name])
-    if reason:
-        raise Dropped(reason, f"its column `use` names {', '.join(stated.use)}")
+    if stated.use and name not in stated.use:
+        raise Dropped(f"source not for {name}", f"its column `use` names {', '.join(stated.use)}")
+
+
+def write_admissions(rows: Iterable[Mapping[str, Any]], *, ledger: Path) -> None:
+    """Write what was decided of face sets and their sources, the `rows` of a ledger, to `ledger`."""
+    with Ledger(ledger) as writer:
+        for row in rows:
+            writer.row(**row)

@@ -11,7 +11,8 @@ from tessera.extras.face_sets.settings import FaceDetectorSettings
 from tessera.imaging.boxes import Box
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.found import Region
-from tessera.learning.landmarks import Face, LandmarkModel, Turn, unturned
+from tessera.learning.landmark_settings import Turn
+from tessera.learning.landmarks import Face, LandmarkModel, unturned
 
 
 class FoundFace(NamedTuple):

@@ -1,13 +1,14 @@
 """Settings of face sets."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from tessera.core.messages import Message
 from tessera.core.settings import Fraction, Settings
 from tessera.extras.face_sets.alignment import FaceType
 from tessera.learning.detection.settings import InferenceSettings
-from tessera.learning.landmarks import LandmarkSettings, Turn
+from tessera.learning.landmark_settings import LandmarkSettings, Turn
 from tessera.learning.weights.declare import WeightsSettings
 
 
@@ -55,8 +56,10 @@ class FaceFilterSettings(Settings):
     """Largest fraction of a square that lies outside its frame."""
     max_misfit: PositiveFloat | None = 0.1
     """Largest distance of the landmarks from those of the mean face, in sides of that face. More is misplaced."""
-    min_sharpness: Fraction | None = 0.2
-    """Smallest fraction of the edges of a face that look sharp. It is measured where there are 68 landmarks."""
+    min_sharpness: Fraction | None = None
+    """Smallest fraction of the edges of a face that look sharp. It is measured where there are 68 landmarks. What is usual
+    depends on the size of the squares and of the faces in the frames: the sheet of the sort `blur` shows it.
+    """
     rare: NonNegativeInt = 5
     """A blurred face stays if at most so many faces of the set, itself included, look in its direction."""
     max_dark: Fraction | None = 0.5
@@ -90,8 +93,24 @@ class FaceSetSettings(Settings):
     """The squares that are cut out around faces."""
     filter: FaceFilterSettings = FaceFilterSettings()
     """Which faces are left out."""
+    pack: bool = False
+    """Whether the set is also written as one file, the faceset.pak of DeepFaceLab. It needs 68 landmarks, and JPEG files."""
 
     @field_validator("sources")
     @classmethod
     def _each_source_once(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(sources))
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        faults: list[Message] = []
+        if self.landmarks.weights is None:
+            needing = {"pack": self.pack, "filter.best": self.filter.best}
+            faults += [
+                f"`{name}` needs 68 landmarks: declare a model in `landmarks.weights`" for name, use in needing.items() if use
+            ]
+        if self.pack and self.squares.format != "jpeg":
+            faults.append("`pack` needs `squares.format: jpeg`, because DeepFaceLab packs no other files")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self

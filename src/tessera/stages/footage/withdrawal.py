@@ -28,6 +28,7 @@ def remove_withdrawn(
     switched_off: Mapping[Path, Sequence[Path]],
     made: Mapping[Path, Sequence[Path]],
     embeddings: Mapping[Path, Collection[str]],
+    refused: Sequence[Path] = (),
     *,
     withdrawn: Path,
 ) -> None:
@@ -43,7 +44,8 @@ def remove_withdrawn(
     `sources`; those of others are made again anyway. `made`: the folders and files of each other dataset, by the table of
     its splits. They are removed if no source is among `sources`, because it may be that there is nothing to make the
     dataset of again. `embeddings`: folders with one folder per embedding, each with the names of those that are declared.
-    Folders of others are removed, because they may show any source.
+    Folders of others are removed, because they may show any source. `refused`: what there is of face sets that may not be made
+    any more. It is removed whatever its sources are.
 
     A folder of `folders` may be a link to another disk. There, only shards are removed of which another one of `folders` has
     `sources.parquet`, because not everything there need be ours. No other links are followed: raises `TesseraError` that
@@ -96,7 +98,7 @@ def remove_withdrawn(
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
         if entry.is_dir() and entry.name not in declared
     ]
-    obsolete = [path for path in obsolete if path.exists()]
+    obsolete = [path for path in dict.fromkeys([*obsolete, *refused]) if path.exists()]
     links += [str(path) for path in obsolete if path.is_symlink()]
     obsolete = [path for path in obsolete if not path.is_symlink()]
     for path in obsolete:

@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import polars as pl
 import pytest
-from onnx import TensorProto, helper
 
-from decoded_models import write_centerface, write_s3fd
+from decoded_models import write_centerface, write_landmark_model, write_s3fd
 from frame_shards import write_shard
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
@@ -63,31 +61,15 @@ def shard(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write_landmark_model(path: Path, landmarks: np.ndarray) -> dict[str, str]:
-    """Write an ONNX model that takes each face for one with `landmarks`, (68, 2), as fractions of the picture that it gets."""
-    nodes = [
-        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1, 2, 3], keepdims=1),
-        helper.make_node("Sub", ["mean", "mean"], ["zero"]),
-        helper.make_node("Squeeze", ["zero"], ["flat"], axes=[3]),
-        helper.make_node("Add", ["flat", "landmarks"], ["out"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "landmarks",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 256, 256])],
-        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 68, 2])],
-        [helper.make_tensor("landmarks", TensorProto.FLOAT, [1, 68, 2], landmarks.ravel())],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8), path)
-    return {"source": str(path), "sha256": sha256_file(path)}
-
-
 def run(folder: Path, out: str = "out", subject: Subject = ADA, landmarks: np.ndarray | None = None, **given: Any) -> Path:
     place = folder / out
     place.mkdir()
     weights = folder / "faces.onnx"
     detector = {"weights": {"source": str(weights), "sha256": sha256_file(weights)}, "image_size": SIDE, "confidence": 0.9}
-    declared = {} if landmarks is None else {"weights": write_landmark_model(folder / "landmarks.onnx", landmarks)}
+    declared = {}
+    if landmarks is not None:
+        model = write_landmark_model(folder / "landmarks.onnx", landmarks)
+        declared["weights"] = {"source": str(model), "sha256": sha256_file(model)}
     settings = {"subject": "Ada", "sources": ["film"], "detector": detector}
     settings["landmarks"] = {"crop": "square", "factor": 1.0, **declared}
     settings["squares"] = {"size": 128, **given.pop("squares", {})}

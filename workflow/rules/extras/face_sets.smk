@@ -1,0 +1,161 @@
+# Face sets: the faces of a consenting person, cut out of frames of general sources, sorted, selected, masked and packed.
+
+from tessera.catalogue import FACE_SETS
+from tessera.core.definitions import code_digest
+from tessera.workflow.code import digest_of_script
+from tessera.workflow.datasets import gates_of
+from tessera.workflow.face_sets import (
+    admitted_face_sets,
+    extraction,
+    face_filter,
+    face_models,
+    faces_of_job,
+    subject_of_set,
+)
+from tessera.workflow.project import any_of, literal_param, project_of
+
+project = project_of(config)
+
+
+rule admit_face_sets:
+    output:
+        ledger="<results>/face_sets/ledger.jsonl",
+    log:
+        "<logs>/admit_face_sets.log",
+    benchmark:
+        "<benchmarks>/admit_face_sets.jsonl"
+    localrule: True
+    params:
+        rows=literal_param(admitted_face_sets(project)),
+        code=digest_of_script("admit_face_sets"),
+    script:
+        "../../scripts/admit_face_sets.py"
+
+
+rule extract_faces:
+    input:
+        frames="<results>/frames/{shard}/frames.parquet",
+        images="<results>/frames/{shard}/images",
+        sources="<results>/sources/shards/{shard}/sources.parquet",
+        detector=project.of_job(face_models, "detector"),
+        landmarks=project.of_job(face_models, "landmarks"),
+    output:
+        # The store, the folder `kept`, is not an output, so that it survives killed jobs and changes.
+        table="<results>/faces/{shard}/{face_set}/faces.parquet",
+        pictures=directory("<results>/faces/{shard}/{face_set}/images"),
+        ledger="<results>/faces/{shard}/{face_set}/ledger.jsonl",
+    log:
+        "<logs>/extract_faces/{shard}/{face_set}.log",
+    benchmark:
+        "<benchmarks>/extract_faces/{shard}/{face_set}.jsonl"
+    wildcard_constraints:
+        face_set=any_of(config["face_sets"]),
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        subject=project.of_job(subject_of_set),
+        settings=project.of_job(extraction),
+        extract_code=code_digest("tessera.extras.face_sets.extract:extract_faces"),
+        code=digest_of_script("extract_faces"),
+    script:
+        "../../scripts/extract_faces.py"
+
+
+rule sort_faces:
+    input:
+        tables=project.of_job(faces_of_job, "faces.parquet"),
+        folders=project.of_job(faces_of_job, "images"),
+    output:
+        orders="<results>/face_sets/{dataset}/orders.parquet",
+        sheets=directory("<results>/face_sets/{dataset}/sheets"),
+    log:
+        "<logs>/sort_faces/{dataset}.log",
+    benchmark:
+        "<benchmarks>/sort_faces/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=project.datasets_with_layout(FACE_SETS),
+    threads: 2
+    params:
+        code=digest_of_script("sort_faces"),
+    script:
+        "../../scripts/sort_faces.py"
+
+
+rule select_faces:
+    input:
+        tables=project.of_job(faces_of_job, "faces.parquet"),
+        folders=project.of_job(faces_of_job, "images"),
+        orders="<results>/face_sets/{dataset}/orders.parquet",
+        gates=project.of_job(gates_of),
+    output:
+        selected="<results>/selections/{dataset}/faces.parquet",
+        ledger="<results>/selections/{dataset}/ledger.jsonl",
+    log:
+        "<logs>/select_faces/{dataset}.log",
+    benchmark:
+        "<benchmarks>/select_faces/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=project.datasets_with_layout(FACE_SETS),
+    params:
+        settings=project.of_job(face_filter),
+        code=digest_of_script("select_faces"),
+    script:
+        "../../scripts/select_faces.py"
+
+
+rule write_face_set:
+    input:
+        selected="<results>/selections/{dataset}/faces.parquet",
+        tables=project.of_job(faces_of_job, "faces.parquet"),
+        folders=project.of_job(faces_of_job, "images"),
+    output:
+        aligned=directory("<results>/datasets/{dataset}/aligned"),
+        table="<results>/datasets/{dataset}/faces.parquet",
+    log:
+        "<logs>/write_face_set/{dataset}.log",
+    benchmark:
+        "<benchmarks>/write_face_set/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=project.datasets_with_layout(FACE_SETS),
+    params:
+        code=digest_of_script("write_face_set"),
+    script:
+        "../../scripts/write_face_set.py"
+
+
+rule mask_faces:
+    input:
+        faces="<results>/datasets/{dataset}/faces.parquet",
+    output:
+        masks=directory("<results>/datasets/{dataset}/masks"),
+        table="<results>/datasets/{dataset}/masks.parquet",
+    log:
+        "<logs>/mask_faces/{dataset}.log",
+    benchmark:
+        "<benchmarks>/mask_faces/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=project.datasets_with_layout(FACE_SETS),
+    params:
+        code=digest_of_script("mask_faces"),
+    script:
+        "../../scripts/mask_faces.py"
+
+
+rule pack_faces:
+    input:
+        faces="<results>/datasets/{dataset}/faces.parquet",
+        aligned="<results>/datasets/{dataset}/aligned",
+    output:
+        path="<results>/datasets/{dataset}/faceset.pak",
+        ledger="<results>/datasets/{dataset}/packed.jsonl",
+    log:
+        "<logs>/pack_faces/{dataset}.log",
+    benchmark:
+        "<benchmarks>/pack_faces/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=project.datasets_with_layout(FACE_SETS),
+    params:
+        code=digest_of_script("pack_faces"),
+    script:
+        "../../scripts/pack_faces.py"

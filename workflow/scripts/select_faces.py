@@ -1,0 +1,14 @@
+"""Select the faces of a set."""
+
+from tessera.core.job import job
+from tessera.extras.face_sets.select import select_faces
+from tessera.extras.face_sets.settings import FaceFilterSettings
+
+with job(snakemake) as (inputs, outputs, params):
+    select_faces(
+        tables=inputs.tables,
+        folders=inputs.folders,
+        orders=inputs.orders,
+        settings=FaceFilterSettings(**params.settings),
+        **vars(outputs),
+    )
