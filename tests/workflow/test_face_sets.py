@@ -168,11 +168,14 @@ def test_what_is_made_of_a_source_or_a_set_goes_when_it_may_not_be_used(project:
     assert "'film': adult source" in run.output and "'adult': source not in the manifest" in run.output
     assert not (project.results / "faces" / "film" / "ada").exists()
     assert set(pl.read_parquet(project.results / "datasets" / "ada" / "faces.parquet")["source"]) == {"talk"}
-    # The last day of the consent has passed.
+    # The last day of the consent has passed; and again, after it was made again by a target that removes nothing.
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
-    write_subjects(project, ADA | {"expires": yesterday.isoformat()})
-    run = project.run("frames")
-    assert run.returncode == 0 and not of_set(project, "ada"), run.output
+    for target in ("ada", "results/datasets/ada/SHA256SUMS"):
+        write_subjects(project, ADA)
+        assert project.run(target).returncode == 0 and of_set(project, "ada")
+        write_subjects(project, ADA | {"expires": yesterday.isoformat()})
+        run = project.run("frames")
+        assert run.returncode == 0 and not of_set(project, "ada"), run.output
     # A set that the settings name no longer goes too.
     write_subjects(project, ADA)
     assert project.run("ada").returncode == 0

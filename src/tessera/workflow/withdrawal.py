@@ -1,5 +1,6 @@
 """What earlier runs made of sources, datasets and models that the project no longer has."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -76,10 +77,13 @@ def switched_off(project: Project, wildcards: Wildcards, workflow: Any) -> dict[
     }
 
 
-def refused_results(project: Project, wildcards: Wildcards, workflow: Any) -> list[str]:
-    """Return what there is of face sets whose consent has ended, or that the settings name no longer."""
+def refused_results(project: Project, wildcards: Wildcards, workflow: Any) -> dict[str, int]:
+    """Return what there is of face sets whose consent has ended, or that the settings name no longer, with the time of each.
+
+    What was made again after it was removed has another time, so that the job that removes it runs again.
+    """
     sets = [path for name in refused_face_sets(project) for path in _outputs_with(workflow, "dataset", name)]
-    return [*refused_faces(project), *sets]
+    return {path: os.lstat(path).st_mtime_ns for path in (*refused_faces(project), *sets) if os.path.lexists(path)}
 
 
 def results_of_datasets(project: Project, wildcards: Wildcards, workflow: Any) -> dict[str, list[str]]:

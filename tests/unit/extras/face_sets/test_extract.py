@@ -153,6 +153,17 @@ def test_threads_change_no_byte_and_each_source_is_cut_once(shard: Path) -> None
     assert content(run(shard, "again", detector=shard / "nowhere.onnx")) == made, "the models are not loaded"
 
 
+def test_another_model_or_setting_or_frame_cuts_again(shard: Path) -> None:
+    made = [content(run(shard))]
+    made.append(content(run(shard, "smaller", squares={"size": 64})))
+    made.append(content(run(shard, "landmarks", landmarks=MEAN)))
+    write_centerface(shard / "faces.onnx", points=[(1 - x, y) for x, y in POINTS[[1, 0, 2, 4, 3]] + 0.01])
+    made.append(content(run(shard, "detector")))
+    write_image(shard / "frames" / "film-0000001.png", frame((160, 160, 110)))
+    made.append(content(run(shard, "frame")))
+    assert len({each["table"] for each in made}) == 5
+
+
 def test_a_smaller_minimum_side_adds_faces_and_renames_none(shard: Path) -> None:
     keys = [
         set(read_table(run(shard, f"{side}", find={"min_side": side}) / "faces.parquet", Faces)["key"]) for side in (95, 40, 20)
