@@ -25,7 +25,7 @@ from tessera.extras.face_sets.jpeg_metadata import write_metadata
 from tessera.extras.face_sets.landmarks import COUNT
 from tessera.extras.face_sets.metadata import Face
 from tessera.extras.face_sets.pose import Pose, estimate_pose
-from tessera.extras.face_sets.scores import cut_off, exposure
+from tessera.extras.face_sets.scores import cut_off, exposure, outline
 from tessera.extras.face_sets.settings import FaceSetSettings, SquareSettings
 from tessera.imaging.images import SUFFIX, write_image
 from tessera.imaging.sharpness import luma
@@ -191,7 +191,7 @@ def _extract(
     aligned = transform(face.landmarks, matrix)
     file = f"{key}{SUFFIX[squares.format]}"
     _write(folder / file, square, frame["file"], face, matrix, aligned, squares)
-    shown = _shown(image, matrix, aligned, squares.size)
+    shown = _shown((height, width), matrix, aligned, squares.size)
     pose, reason, detail = _pose(aligned, squares.size)
     x0, y0, x1, y1 = face.box
     row = {
@@ -239,17 +239,17 @@ def _write(
         path.write_bytes(write_metadata(path.read_bytes(), metadata))
 
 
-def _shown(image: np.ndarray, matrix: Matrix, aligned: np.ndarray, size: int) -> np.ndarray:
+def _shown(shape: tuple[int, int], matrix: Matrix, aligned: np.ndarray, size: int) -> np.ndarray:
     """Return where a square shows the face: inside the hull of its landmarks, and if that is unknown, where it shows the frame.
 
-    It is uint8 (size, size), and not 0 there.
+    It is uint8 (size, size), 255 there and 0 elsewhere. `shape`: the height and width of the frame.
     """
     if len(aligned) == COUNT:
         try:
             return hull_mask(face_hull(aligned, size, size), size, size)
         except Dropped:
             pass  # Its sorts say why.
-    return warp(np.full(image.shape[:2], 255, np.uint8), matrix, size)
+    return hull_mask(outline(matrix, *shape), size, size)
 
 
 def _pose(aligned: np.ndarray, size: int) -> tuple[Pose | None, str, str]:

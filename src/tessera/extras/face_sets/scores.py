@@ -27,10 +27,16 @@ def exposure(luma: np.ndarray, mask: np.ndarray) -> Exposure:
 
     A face without a pixel in the mask is neither dark nor bright, and has no contrast.
     """
-    values = luma[mask > 0]
-    if not values.size:
+    import cv2
+
+    # Several times as fast as to pick out the pixels.
+    counts = cv2.calcHist([luma], [0], mask, [256], [0, 256]).ravel().astype(np.float64)
+    total, levels = counts.sum(), np.arange(256)
+    if not total:
         return Exposure(0.0, 0.0, 0.0)
-    return Exposure(float((values <= DARK).mean()), float((values >= BRIGHT).mean()), float(values.std()))
+    mean = counts @ levels / total
+    deviation = np.sqrt(counts @ (levels - mean) ** 2 / total)
+    return Exposure(float(counts[: DARK + 1].sum() / total), float(counts[BRIGHT:].sum() / total), float(deviation))
 
 
 def cut_off(matrix: Matrix, size: int, height: int, width: int) -> float:
@@ -40,10 +46,15 @@ def cut_off(matrix: Matrix, size: int, height: int, width: int) -> float:
     """
     import cv2
 
-    frame = transform(np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64), matrix)
+    frame = outline(matrix, height, width)
     square = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float32)
     area, _ = cv2.intersectConvexConvex(frame.astype(np.float32), square)
     return float(np.clip(1 - area / size**2, 0, 1))
+
+
+def outline(matrix: Matrix, height: int, width: int) -> np.ndarray:
+    """Return the corners of a frame of `height` by `width` pixels in the square that `matrix` cuts out: float64 (4, 2)."""
+    return transform(np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64), matrix)
 
 
 def commonness(yaw: np.ndarray, pitch: np.ndarray) -> np.ndarray:
