@@ -1,5 +1,6 @@
 """Cut the faces of a set out of the sampled frames of its sources, aligned to the mean face."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import polars as pl
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.files import link_or_copy
 from tessera.core.ledger import Ledger
-from tessera.core.provenance import digest, sha256_file, sha256_if_readable
+from tessera.core.provenance import digest, sha256_if_readable
 from tessera.core.store import stored_items
 from tessera.extras.face_sets.admit import SCOPE
 from tessera.extras.face_sets.alignment import Matrix, align, misfit, transform, warp
@@ -190,7 +191,7 @@ def _extract(
         return Extracted(key, None, error.reason, error.detail)
     aligned = transform(face.landmarks, matrix)
     file = f"{key}{SUFFIX[squares.format]}"
-    _write(folder / file, square, frame["file"], face, matrix, aligned, squares)
+    sha256 = _write(folder / file, square, frame["file"], face, matrix, aligned, squares)
     shown = _shown((height, width), matrix, aligned, squares.size)
     pose, reason, detail = _pose(aligned, squares.size)
     x0, y0, x1, y1 = face.box
@@ -217,7 +218,7 @@ def _extract(
         "detector": digests[0],
         "landmark_model": digests[1],
         "file": file,
-        "sha256": sha256_file(folder / file),
+        "sha256": sha256,
     }
     return Extracted(key, row, reason, detail)
 
@@ -230,13 +231,20 @@ def _write(
     matrix: Matrix,
     aligned: np.ndarray,
     squares: SquareSettings,
-) -> None:
-    """Write `square` to `path`, a JPEG with the metadata of a `face` with 68 landmarks. `frame`: the file of its frame."""
+) -> str:
+    """Write `square` to `path`, a JPEG with the metadata of a `face` with 68 landmarks, and return the sha256 of the file.
+
+    `frame`: the name of the file of its frame.
+    """
     write_image(path, square, squares.quality)
-    if squares.format == "jpeg" and len(aligned) == COUNT:
-        name = squares.face_type if squares.face_type == "head" else f"{squares.face_type}_face"
-        metadata = Face(name, aligned, frame, face.box, face.landmarks, matrix)
-        path.write_bytes(write_metadata(path.read_bytes(), metadata))
+    with path.open("r+b") as file:
+        content = file.read()
+        if squares.format == "jpeg" and len(aligned) == COUNT:
+            name = squares.face_type if squares.face_type == "head" else f"{squares.face_type}_face"
+            content = write_metadata(content, Face(name, aligned, frame, face.box, face.landmarks, matrix))
+            file.seek(0)
+            file.write(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _shown(shape: tuple[int, int], matrix: Matrix, aligned: np.ndarray, size: int) -> np.ndarray:
