@@ -67,4 +67,6 @@ def _sheet(sort: str, faces: dict[str, Face], places: Places) -> np.ndarray:
 
 
 def _caption(key: float | str | None) -> str:
-    return key if isinstance(key, str) else f"{key:.4g}"
+    if isinstance(key, float):
+        return f"{key:,.0f}" if abs(key) >= 1000 else f"{key:.4g}"
+    return key or ""
