@@ -356,7 +356,7 @@ def _with_runtime(values: Any, kind: Any, runtime: dict[str, Any]) -> Any:
         return {**{name: runtime[name] for name in common}, **values}
     filled = dict(values)
     for name, field in model.model_fields.items():
-        if name in values or isinstance(field.default, Settings):
+        if name in values or isinstance(field.get_default(call_default_factory=True, validated_data={}), Settings):
             inner = _with_runtime(values.get(name, {}), field.annotation, runtime)
             if name in values or inner:
                 filled[name] = inner

@@ -83,7 +83,8 @@ class FaceSetSettings(Settings):
     """Name of the person in the table of `subjects`."""
     sources: tuple[str, ...] = Field(min_length=1)
     """Ids of the sources that show the person. Their `content` must be general."""
-    detector: FaceDetectorSettings = FaceDetectorSettings()
+    # Not at import: it looks its weights up in a table.
+    detector: FaceDetectorSettings = Field(default_factory=FaceDetectorSettings)
     """The detector of faces."""
     landmarks: LandmarkSettings = LandmarkSettings()
     """The model that finds 68 landmarks of a face. Without one, faces are aligned by the five landmarks of the detector. Then
