@@ -21,7 +21,7 @@ from tessera.extras.face_sets.settings import FaceSetSettings
 from tessera.imaging.images import read_image, write_image
 from tessera.records.frames import read_sampled
 
-FRAMES, HEIGHT, WIDTH = 60, 720, 1280
+FRAMES, HEIGHT, WIDTH = 40, 1080, 1920
 MEAN = np.concatenate([HEAD[:17, :2] / 125 + (0.49, 0.47), MEAN_FACE])
 
 
@@ -46,7 +46,7 @@ class Known:
 def test_cutting_takes_little_more_than_decoding_warping_and_encoding(tmp_path: Path, points: np.ndarray) -> None:
     cv2.setNumThreads(1)
     settings = FaceSetSettings(subject="Ada", sources=["film"])
-    landmarks = np.round(points * 240 + (500, 200), 2)
+    landmarks = np.round(points * 240 + (800, 400), 2)
     frame = cv2.resize(photograph("astronaut"), (WIDTH, HEIGHT))
     rows = []
     for number in range(FRAMES):

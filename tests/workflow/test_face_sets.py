@@ -110,7 +110,7 @@ def test_a_set_is_made_of_a_consenting_person_and_removed_when_the_consent_is_re
     run = project.run("ada")
     assert run.returncode == 0, run.output
     assert "face_sets.bob: refused: no consent; outside the consent; not attested to be an adult; no evidence" in run.output
-    assert "face_sets.ada: refused: 'adult': adult source" in run.output
+    assert "face_sets.ada: refused: source 'adult': adult source" in run.output
     assert "faces of ada: 6 of 6 faces passed" in run.output
     folder = project.results / "datasets" / "ada"
     faces = pl.read_parquet(folder / "faces.parquet")

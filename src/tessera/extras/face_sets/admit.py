@@ -29,7 +29,8 @@ class Admission:
 
     def reasons(self) -> list[str]:
         """Return why the set or its sources are refused, for messages."""
-        return [*([str(self.refusal)] if self.refusal else []), *(f"{name!r}: {error}" for name, error in self.refused.items())]
+        of_sources = [f"source {name!r}: {error}" for name, error in self.refused.items()]
+        return [str(self.refusal), *of_sources] if self.refusal else of_sources
 
 
 def admit_face_set(

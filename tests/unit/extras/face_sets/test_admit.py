@@ -66,7 +66,7 @@ def test_a_source_that_may_not_be_used_is_refused_alone(changed: dict[str, str],
     assert admission.sources == ("other",)
     assert [(name, error.reason) for name, error in admission.refused.items()] == [("film", reason)]
     assert admission.refusal is None
-    assert admission.reasons()[0].startswith(f"'film': {reason}")
+    assert admission.reasons()[0].startswith(f"source 'film': {reason}")
 
 
 def test_a_set_whose_sources_are_all_refused_is_refused() -> None:
