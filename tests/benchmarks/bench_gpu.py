@@ -135,13 +135,6 @@ def test_the_card_waits_for_samples_at_most_a_twentieth_of_the_time(dataset: Pat
     assert waited < spent / 2
 
 
-def test_out_of_memory_is_explained(dataset: Path, tmp_path: Path) -> None:
-    huge = stage(frames=30, batch=64, iterations=1)
-    with pytest.raises(TesseraError, match=r"out of memory: raise `restoration\.training\.accumulate`") as caught:
-        train(dataset, tmp_path, huge, TrainingSettings(compile=False))
-    print(f"\n{card()}: {caught.value}")
-
-
 def test_a_killed_training_continues(dataset: Path, tmp_path: Path) -> None:
     training = TrainingSettings(save_every=10, compile=False)
     short = stage(iterations=60, validate_every=60)
@@ -262,3 +255,11 @@ def test_detection_keeps_up_with_decoding(film: Path, tmp_path: Path, size: str)
     print(
         f"  {100 * same / max(len(single), 1):.1f} % of {len(single):,} regions of FP32 lie within 8 pixels in half precision"
     )
+
+
+def test_out_of_memory_is_explained(dataset: Path, tmp_path: Path) -> None:
+    """The last test: as long as pytest keeps the error, the card stays full."""
+    huge = stage(frames=30, batch=64, iterations=1)
+    with pytest.raises(TesseraError, match=r"out of memory: raise `restoration\.training\.accumulate`") as caught:
+        train(dataset, tmp_path, huge, TrainingSettings(compile=False))
+    print(f"\n{card()}: {caught.value}")
