@@ -568,7 +568,7 @@ def test_one_model_alone_can_be_made(values: dict[str, Any], trained: list[str])
     [
         ({"regions": {"detectors": {"face": {"weights": "trained"}}}}, "should be null, a name in "),
         ({"regions": {"detectors": {"nsfw": {"weights": "mine.pt"}}}}, "should be trained, anywhere, null, a name in "),
-        ({"models": {"nsfw_detection": {"weights": "mine.pt"}}}, "should be null, a name in "),
+        ({"models": {"nsfw_detection": {"weights": "mine.pt"}}}, "should be null, starter, a name in "),
         ({"regions": {"detectors": {"nsfw": {"weights": {"source": "mine.pt"}}}}}, "weights.sha256: is missing"),
     ],
 )

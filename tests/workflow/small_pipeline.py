@@ -130,7 +130,7 @@ def stages(**losses: float) -> list[dict[str, object]]:
 
 def copy_of_workflow(folder: Path) -> Path:
     """Copy the workflow to `folder`, where tests can change it; return its Snakefile."""
-    for name in ("src", "workflow", "envs"):
+    for name in ("src", "workflow", "envs", "resources"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copy(REPOSITORY / "Snakefile", folder)
     return folder / "Snakefile"

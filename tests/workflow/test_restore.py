@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+import skimage
 from projects import REPOSITORY, Project
 from safetensors.torch import save_file
 
@@ -94,6 +96,20 @@ def test_one_command_restores_a_video_of_any_name_and_says_where_it_is(own: Proj
     again = make_restore(own, f"VIDEO={video}", *GENERAL)
     assert again.returncode == 0 and "Nothing to be done" in again.stdout
     assert rows(own) == [row]
+
+
+@pytest.mark.workflow
+def test_mosaics_are_found_without_a_detector_of_ones_own(own: Project) -> None:
+    del own.settings["restore"]["detect"]
+    photograph = skimage.data.coffee()
+    frames = [np.ascontiguousarray(photograph[index : 360 + index, index : 480 + index]) for index in range(FRAMES)]
+    for frame in frames:
+        blocks = cv2.resize(frame[112:272, 144:336], (12, 10), interpolation=cv2.INTER_AREA)
+        frame[112:272, 144:336] = cv2.resize(blocks, (192, 160), interpolation=cv2.INTER_NEAREST)
+    run = make_restore(own, f"VIDEO={film(own.folder / 'coffee.mp4', frames)}", *GENERAL)
+    assert run.returncode == 0, run.stdout
+    assert f"restored in {FRAMES} of {FRAMES} frames" in run.stdout
+    assert "the starter detector learned from rendered photographs alone" in run.stdout
 
 
 @pytest.mark.workflow

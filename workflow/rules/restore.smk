@@ -7,6 +7,7 @@ from tessera.workflow.detectors import evaluations
 from tessera.workflow.previews import sources_in
 from tessera.workflow.project import literal_param, project_of
 from tessera.workflow.restore import (
+    finds_with_starter,
     mosaic_detector,
     mosaic_detector_checksums,
     require_restored,
@@ -128,6 +129,7 @@ rule gate_restored:
     localrule: True
     params:
         sources=sources_in(restored(project)),
+        is_starter=finds_with_starter(project),
         code=digest_of_script("gate_restored"),
     script:
         "../scripts/gate_restored.py"

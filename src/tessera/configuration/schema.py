@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from tessera.configuration.read import Configuration
 from tessera.learning.weights.declare import WeightsSettings
-from tessera.learning.weights.known import PackagedWeights, known_weights
+from tessera.learning.weights.known import STARTER, PackagedWeights, known_weights
 
 
 @cache
@@ -49,7 +49,9 @@ def _with_packages(weights: dict[str, Any]) -> dict[str, Any]:
     package = {name: {"type": "string", "description": text} for name, text in descriptions(PackagedWeights).items()}
     others_of = {name: field for name, field in weights["properties"].items() if name != source}
     of_package = {**weights, "properties": {**package, **others_of}, "required": [*package, *others]}
-    return {"anyOf": [weights, of_package, {"enum": list(known_weights()), "description": "A name in resources/weights.tsv."}]}
+    return {
+        "anyOf": [weights, of_package, {"enum": [STARTER, *known_weights()], "description": "A name in resources/weights.tsv."}]
+    }
 
 
 def make_schema() -> dict[str, Any]:

@@ -32,7 +32,7 @@ from tessera.learning.detection.settings import (
 from tessera.learning.detection.tracking import TrackSettings
 from tessera.learning.search import SearchSettings
 from tessera.learning.trainings import TrainingsSettings
-from tessera.learning.weights.declare import TrainedOrOtherWeights, WeightsSettings
+from tessera.learning.weights.declare import TrainedOrDeclaredDetector, TrainedOrOtherWeights, WeightsSettings
 from tessera.pages.report.settings import ReportSettings
 from tessera.pages.review.settings import ReviewSettings
 from tessera.records.confidence import ConfidenceTarget
@@ -225,7 +225,7 @@ class WatermarkScoreSettings(WatermarkDetectionSettings):
 class MosaicScoreSettings(TrainedDetectionSettings):
     """The detector of mosaics in clips."""
 
-    weights: Literal["trained"] | WeightsSettings | None = None
+    weights: TrainedOrDeclaredDetector = None
     confidence: Confidence = 0.8  # type: ignore[assignment]  # a number when the stage reads it
 
 
@@ -243,7 +243,9 @@ class ScoreDetectors(Settings):
     watermark: WatermarkScoreSettings = WatermarkScoreSettings()
     """Detector of watermarks."""
     mosaic: MosaicScoreSettings = MosaicScoreSettings()
-    """Detector of mosaics that are already in the footage. `weights: trained` uses the model that is trained here."""
+    """Detector of mosaics that are already in the footage. `weights: trained` uses the model that is trained here, and
+    `weights: starter` the one that comes with Tessera.
+    """
     nsfw: NsfwScoreSettings = NsfwScoreSettings()
     """Second detector of what the clips should show, such as NudeNet 640m. `weights: trained` uses the detector that is trained
     here once more, at another size and without their surroundings. Its class is `nsfw`.
@@ -280,12 +282,22 @@ class RestoredSceneSettings(SceneSettings):
     extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0,), min_length=1)
 
 
+class MosaicDetectionSettings(VideoDetectionSettings):
+    """The detector of the mosaics in videos."""
+
+    weights: TrainedOrDeclaredDetector = "trained"
+    """Weights of the detector. `trained` uses `mosaic_detection` as it is trained here or, if it is not, that of `starter`,
+    which comes with Tessera. {source: a path or https://…, sha256: …} uses a .pt or .onnx file of ultralytics, which is fetched
+    once and verified; all of its classes count. `null` runs no detector.
+    """
+
+
 class Restore(RestoreSettings):
     """How the mosaics in the videos whose column `use` in the manifest names `restore` are found and restored."""
 
     shown: tuple[str, ...] = ()
     """Ids of restored videos that the report shows before and after their restoration."""
-    detect: VideoDetectionSettings = VideoDetectionSettings()
+    detect: MosaicDetectionSettings = MosaicDetectionSettings()
     """Detector that finds the mosaics."""
     track: TrackSettings = TrackSettings()
     """How detections are tracked. The settings are those of `scenes.track`."""

@@ -9,6 +9,8 @@ from tessera.configuration.confidences import targets_in
 from tessera.core.contents import content_of
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
+from tessera.learning.weights.declare import with_source
+from tessera.learning.weights.known import DETECTOR_STARTER
 from tessera.learning.weights.resolve import weights_checksums, weights_file
 from tessera.records.manifest import RESTORE
 from tessera.records.previews import check_ids, ids_of
@@ -111,6 +113,11 @@ def restoration_checksums(project: Project) -> Paths:
 def restoration_settings(project: Project) -> dict[str, Any]:
     """Return the settings of restoring videos, without those of finding the mosaics and of the report."""
     return {name: value for name, value in project.config["restore"].items() if name not in OWN}
+
+
+def finds_with_starter(project: Project) -> bool:
+    """Return whether the mosaics in videos are found with the starter detector."""
+    return bool(project.config["restore"]["detect"]["weights"] == with_source(DETECTOR_STARTER))
 
 
 def of_shown(project: Project, name: str) -> list[str]:

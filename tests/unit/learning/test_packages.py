@@ -4,12 +4,15 @@ import csv
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from tessera.configuration.confidences import setting
 from tessera.configuration.read import load_configuration
 from tessera.core.errors import TesseraError
+from tessera.core.provenance import sha256_file
 from tessera.learning.weights import fetch, known, packages
 from tessera.learning.weights.declare import WeightsSettings
 from tessera.learning.weights.fetch import fetch_weights
@@ -143,14 +146,45 @@ def test_the_table_lists_files_that_settings_accept_by_their_names() -> None:
     assert list(known_weights()) == [row["name"] for row in rows]
     page = (known.TABLE.parents[1] / "docs" / "detectors.md").read_text(encoding="utf-8")
     for row in rows:
-        assert f"| {row['name']} | {row['package']} | {row['licence']} | {row['purpose']} |\n" in page
+        shown = [row[column] for column in ("name", "package", "licence", "purpose") if row[column]]
+        assert f"| {' | '.join(shown)} |\n" in page
         if row["file"].endswith(".onnx"):
             used = load_configuration({"scenes": {"detect": {"weights": row["name"]}}})["scenes"]["detect"]["weights"]
         else:
             used = load_configuration({"restoration": {"weights": {"vgg19": row["name"]}}})["restoration"]["weights"]["vgg19"]
-        assert used == {"source": f"package:{row['package']}/{row['file']}", "sha256": row["sha256"]}
+        source = f"package:{row['package']}/{row['file']}" if row["package"] else f"resources:{row['file']}"
+        assert used == {"source": source, "sha256": row["sha256"]}
         assert describe_weights(used) == {**used, "licence": row["licence"]}
     assert describe_weights({"source": "mine/a.pt", "sha256": SHA256}) == {"source": "a.pt", "sha256": SHA256}
+
+
+def test_the_starter_detector_is_there_and_as_listed(tmp_path: Path) -> None:
+    row = known_weights()[known.DETECTOR_STARTER]
+    weights = WeightsSettings(source=row.source, sha256=row.sha256)
+    check_declared("a.weights", weights)
+    fetch_weights(weights, tmp_path / "weights.pt")
+    assert sha256_file(tmp_path / "weights.pt") == row.sha256
+
+
+def test_starter_is_a_word_for_the_weights_of_detectors_alone() -> None:
+    source = known_weights()[known.DETECTOR_STARTER].source
+    paths = (
+        "models.mosaic_detection.weights",
+        "models.watermark_detection.weights",
+        "restore.detect.weights",
+        "scores.detectors.mosaic.weights",
+        "preview.weights",
+    )
+    for path in paths:
+        given: Any = "starter"
+        for key in reversed(path.split(".")):
+            given = {key: given}
+        assert setting(load_configuration(given), path)["source"] == source, path
+    (compared,) = load_configuration({"comparisons": {"mosaic_detection": ["starter"]}})["comparisons"]["mosaic_detection"]
+    assert (compared["name"], compared["source"]) == ("starter", source)
+    for given in ({"restore": {"weights": "starter"}}, {"restoration": {"weights": {"vgg19": "starter"}}}):
+        with pytest.raises(TesseraError, match=r"should be .*null, a name .*did you mean 'starter_detector'"):
+            load_configuration(given)
 
 
 FORM = {"package": PACKAGE, "file": "model_files/tags.csv", "sha256": SHA256}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tessera.core.errors import TesseraError
+from tessera.learning.weights.known import DETECTOR_STARTER, known_weights
 from tessera.workflow.project import Project, load_project
 from tessera.workflow.restore import mosaic_detector, require_restored, restoration_weights, restored
 from tessera.workflow.targets import targets
@@ -45,10 +46,12 @@ def test_settings_of_a_video_that_is_not_restored_are_an_error(settings: dict[st
 def test_videos_that_are_only_restored_train_nothing(rows: Callable[..., Project]) -> None:
     alone = rows(one="restore")
     assert not alone.datasets and not alone.models
-    for weights in (mosaic_detector, restoration_weights):
-        with pytest.raises(TesseraError, match=r"`restore(\.detect)?\.weights` is trained, and no mosaic_\w+ is trained here"):
-            weights(alone, SimpleNamespace(shard="one"))
+    with pytest.raises(TesseraError, match=r"`restore\.weights` is trained, and no mosaic_restoration is trained here"):
+        restoration_weights(alone, SimpleNamespace(shard="one"))
+    starter = known_weights()[DETECTOR_STARTER].sha256
+    assert starter in str(mosaic_detector(alone, SimpleNamespace(shard="one")))
     with pytest.raises(TesseraError, match="lists no source that feeds a dataset"):
         targets(alone)["models.mosaic_detection"](SimpleNamespace())
     both = rows(one="restore", two="")
+    assert str(mosaic_detector(both, SimpleNamespace(shard="one"))).endswith("mosaic_detection.pt")
     assert restoration_weights(both, SimpleNamespace(shard="one")).endswith("mosaic_restoration.safetensors")

@@ -4,20 +4,27 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from tessera.core.messages import Message, did_you_mean
 from tessera.core.settings import Settings, complaint
-from tessera.learning.weights.known import PREFIX, PackagedWeights, known_weights
+from tessera.learning.weights.known import (
+    DETECTOR_STARTER,
+    PREFIX,
+    STARTER,
+    PackagedWeights,
+    known_weights,
+)
 
 
-def with_source(given: Any, *words: str) -> Any:
+def with_source(given: Any, *words: str, starter: str = "") -> Any:
     """Return weights as `given` in settings, with a `source` in place of a name in resources/weights.tsv or of a package.
 
-    `words` are allowed in place of weights; null stands for None. Raises `ValueError`, with one sentence.
+    `words` are allowed in place of weights; null stands for None. `starter`: the name that the word `STARTER` stands for, if it
+    is allowed. Raises `ValueError`, with one sentence.
     """
     if isinstance(given, dict) and not {"package", "file"}.isdisjoint(given):
         if "source" in given:
@@ -32,8 +39,9 @@ def with_source(given: Any, *words: str) -> Any:
     allowed = [None if word == "null" else word for word in words]
     if isinstance(given, dict | WeightsSettings) or given in allowed:
         return given
-    if isinstance(given, str) and (known := known_weights().get(given)):
+    if isinstance(given, str) and (known := known_weights().get(starter if given == STARTER else given)):
         return {"source": known.source, "sha256": known.sha256}
+    words = (*words, STARTER) if starter else words
     ways = [*words, "a name in resources/weights.tsv", "{source: FILE, sha256: …}", "{package: …, file: …, sha256: …}"]
     meant = did_you_mean(given, [*words, *known_weights()]) if isinstance(given, str) else ""
     raise ValueError(f"should be {', '.join(ways[:-1])} or {ways[-1]}{meant}")
@@ -90,17 +98,19 @@ class WeightsSettings(Settings):
 class ComparedWeights(WeightsSettings):
     """Weights of others, which are compared with a model that is trained here."""
 
+    starter: ClassVar[str] = ""
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$", max_length=40, description="What the report calls them.")
 
     @model_validator(mode="before")
     @classmethod
     def _has_a_name(cls, given: Any) -> Any:
-        return {"name": given, **with_source(given)} if isinstance(given, str) else given
+        return {"name": given, **with_source(given, starter=cls.starter)} if isinstance(given, str) else given
 
 
-def _one_of(*words: str) -> BeforeValidator:
-    """Return a validator of values that may be one of `words` or weights. Its error is a single sentence."""
-    return BeforeValidator(lambda given: with_source(given, *words))
+def _one_of(*words: str, starter: str = "") -> BeforeValidator:
+    """Return a validator of values that may be one of `words` or weights; see `with_source`. Its error is a single sentence."""
+    return BeforeValidator(lambda given: with_source(given, *words, starter=starter))
 
 
 def compared_faults(model: str, compared: Sequence[ComparedWeights], reserved: Collection[str] = ()) -> list[str]:
@@ -120,6 +130,10 @@ def compared_faults(model: str, compared: Sequence[ComparedWeights], reserved: C
 
 
 DeclaredWeights = Annotated[WeightsSettings | None, _one_of("null")]
-TrainedOrOtherWeights = Annotated[Literal["trained"] | WeightsSettings, _one_of("trained")]
+DetectorWeights = Annotated[WeightsSettings | None, _one_of("null", starter=DETECTOR_STARTER)]
+TrainedOrOtherWeights = Annotated[Literal["trained"] | WeightsSettings, _one_of("trained", starter=DETECTOR_STARTER)]
 TrainedOrDeclaredWeights = Annotated[Literal["trained"] | WeightsSettings | None, _one_of("trained", "null")]
+TrainedOrDeclaredDetector = Annotated[
+    Literal["trained"] | WeightsSettings | None, _one_of("trained", "null", starter=DETECTOR_STARTER)
+]
 AnyRegionWeights = Annotated[Literal["trained", "anywhere"] | WeightsSettings | None, _one_of("trained", "anywhere", "null")]

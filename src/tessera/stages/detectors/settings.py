@@ -1,13 +1,14 @@
 """Settings of one detector."""
 
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt, field_validator
 
 from tessera.core.settings import Settings
 from tessera.learning.search import Searched
-from tessera.learning.weights.declare import ComparedWeights, DeclaredWeights, WeightsSettings
+from tessera.learning.weights.declare import ComparedWeights, DetectorWeights, WeightsSettings
+from tessera.learning.weights.known import DETECTOR_STARTER
 from tessera.stages.detectors.library import architectures, argument_fault, task_of
 
 TRAINING = {"epochs": 200, "imgsz": 640, "batch": 16, "patience": 100}
@@ -57,9 +58,10 @@ class DetectorSettings(Settings):
 
     architecture: str = "yolo11m-seg.yaml"
     """Architecture of ultralytics. The letter after the number is its scale: n, s, m, l or x. Models with masks end in -seg."""
-    weights: DeclaredWeights = None
+    weights: DetectorWeights = None
     """Pretrained weights to start from, {source: a path or https://…, sha256: …}, which are fetched once and verified. Tensors
-    whose shapes agree are used. `null` trains from scratch.
+    whose shapes agree are used. `starter` is the detector of mosaics that comes with Tessera, which fits yolo11n-seg.yaml and,
+    except for its last layers, yolo11n.yaml. `null` trains from scratch.
     """
     training: dict[str, Any] = TRAINING
     """Training arguments. Every training argument of ultralytics is allowed, except those that the workflow decides. Others
@@ -127,6 +129,8 @@ class MosaicDetector(MaskDetector):
 
 class ComparedDetector(ComparedWeights):
     """A detector of others, and the class of the dataset that each of its classes means."""
+
+    starter: ClassVar[str] = DETECTOR_STARTER
 
     classes: dict[str, str | None] = Field(default_factory=dict)
     """What its classes mean, such as {person: nsfw, face: null}: `null` does not count. One that is not named means what is

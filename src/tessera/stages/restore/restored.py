@@ -157,13 +157,19 @@ def restore_videos(
 
 
 def gate_restored(
-    ledgers: Sequence[Path], videos: Sequence[Path], detections: Sequence[Path], sources: Sequence[str], *, summary: Path
+    ledgers: Sequence[Path],
+    videos: Sequence[Path],
+    detections: Sequence[Path],
+    sources: Sequence[str],
+    is_starter: bool,
+    *,
+    summary: Path,
 ) -> None:
     """Write the summary of all `ledgers` to `summary`, and print what was restored and where it lies, and which show no mosaic.
 
     `videos`: the folder of restored videos of each shard. `detections`: its `tables.VideoDetections`. `sources`: the ids of the
-    sources to restore. `summary` lies beside the shards. Raises `TesseraError`, naming each of them, if a source failed, was
-    refused or is no video.
+    sources to restore. `is_starter`: whether the mosaics were found by the starter detector. `summary` lies beside the shards.
+    Raises `TesseraError`, naming each of them, if a source failed, was refused or is no video.
     """
     rows = {row["key"]: row for path in ledgers for row in read_ledger(path)}
     plain = [key for key, row in rows.items() if row["reason"] == NO_MOSAIC]
@@ -189,6 +195,11 @@ def gate_restored(
     ]
     beside = "; the folders `comparisons` and `sheets` lie beside `videos`" if made else ""
     tell("\n  ".join([f"{pluralize(len(made), 'restored videos')}{beside}", *truncate(made, SHOWN)]))
+    if is_starter and made:
+        tell(
+            "the starter detector learned from rendered photographs alone: look at the sheets for mosaics that it missed, and"
+            " for flat surfaces that it took for one (docs/restore.md#models)"
+        )
     fix = "fix these, or take `restore` out of their column `use`"
     summarise_sources(ledgers, sources, set(sources) - set(plain), summary, done="restored", fix=fix)
 

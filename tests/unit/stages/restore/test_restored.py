@@ -501,13 +501,13 @@ def test_without_any_mosaic_nothing_but_the_reason_is_written(tmp_path: Path, mo
     ):
         rows = [{**row, "number": number, "score": score} for number, score in enumerate(scores)]
         write_table(pl.DataFrame(rows, schema=types(VideoDetections)), VideoDetections, detections)
-        gate_restored([ledger], [videos], [detections], ["plain"], summary=tmp_path / "summary.json")
+        gate_restored([ledger], [videos], [detections], ["plain"], False, summary=tmp_path / "summary.json")
         assert said in terminal.getvalue() and "0 restored videos\n" in terminal.getvalue()
         terminal.truncate(0)
     with pytest.raises(
         TesseraError, match=r"1 of 2 sources cannot be restored:\n  film: no frames: the stream has no packet\n"
     ):
-        gate_restored([ledger], [videos], [detections], ["plain", "film"], summary=tmp_path / "summary.json")
+        gate_restored([ledger], [videos], [detections], ["plain", "film"], False, summary=tmp_path / "summary.json")
 
 
 def test_the_gate_says_where_videos_lie_and_stops_for_sources_that_were_refused_or_are_no_video(
@@ -528,7 +528,7 @@ def test_the_gate_says_where_videos_lie_and_stops_for_sources_that_were_refused_
     summary = tmp_path / "summary.json"
     inputs = [tmp_path / "ledger.jsonl"], [tmp_path / "videos"], []
     with pytest.raises(TesseraError, match=r"2 of 3 .*\n  adult: source refused: no consent\n  mug: not a video: image\n"):
-        gate_restored(*inputs, [key for key, *_ in rows], summary=summary)
+        gate_restored(*inputs, [key for key, *_ in rows], False, summary=summary)
     assert f"'my film': {tmp_path}/videos/my film.mkv (in 2 of 9 frames)\n" in terminal.getvalue() and not summary.exists()
 
 
