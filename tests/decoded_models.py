@@ -128,3 +128,31 @@ def write_landmark_model(path: Path, landmarks: np.ndarray) -> Path:
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8), path)
     return path
+
+
+def write_mask_model(
+    path: Path, weights: Sequence[Sequence[float]], side: int = 64, *, channels_last: bool = False, argmax: bool = False
+) -> Path:
+    """Write an ONNX model whose outputs are sums of the channels of each pixel, and return the path.
+
+    `weights`: those of the three channels, for each output. `argmax`: whether the number of the largest output is returned.
+    """
+    shape: list[str | int] = ["n", side, side, 3] if channels_last else ["n", 3, side, side]
+    count = len(weights)
+    nodes = [helper.make_node("Transpose", ["x"], ["given"], perm=[0, 3, 1, 2] if channels_last else [0, 1, 2, 3])]
+    nodes.append(helper.make_node("Conv", ["given", "weights"], ["sums"]))
+    nodes.append(helper.make_node("Transpose", ["sums"], ["out"], perm=[0, 2, 3, 1] if channels_last else [0, 1, 2, 3]))
+    out: list[str | int] = ["n", side, side, count] if channels_last else ["n", count, side, side]
+    kind = TensorProto.FLOAT
+    if argmax:
+        nodes[-1] = helper.make_node("ArgMax", ["sums"], ["out"], axis=1, keepdims=0)
+        out, kind = ["n", side, side], TensorProto.INT64
+    graph = helper.make_graph(
+        nodes,
+        "masks",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("out", kind, out)],
+        [helper.make_tensor("weights", TensorProto.FLOAT, [count, 3, 1, 1], np.ravel(weights))],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8), path)
+    return path

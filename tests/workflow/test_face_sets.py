@@ -190,10 +190,33 @@ def test_landmarks_by_hand_rerun_what_they_touch_and_need_no_landmark_model(proj
     run = project.run("ada")
     assert run.returncode == 0, run.output
     assert [job for job in run.jobs if job.startswith("extract_faces")] == ["extract_faces talk ada"]
-    assert "landmarks of 1 frame are not used, because they name no source in the manifest: landmarks/nobody.tsv" in run.output
+    assert "landmarks_by_hand: these name no source in the manifest, and are not used: landmarks/nobody.tsv" in run.output
     after = {(row["source"], row["index"]): row for row in pl.read_parquet(folder / "faces.parquet").to_dicts()}
     assert {key for key, row in after.items() if row != faces[key]} == {("talk", 0)}
     assert "reused" in (project.results / "logs" / "extract_faces" / "talk" / "ada.log").read_text()
+
+    # A mask by hand survives that its face is cut out again.
+    settings["ada"] |= {"masks_by_hand": "masks"}
+    (project.folder / "masks").mkdir()
+    key = faces["film", 1]["key"]
+
+    def draw(width: int) -> None:
+        """Draw the left part of the square of a face."""
+        shape = {"label": "include", "shape_type": "polygon", "points": [[0, 0], [width, 0], [width, 64], [0, 64]]}
+        document = {"shapes": [shape], "imageWidth": 64, "imageHeight": 64}
+        (project.folder / "masks" / f"{key}.json").write_text(json.dumps(document))
+
+    draw(20)
+    settings["ada"]["squares"] = {"size": 64, "quality": 80}
+    run = project.run("ada")
+    assert run.returncode == 0, run.output
+    row = pl.read_parquet(folder / "masks.parquet").row(by_predicate=pl.col("key") == key, named=True)
+    assert row["origin"] == "hand" and verify_checksums(folder / "SHA256SUMS") == []
+    assert np.count_nonzero(read_image(folder / "masks" / row["file"])[32, :, 0]) == pytest.approx(20, abs=1)
+    draw(40)
+    jobs = project.run("ada").jobs
+    assert [job for job in jobs if job.startswith("mask_faces")] == ["mask_faces film ada"], jobs
+    assert not [job for job in jobs if job.startswith(("extract_faces", "sort_faces"))]
 
     with (project.folder / "landmarks" / "talk.tsv").open("a") as file:
         file.write("talk\t0.png\t67\t1\t2\n")

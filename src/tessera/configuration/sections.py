@@ -518,11 +518,23 @@ class Sections(Settings, defer_build=True):
         factor: 1.5
         coordinates: fractions
         batch: 16
+      landmarks_by_hand: null
       squares:
         face_type: whole
         size: 512
         format: jpeg
         quality: 90
+      masks:
+        weights: null
+        size: 256
+        channels: RGB
+        mean: [0, 0, 0]
+        std: [1, 1, 1]
+        output: probabilities
+        face_classes: [1]
+        threshold: 0.5
+        batch: 16
+      masks_by_hand: null
       filter:
         max_cut_off: 0.1
         max_misfit: 0.1

@@ -8,7 +8,7 @@ from tessera.core.settings import Settings
 from tessera.learning.preprocessing import Channels
 from tessera.learning.weights.declare import DeclaredWeights
 
-MOST = 1024  # faces at a time
+MOST = 1024  # faces at a time, which also stands for any number
 Turn = Literal[0, 90, 180, 270]
 
 

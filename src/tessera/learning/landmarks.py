@@ -1,22 +1,17 @@
 """Find 68 landmarks of a face with a declared model, in ONNX or TorchScript, in the part of a picture around its box."""
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from tessera.core.errors import TesseraError
 from tessera.imaging.boxes import Box, clip_box
-from tessera.learning.landmark_settings import MOST, LandmarkSettings, Turn
-from tessera.learning.onnx import load_model
-from tessera.learning.weights.resolve import verify_weights
+from tessera.learning.declared_model import DeclaredModel
+from tessera.learning.landmark_settings import LandmarkSettings, Turn
 
 POINTS = 68
-Run = Callable[[np.ndarray], Sequence[np.ndarray]]  # all outputs for a batch
 
 
 class Face(NamedTuple):
@@ -55,17 +50,15 @@ class LandmarkModel:
         `expected`: its sha256, or the path of a SHA256SUMS that must list it. Raises `TesseraError` if the sha256 differs, or
         the file is no model of 68 landmarks.
         """
-        verify_weights(weights, expected)
-        self._name = settings.weights.source if settings.weights else str(weights)
-        self._settings = settings
-        self._expected = (
+        name = settings.weights.source if settings.weights else str(weights)
+        fix = (
             f"expected is a model of ONNX (.onnx) or TorchScript that gets {settings.size} by {settings.size} pixels (faces, 3,"
             f" {settings.size}, {settings.size}), and returns heatmaps (faces, {POINTS}, height, width) or coordinates (faces,"
             f" {POINTS}, 2), (faces, {POINTS}, 3) or (faces, {2 * POINTS}); declare another, or set `size`"
         )
-        with self._errors():
-            self._run, most = (_onnx if weights.suffix == ".onnx" else _torchscript)(weights)
-            self._batch = min(settings.batch, most)
+        self._settings, self._model = settings, DeclaredModel(weights, expected, name, "landmarks", fix)
+        self._batch = min(settings.batch, self._model.most)
+        with self._model.errors():
             self._fractions(np.zeros((1, 3, settings.size, settings.size), np.float32))
 
     def locate(self, faces: Iterable[Face]) -> Iterator[np.ndarray]:
@@ -77,14 +70,14 @@ class LandmarkModel:
         """
         crops = (cut(face, self._settings) for face in faces)
         while batch := list(islice(crops, self._batch)):
-            with self._errors():
+            with self._model.errors():
                 found = self._fractions(np.stack([crop.pixels for crop in batch]))
             for crop, fractions in zip(batch, found, strict=True):
                 yield unturned(crop.origin + crop.side * fractions, crop.turned, *crop.shape)
 
     def _fractions(self, batch: np.ndarray) -> np.ndarray:
         """Return the landmarks in `batch`, float32 (N, 3, size, size), as fractions of its sides: float64 (N, 68, 2)."""
-        outputs = [np.asarray(output) for output in self._run(batch)]
+        outputs = self._model.run(batch)
         known = [output for output in outputs if output.shape[:1] == batch.shape[:1] and _are_landmarks(output.shape[1:])]
         if not known:
             raise ValueError(f"it returns numbers of the shapes {', '.join(str(output.shape) for output in outputs)}")
@@ -98,52 +91,10 @@ class LandmarkModel:
         points[~np.isfinite(points).all(axis=(1, 2))] = np.nan
         return points
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Raise the errors of models as `TesseraError`."""
-        try:
-            yield
-        except (MemoryError, TesseraError):
-            raise
-        except Exception as error:  # each library raises its own exceptions
-            message = " ".join(str(error).split())[:300]
-            fix = "lower `batch`" if "out of memory" in message else self._expected
-            raise TesseraError(f"{self._name} cannot be used as a model of landmarks ({message}); {fix}") from error
-
 
 def _are_landmarks(shape: tuple[int, ...]) -> bool:
     """Return whether numbers of the `shape` for a face are the heatmaps or the coordinates of its landmarks."""
     return shape in {(POINTS, 2), (POINTS, 3), (2 * POINTS,)} or (len(shape) == 3 and shape[0] == POINTS and 0 not in shape)
-
-
-def _onnx(path: Path) -> tuple[Run, int]:
-    """Return what runs the ONNX model `path`, and the largest batch that it takes."""
-    import torch
-
-    session = load_model(path, torch.get_num_threads(), "declare another file")
-    inputs = session.get_inputs()
-    if len(inputs) != 1:
-        raise ValueError(f"it has {len(inputs)} inputs")
-    most = next(iter(inputs[0].shape), None)
-    return lambda batch: session.run(None, {inputs[0].name: batch}), most if isinstance(most, int) else MOST
-
-
-def _torchscript(path: Path) -> tuple[Run, int]:
-    """Return the same for the model of TorchScript `path`."""
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    with warnings.catch_warnings():
-        # Of its deprecation: published files are of this format, and it has no other reader.
-        warnings.simplefilter("ignore", FutureWarning)
-        model = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
-
-    def run(batch: np.ndarray) -> list[np.ndarray]:
-        with torch.inference_mode():
-            outputs = model(torch.from_numpy(batch).to(device))
-        return [output.float().cpu().numpy() for output in ([outputs] if isinstance(outputs, torch.Tensor) else outputs)]
-
-    return run, MOST
 
 
 def cut(face: Face, settings: LandmarkSettings) -> Crop:

@@ -5,10 +5,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tessera.core.contents import contents_of
 from tessera.core.errors import TesseraError
 from tessera.core.files import check_exists, file_name
-from tessera.core.messages import pluralize, truncate
+from tessera.core.messages import truncate
 from tessera.core.provenance import digest
+from tessera.extras.face_sets.drawn import drawn_masks
 from tessera.extras.face_sets.placed import Placement, read_placements
 from tessera.learning.weights.resolve import weights_file
 from tessera.workflow.project import Paths, Project, Wildcards, require_sources
@@ -37,11 +39,15 @@ def ledgers_of_faces(project: Project) -> dict[str, list[str]]:
 
 def extraction(project: Project, wildcards: Wildcards) -> dict[str, Any]:
     """Return the settings that decide which faces are cut out of a shard, with the sources in it that are admitted."""
-    admitted = project.face_sets[wildcards.face_set].sources
-    in_shard = {source.source for source in project.shards[wildcards.shard]}
     settings = project.config["face_sets"][wildcards.face_set]
-    stated = {name: value for name, value in settings.items() if name not in {"filter", "pack"}}
-    return {**stated, "sources": [source for source in admitted if source in in_shard]}
+    stated = {name: value for name, value in settings.items() if name not in {"masks", "masks_by_hand", "filter", "pack"}}
+    return {**stated, "sources": _sources_of_job(project, wildcards)}
+
+
+def _sources_of_job(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the sources in a shard that are admitted to a face set."""
+    in_shard = {source.source for source in project.shards[wildcards.shard]}
+    return [source for source in project.face_sets[wildcards.face_set].sources if source in in_shard]
 
 
 @cache
@@ -60,30 +66,57 @@ def placements_of_set(project: Project, name: str) -> dict[str, list[Placement]]
 def watched_landmarks(project: Project, wildcards: Wildcards) -> str:
     """Return a value that changes with the landmarks that a person placed in the frames of a shard."""
     placed = placements_of_set(project, wildcards.face_set)
-    names = sorted(file_name(source) for source in extraction(project, wildcards)["sources"])
+    names = [file_name(source) for source in sorted(_sources_of_job(project, wildcards))]
     return digest([[each.frame, each.content] for name in names for each in placed.get(name, [])])
 
 
-def unknown_landmarks(project: Project) -> Iterator[str]:
-    """Yield a message for each admitted face set whose landmarks by hand cannot be read, or name no source in the manifest."""
+@cache
+def drawn_masks_of_set(project: Project, name: str) -> dict[str, list[Path]]:
+    """Return the files with masks by hand for the face set `name`, by the names of sources, see `drawn_masks`.
+
+    Raises `TesseraError` if the folder in the settings is not there.
+    """
+    folder = project.config["face_sets"][name]["masks_by_hand"]
+    if not folder:
+        return {}
+    check_exists(f"face_sets.{name}.masks_by_hand", Path(folder), folder=True)
+    return drawn_masks(Path(folder))
+
+
+def watched_masks(project: Project, wildcards: Wildcards) -> str:
+    """Return a value that changes with the masks that a person drew of faces in a shard."""
+    drawn = drawn_masks_of_set(project, wildcards.face_set)
+    return contents_of(file for source in _sources_of_job(project, wildcards) for file in drawn.get(file_name(source), []))
+
+
+def masking(project: Project, wildcards: Wildcards) -> dict[str, Any]:
+    """Return the settings of the masks of a face set: `model` and `by_hand`."""
+    settings = project.config["face_sets"][wildcards.face_set]
+    return {"model": settings["masks"], "by_hand": settings["masks_by_hand"]}
+
+
+def unknown_sources_by_hand(project: Project) -> Iterator[str]:
+    """Yield a message for what people placed and drew for each admitted face set, if it is of no source in the manifest.
+
+    It says so too if it cannot be read.
+    """
     names = {file_name(source.source) for source in project.sources}
     for name, admission in project.face_sets.items():
-        try:
-            placed = placements_of_set(project, name) if admission.sources else {}
-        except TesseraError as error:
-            yield str(error)
-            continue
-        if lost := [
-            f"{each.where}: {each.frame!r}" for source, of_source in placed.items() if source not in names for each in of_source
-        ]:
-            yield (
-                f"face_sets.{name}.landmarks_by_hand: landmarks of {pluralize(len(lost), 'frames')} are not used, because they"
-                f" name no source in the manifest: {'; '.join(truncate(lost, 5))}; correct the name of the frame or the file"
-            )
+        for setting, found in (("landmarks_by_hand", placements_of_set), ("masks_by_hand", drawn_masks_of_set)):
+            try:
+                by_source = found(project, name) if admission.sources else {}
+            except TesseraError as error:
+                yield str(error)
+                continue
+            if lost := [str(each) for source, of_source in by_source.items() if source not in names for each in of_source]:
+                yield (
+                    f"face_sets.{name}.{setting}: these name no source in the manifest, and are not"
+                    f" used: {'; '.join(truncate(lost, 5))}; correct the frame, or the name of the file"
+                )
 
 
 def face_models(project: Project, wildcards: Wildcards, part: str) -> Paths:
-    """Return the file of the weights in `part` of a face set, `detector` or `landmarks`; an empty list without any."""
+    """Return the file of the weights in `part` of a face set, `detector`, `landmarks` or `masks`; an empty list without any."""
     return weights_file(project.config["face_sets"][wildcards.face_set][part]["weights"])
 
 
@@ -93,6 +126,13 @@ def subject_of_set(project: Project, wildcards: Wildcards) -> dict[str, Any]:
     if name not in project.subjects:
         raise TesseraError(f"{project.config['subjects']} does not name {name!r}")
     return project.subjects[name].model_dump(mode="json")
+
+
+def masks_to_measure(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the tables of the masks of the set of a job by which occlusion is measured; none if all would be of landmarks."""
+    settings = project.config["face_sets"][wildcards.dataset]
+    is_measured = settings["masks"]["weights"] or settings["masks_by_hand"]
+    return faces_of_set(project, wildcards.dataset, "masks.parquet") if is_measured else []
 
 
 def face_filter(project: Project, wildcards: Wildcards) -> dict[str, Any]:

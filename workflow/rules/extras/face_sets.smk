@@ -10,8 +10,10 @@ from tessera.workflow.face_sets import (
     face_filter,
     face_models,
     faces_of_job,
+    masking,
     subject_of_set,
     watched_landmarks,
+    watched_masks,
 )
 from tessera.workflow.project import any_of, literal_param, project_of
 
@@ -62,6 +64,33 @@ rule extract_faces:
         code=digest_of_script("extract_faces"),
     script:
         "../../scripts/extract_faces.py"
+
+
+rule mask_faces:
+    input:
+        faces="<results>/faces/{shard}/{face_set}/faces.parquet",
+        images="<results>/faces/{shard}/{face_set}/images",
+        weights=project.of_job(face_models, "masks"),
+    output:
+        # The store, the folder `outlined`, is not an output, so that it survives killed jobs and changes.
+        masks=directory("<results>/faces/{shard}/{face_set}/masks"),
+        table="<results>/faces/{shard}/{face_set}/masks.parquet",
+    log:
+        "<logs>/mask_faces/{shard}/{face_set}.log",
+    benchmark:
+        "<benchmarks>/mask_faces/{shard}/{face_set}.jsonl"
+    wildcard_constraints:
+        face_set=any_of(config["face_sets"]),
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        settings=project.of_job(masking),
+        watched=project.of_job(watched_masks),
+        mask_code=code_digest("tessera.extras.face_sets.masks:mask_faces"),
+        code=digest_of_script("mask_faces"),
+    script:
+        "../../scripts/mask_faces.py"
 
 
 rule sort_faces:
@@ -126,22 +155,24 @@ rule write_face_set:
         "../../scripts/write_face_set.py"
 
 
-rule mask_faces:
+rule write_masks:
     input:
         faces="<results>/datasets/{dataset}/faces.parquet",
+        tables=project.of_job(faces_of_job, "masks.parquet"),
+        folders=project.of_job(faces_of_job, "masks"),
     output:
         masks=directory("<results>/datasets/{dataset}/masks"),
         table="<results>/datasets/{dataset}/masks.parquet",
     log:
-        "<logs>/mask_faces/{dataset}.log",
+        "<logs>/write_masks/{dataset}.log",
     benchmark:
-        "<benchmarks>/mask_faces/{dataset}.jsonl"
+        "<benchmarks>/write_masks/{dataset}.jsonl"
     wildcard_constraints:
         dataset=project.datasets_with_layout(FACE_SETS),
     params:
-        code=digest_of_script("mask_faces"),
+        code=digest_of_script("write_masks"),
     script:
-        "../../scripts/mask_faces.py"
+        "../../scripts/write_masks.py"
 
 
 rule pack_faces:

@@ -72,6 +72,9 @@ class Placement:
     content: Any
     read: Callable[[Mapping[str, Any]], list[FoundFace]]
 
+    def __str__(self) -> str:
+        return f"{self.where}: {self.frame!r}"
+
 
 def read_placements(path: Path) -> dict[str, list[Placement]]:
     """Return what is placed in the table `path`, or in the tables and files of labelme in the folder `path`.

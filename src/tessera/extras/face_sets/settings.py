@@ -20,6 +20,7 @@ from tessera.core.settings import Fraction, Settings
 from tessera.extras.face_sets.alignment import FaceType
 from tessera.learning.detection.settings import InferenceSettings
 from tessera.learning.landmark_settings import LandmarkSettings, Turn
+from tessera.learning.mask_settings import MaskModelSettings
 from tessera.learning.weights.declare import WeightsSettings
 
 
@@ -107,6 +108,12 @@ class FaceSetSettings(Settings):
     """
     squares: SquareSettings = SquareSettings()
     """The squares that are cut out around faces."""
+    masks: MaskModelSettings = MaskModelSettings()
+    """The model that outlines the face in its square. Without one, a mask is the hull of the landmarks if they are 68."""
+    masks_by_hand: Annotated[Path, BeforeValidator(not_an_address)] | None = None
+    """Folder with masks that a person drew, which go before all others: files of labelme (.json), or JPEG files with the
+    polygons of DeepFaceLab, named after the faces. docs/faces.md explains both.
+    """
     filter: FaceFilterSettings = FaceFilterSettings()
     """Which faces are left out."""
     pack: bool = False

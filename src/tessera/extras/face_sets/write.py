@@ -3,17 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from tessera.core.errors import Dropped
 from tessera.core.files import link_or_copy
 from tessera.core.ledger import Ledger
-from tessera.core.progress import progress
-from tessera.extras.face_sets.alignment import transform
-from tessera.extras.face_sets.hull import face_hull, hull_mask
 from tessera.extras.face_sets.packs import pack
-from tessera.imaging.images import write_image
 from tessera.records.tables.faces import FaceMasks, Faces, SelectedFaces
 from tessera.records.tables.table import read_table, types, write_table
 
@@ -33,24 +27,19 @@ def write_face_set(selected: Path, tables: Sequence[Path], folders: Sequence[Pat
     write_table(faces.select(list(types(Faces))), Faces, table)
 
 
-def mask_faces(faces: Path, *, masks: Path, table: Path) -> None:
-    """Write the masks of `faces` (`tables.Faces`) to the folder `masks`, and their origin to `table` (`tables.FaceMasks`).
+def write_masks(faces: Path, tables: Sequence[Path], folders: Sequence[Path], *, masks: Path, table: Path) -> None:
+    """Link the masks of `faces` (`tables.Faces`) to the folder `masks`, and write their `table`, `tables.FaceMasks`.
 
-    A mask is a PNG of the size of the square: 255 inside the hull of the 68 landmarks, and 0 elsewhere.
+    `tables`: `tables.FaceMasks`, with the files in `folders`, one of each per shard.
     """
+    chosen = read_table(faces, Faces).select("key")
     masks.mkdir()
-    rows: list[tuple[str, str | None, str | None, str]] = []
-    for row in progress(read_table(faces, Faces).sort("key").to_dicts(), unit="faces"):
-        landmarks = transform(np.reshape(row["landmarks"], (-1, 2)), np.reshape(row["matrix"], (2, 3)))
-        try:
-            mask = hull_mask(face_hull(landmarks, row["size"], row["size"]), row["size"], row["size"])
-        except Dropped as error:
-            rows.append((row["key"], None, None, str(error)))
-        else:
-            file = f"{row['key']}.png"
-            write_image(masks / file, mask)
-            rows.append((row["key"], file, "hull", ""))
-    write_table(pl.DataFrame(rows, schema=types(FaceMasks), orient="row"), FaceMasks, table)
+    found = []
+    for each, folder in zip(tables, folders, strict=True):
+        found.append(read_table(each, FaceMasks).join(chosen, on="key", how="semi"))
+        for file in found[-1]["file"].drop_nulls():
+            link_or_copy(folder / file, masks / file)
+    write_table(pl.concat(found).sort("key"), FaceMasks, table)
 
 
 def pack_faces(faces: Path, aligned: Path, *, path: Path, ledger: Path) -> None:

@@ -71,9 +71,19 @@ class FaceOrders(Table):
 
 
 class FaceMasks(Table):
-    """The masks of the faces of a set, sorted by key."""
+    """The masks of faces, sorted by key."""
 
     key: pl.String = pa.Field(unique=True, description="key of the face")
     file: pl.String = pa.Field(nullable=True, description="name of the file in the folder of masks; null if there is none")
-    origin: pl.String = pa.Field(nullable=True, isin=["hull"], description="what it is made of: the hull of the landmarks")
-    reason: pl.String = pa.Field(description="why there is none; empty if there is one")
+    origin: pl.String = pa.Field(
+        nullable=True,
+        isin=["hand", "model", "hull"],
+        description="what it is made of: by hand, with the model, or of the landmarks",
+    )
+    occlusion: pl.Float64 = pa.Field(
+        nullable=True,
+        ge=0,
+        le=1,
+        description="fraction of the hull of the landmarks that the mask leaves out; null if it is of them, or they are not 68",
+    )
+    reason: pl.String = pa.Field(description="why there is none, or none of a better origin; empty if nothing went wrong")

@@ -14,14 +14,16 @@ from tessera.extras.face_sets.alignment import transform
 from tessera.extras.face_sets.hull import face_hull
 from tessera.extras.face_sets.jpeg_metadata import write_metadata
 from tessera.extras.face_sets.landmarks import five_points
+from tessera.extras.face_sets.masks import mask_faces
 from tessera.extras.face_sets.metadata import Face
 from tessera.extras.face_sets.packs import read_index, unpack
 from tessera.extras.face_sets.select import select_faces
 from tessera.extras.face_sets.settings import FaceFilterSettings
 from tessera.extras.face_sets.sort import faces_in, sort_faces
 from tessera.extras.face_sets.sorts import SORTS, sort_by_best
-from tessera.extras.face_sets.write import mask_faces, pack_faces, write_face_set
+from tessera.extras.face_sets.write import pack_faces, write_face_set, write_masks
 from tessera.imaging.images import read_image, write_image
+from tessera.learning.mask_settings import MaskModelSettings
 from tessera.records.tables.faces import FaceMasks, FaceOrders, Faces, SelectedFaces
 from tessera.records.tables.table import read_table, types, write_table
 
@@ -93,6 +95,15 @@ def selected(folder: Path, tables: list[Path], folders: list[Path], **settings: 
     keys = read_table(out, SelectedFaces)["key"].to_list()
     assert keys == sorted(row["key"] for row in rows if row["status"] == "ok")
     return keys, {row["key"]: row["reason"] for row in rows if row["status"] == "dropped"}
+
+
+def mask_all(folder: Path, tables: list[Path], folders: list[Path]) -> None:
+    """Mask all faces by the hulls of their landmarks, and those of the set in `folder` with a part of these masks."""
+    for table, images in zip(tables, folders, strict=True):
+        made = {"masks": Path(f"{images}-masks"), "table": Path(f"{images}-masks.parquet")}
+        mask_faces(table, images, None, MaskModelSettings(), None, folder / "outlined", code="1", **made)
+    parts = [[Path(f"{images}-masks{suffix}") for images in folders] for suffix in (".parquet", "")]
+    write_masks(folder / "faces.parquet", *parts, masks=folder / "masks", table=folder / "masks.parquet")
 
 
 def test_each_sort_gives_each_face_a_place_and_has_a_sheet(tmp_path: Path) -> None:
@@ -178,7 +189,7 @@ def test_a_set_is_linked_masked_packed_and_unpacked_without_a_change(tmp_path: P
     assert [file.stem for file in files] == keys and len(keys) == 4
     assert all(file.read_bytes() == next(tmp_path.glob(f"shard*/{file.name}")).read_bytes() for file in files)
 
-    mask_faces(tmp_path / "faces.parquet", masks=tmp_path / "masks", table=tmp_path / "masks.parquet")
+    mask_all(tmp_path, tables, folders)
     for row in read_table(tmp_path / "masks.parquet", FaceMasks).to_dicts():
         face = read_table(tmp_path / "faces.parquet", Faces).filter(key=row["key"]).to_dicts()[0]
         points = transform(np.reshape(face["landmarks"], (-1, 2)), np.reshape(face["matrix"], (2, 3)))
@@ -206,7 +217,7 @@ def test_faces_without_68_landmarks_have_no_mask_and_are_not_packed_and_say_so(t
     write_face_set(
         tmp_path / "selected.parquet", tables, folders, aligned=tmp_path / "aligned", table=tmp_path / "faces.parquet"
     )
-    mask_faces(tmp_path / "faces.parquet", masks=tmp_path / "masks", table=tmp_path / "masks.parquet")
+    mask_all(tmp_path, tables, folders)
     masks = read_table(tmp_path / "masks.parquet", FaceMasks)
     assert masks["file"].to_list() == [None] * 3 and all(reason.startswith("wrong number") for reason in masks["reason"])
     pack_faces(
