@@ -918,6 +918,7 @@ LANDMARKS = {"landmarks": {"weights": {"source": "landmarks.onnx", "sha256": DEC
         ),
         ("stills", {}, "`face_sets.stills`: there is a dataset, a model, a classifier or an image set of this name"),
         ("ada", {"pack": True}, "`pack` needs 68 landmarks: declare a model in `landmarks.weights`"),
+        ("ada", {"filter": {"max_occlusion": 0.3}}, "`filter.max_occlusion` needs masks: declare a model in `masks.weights`"),
         ("ada", {"filter": {"best": 100}}, "`filter.best` needs 68 landmarks: declare a model in `landmarks.weights`"),
         ("ada", {**LANDMARKS, "pack": True, "squares": {"format": "png"}}, "`pack` needs `squares.format: jpeg`"),
         ("ada", {"sources": []}, "face_sets.ada.sources: "),

@@ -158,7 +158,7 @@ def test_a_set_is_made_of_a_consenting_person_and_removed_when_the_consent_is_re
     assert run.returncode == 1 and "`face_sets.ada` is refused: consent revoked" in run.output
 
 
-def test_landmarks_by_hand_rerun_what_they_touch_and_need_no_landmark_model(project: Project) -> None:
+def test_landmarks_and_masks_by_hand_rerun_what_they_touch_and_need_no_landmark_model(project: Project) -> None:
     begin(project)
     settings = project.settings["face_sets"] = {"ada": project.settings["face_sets"]["ada"]}
     settings["ada"] |= {"landmarks_by_hand": "landmarks"}
@@ -200,23 +200,33 @@ def test_landmarks_by_hand_rerun_what_they_touch_and_need_no_landmark_model(proj
     (project.folder / "masks").mkdir()
     key = faces["film", 1]["key"]
 
-    def draw(width: int) -> None:
+    def draw(key: str, width: int) -> None:
         """Draw the left part of the square of a face."""
         shape = {"label": "include", "shape_type": "polygon", "points": [[0, 0], [width, 0], [width, 64], [0, 64]]}
         document = {"shapes": [shape], "imageWidth": 64, "imageHeight": 64}
         (project.folder / "masks" / f"{key}.json").write_text(json.dumps(document))
 
-    draw(20)
+    draw(key, 20)
     settings["ada"]["squares"] = {"size": 64, "quality": 80}
     run = project.run("ada")
     assert run.returncode == 0, run.output
     row = pl.read_parquet(folder / "masks.parquet").row(by_predicate=pl.col("key") == key, named=True)
     assert row["origin"] == "hand" and verify_checksums(folder / "SHA256SUMS") == []
     assert np.count_nonzero(read_image(folder / "masks" / row["file"])[32, :, 0]) == pytest.approx(20, abs=1)
-    draw(40)
+    draw(key, 40)
     jobs = project.run("ada").jobs
     assert [job for job in jobs if job.startswith("mask_faces")] == ["mask_faces film ada"], jobs
     assert not [job for job in jobs if job.startswith(("extract_faces", "sort_faces"))]
+
+    # The left part alone leaves out more than half of the only face whose hull is known, and no other face is measured.
+    covered = faces["film", 0]["key"]
+    draw(covered, 20)
+    settings["ada"]["filter"] = {"max_cut_off": 0.5, "max_occlusion": 0.5}
+    run = project.run("ada")
+    assert run.returncode == 0 and not [job for job in run.jobs if job.startswith(("extract_faces", "sort_faces"))], run.output
+    reasons = {row["key"]: row["reason"] for row in read_ledger(project.results / "selections" / "ada" / "ledger.jsonl")}
+    assert {name: reason for name, reason in reasons.items() if reason} == {covered: "occluded"}
+    assert not (folder / "masks" / f"{covered}.png").exists()
 
     with (project.folder / "landmarks" / "talk.tsv").open("a") as file:
         file.write("talk\t0.png\t67\t1\t2\n")

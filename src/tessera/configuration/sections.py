@@ -538,6 +538,7 @@ class Sections(Settings, defer_build=True):
       filter:
         max_cut_off: 0.1
         max_misfit: 0.1
+        max_occlusion: null
         min_sharpness: null
         rare: 5
         max_dark: 0.5

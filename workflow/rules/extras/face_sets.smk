@@ -11,6 +11,7 @@ from tessera.workflow.face_sets import (
     face_models,
     faces_of_job,
     masking,
+    masks_to_measure,
     subject_of_set,
     watched_landmarks,
     watched_masks,
@@ -118,6 +119,7 @@ rule select_faces:
         tables=project.of_job(faces_of_job, "faces.parquet"),
         folders=project.of_job(faces_of_job, "images"),
         orders="<results>/face_sets/{dataset}/orders.parquet",
+        masks=project.of_job(masks_to_measure),
         gates=project.of_job(gates_of),
     output:
         selected="<results>/selections/{dataset}/faces.parquet",

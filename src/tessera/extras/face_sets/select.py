@@ -12,7 +12,7 @@ from tessera.extras.face_sets.scores import commonness
 from tessera.extras.face_sets.settings import FaceFilterSettings
 from tessera.extras.face_sets.sort import faces_in
 from tessera.extras.face_sets.sorts import sort_by_best
-from tessera.records.tables.faces import FaceOrders, Faces, SelectedFaces
+from tessera.records.tables.faces import FaceMasks, FaceOrders, Faces, SelectedFaces
 from tessera.records.tables.table import read_table, read_tables, types, write_table
 
 Verdict = tuple[str, str]  # why a face is left out: the reason and the detail of its row in the ledger
@@ -22,6 +22,7 @@ def select_faces(
     tables: Sequence[Path],
     folders: Sequence[Path],
     orders: Path,
+    masks: Sequence[Path],
     settings: FaceFilterSettings,
     *,
     selected: Path,
@@ -29,9 +30,10 @@ def select_faces(
 ) -> None:
     """Write the faces that `settings` select to `selected` (`tables.SelectedFaces`), and a row for each face to `ledger`.
 
-    `tables`: `tables.Faces`, with the files in `folders`, one of each per shard. `orders`: `tables.FaceOrders`.
+    `tables`: `tables.Faces`, with the files in `folders`, one of each per shard. `orders`: `tables.FaceOrders`. `masks`:
+    `tables.FaceMasks`, by which occlusion is measured; none if it is not.
     """
-    rows = _measured(read_tables(list(tables), Faces), read_table(orders, FaceOrders))
+    rows = _measured(read_tables(list(tables), Faces), read_table(orders, FaceOrders), read_tables(list(masks), FaceMasks))
     verdicts = {row["key"]: _verdict(row, settings) for row in rows.iter_rows(named=True)}
     if settings.best is not None:
         faces = [face for table, folder in zip(tables, folders, strict=True) for face in faces_in(table, folder)]
@@ -45,14 +47,16 @@ def select_faces(
     write_table(table.select(list(types(SelectedFaces))), SelectedFaces, selected)
 
 
-def _measured(faces: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
+def _measured(faces: pl.DataFrame, orders: pl.DataFrame, masks: pl.DataFrame) -> pl.DataFrame:
     """Return `faces` (`tables.Faces`), sorted by key, with what is known of them in the set.
 
     `sharpness`: the fraction of the edges that look sharp, null if it could not be measured. `common`: how many faces look in
-    the direction of the face. `in_frame`: how many faces its frame shows.
+    the direction of the face. `in_frame`: how many faces its frame shows. `occlusion`: what its mask leaves out of it, null if
+    that is unknown.
     """
     sharpness = orders.filter(pl.col("sort") == "blur").select("key", sharpness="value")
-    rows = faces.join(sharpness, on="key", how="left").sort("key")
+    occlusion = masks.select("key", "occlusion")
+    rows = faces.join(sharpness, on="key", how="left").join(occlusion, on="key", how="left").sort("key")
     yaw, pitch = (rows[angle].to_numpy().astype(np.float64) for angle in ("yaw", "pitch"))
     return rows.with_columns(pl.Series("common", commonness(yaw, pitch)), in_frame=pl.len().over("frame"))
 
@@ -63,6 +67,7 @@ def _verdict(row: Mapping[str, Any], settings: FaceFilterSettings) -> Verdict | 
     for reason, name, least, most in (
         ("cut off", "cut_off", None, settings.max_cut_off),
         ("landmarks misplaced", "misfit", None, settings.max_misfit),
+        ("occluded", "occlusion", None, settings.max_occlusion),
         ("too dark", "dark", None, settings.max_dark),
         ("too bright", "bright", None, settings.max_bright),
         ("low contrast", "contrast", settings.min_contrast, None),

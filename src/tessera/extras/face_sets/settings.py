@@ -68,6 +68,10 @@ class FaceFilterSettings(Settings):
     """Largest fraction of a square that lies outside its frame."""
     max_misfit: PositiveFloat | None = 0.1
     """Largest distance of the landmarks from those of the mean face, in sides of that face. More is misplaced."""
+    max_occlusion: Fraction | None = None
+    """Largest fraction of the hull of the 68 landmarks that a mask of a model or by hand leaves out, because something covers
+    the face. What is usual depends on the model: the column `occlusion` of `masks.parquet` has the fractions.
+    """
     min_sharpness: Fraction | None = None
     """Smallest fraction of the edges of a face that look sharp. It is measured where there are 68 landmarks. What is usual
     depends on the size of the squares and of the faces in the frames: the sheet of the sort `blur` shows it.
@@ -131,6 +135,10 @@ class FaceSetSettings(Settings):
             needing = {"pack": self.pack, "filter.best": self.filter.best}
             fix = "declare a model in `landmarks.weights`, or place them in `landmarks_by_hand`"
             faults += [f"`{name}` needs 68 landmarks: {fix}" for name, use in needing.items() if use]
+        if self.filter.max_occlusion is not None and self.masks.weights is None and self.masks_by_hand is None:
+            faults.append(
+                "`filter.max_occlusion` needs masks: declare a model in `masks.weights`, or draw them in `masks_by_hand`"
+            )
         if self.pack and self.squares.format != "jpeg":
             faults.append("`pack` needs `squares.format: jpeg`, because DeepFaceLab packs no other files")
         if faults:

@@ -90,7 +90,8 @@ def selected(folder: Path, tables: list[Path], folders: list[Path], **settings: 
     if not orders.exists():
         sort_faces(tables, folders, orders=orders, sheets=folder / "sheets")
     filters = FaceFilterSettings(**{**KEEP_ALL, **settings})
-    select_faces(tables, folders, orders, filters, selected=out, ledger=folder / "ledger.jsonl")
+    masks = [folder / "occluded.parquet"] if (folder / "occluded.parquet").exists() else []
+    select_faces(tables, folders, orders, masks, filters, selected=out, ledger=folder / "ledger.jsonl")
     rows = read_ledger(folder / "ledger.jsonl")
     keys = read_table(out, SelectedFaces)["key"].to_list()
     assert keys == sorted(row["key"] for row in rows if row["status"] == "ok")
@@ -152,6 +153,20 @@ def test_a_face_beyond_a_limit_is_left_out(
     # The limit itself is not beyond it.
     change(tables, "film-0000002-face-0", **{name: next(iter(limit.values()))})
     assert selected(tmp_path, tables, folders, **limit)[1] == {}
+
+
+def test_a_covered_face_is_left_out_where_that_could_be_measured(tmp_path: Path) -> None:
+    tables, folders = write_faces(tmp_path, 4)
+    keys = selected(tmp_path, tables, folders, max_occlusion=0.3)[0]
+    assert len(keys) == 4, "nothing measures it"
+    occlusion = dict(zip(keys, (0.3, 0.31, None, 1.0), strict=True))
+    rows = [(key, f"{key}.png", "hull" if value is None else "model", value, "") for key, value in occlusion.items()]
+    write_table(pl.DataFrame(rows, schema=types(FaceMasks), orient="row"), FaceMasks, tmp_path / "occluded.parquet")
+    reasons = selected(tmp_path, tables, folders, max_occlusion=0.3)[1]
+    assert reasons == dict.fromkeys((keys[1], keys[3]), "occluded")
+    details = {row["key"]: row["detail"] for row in read_ledger(tmp_path / "ledger.jsonl")}
+    assert details[keys[1]] == "0.31 > 0.3"
+    assert len(selected(tmp_path, tables, folders, max_occlusion=None)[0]) == 4
 
 
 def test_a_blurred_face_stays_where_its_direction_is_rare(tmp_path: Path) -> None:
