@@ -91,4 +91,7 @@ def _of_jpeg(file: Path, row: Mapping[str, Any]) -> list[Region]:
             back, there = inverse(face.image_to_face_mat), np.reshape(row["matrix"], (2, 3))
             moved = [transform(transform(each.points.astype(np.float64), back), there) for each in face.polygons]
         drawn = zip(face.polygons, (clip(Part(ring), size, size) for ring in moved), strict=True)
-        return [Region(each.is_included, rasterize([part], size, size)) for each, part in drawn if part]
+        # XSeg also saves a polygon of two points that was begun and left.
+        return [
+            Region(each.is_included, rasterize([part], size, size)) for each, part in drawn if part and len(each.points) > 2
+        ]

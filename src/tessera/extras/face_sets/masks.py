@@ -152,13 +152,15 @@ def _by_hand(files: Sequence[Path], row: Mapping[str, Any], image: Path, below: 
     `image`: the file of the face.
     """
     try:
-        if len(files) > 1:
-            raise Failed("mask drawn twice", f"{quoted(files[0])} and {quoted(files[1])} are for {row['key']!r}; keep one")
-        regions = [region for file in files for region in read_regions(file, row, image)]
-        if not regions:
-            return below
-        with naming(files[0]):
-            return Mask(_merged(regions, below.mask, row["size"]), "hand", "")
+        # A copy of the square, which labelme shows, draws nothing.
+        drawn = [(file, regions) for file in files if (regions := read_regions(file, row, image))]
+        if len(drawn) > 1:
+            first, second = (quoted(file) for file, _ in drawn[:2])
+            raise Failed("mask drawn twice", f"{first} and {second} are for {row['key']!r}; keep one")
+        for file, regions in drawn:
+            with naming(file):
+                return Mask(_merged(regions, below.mask, row["size"]), "hand", "")
+        return below
     except Dropped as error:
         return below._replace(reason="; ".join(filter(None, (str(error), below.reason))))
 

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from tessera.core.ledger import Ledger
 from tessera.core.log import tell
 from tessera.core.messages import pluralize, truncate
 from tessera.core.tsv import read_sheet, refuse
-from tessera.extras.face_sets.alignment import inverse, similarity, transform
+from tessera.extras.face_sets.alignment import inverse, misfit, similarity, transform
 from tessera.extras.face_sets.find import FoundFace, by_size
 from tessera.extras.face_sets.landmarks import COUNT, MEAN_FIVE
 from tessera.imaging.images import SUFFIX
@@ -52,10 +52,13 @@ class PlacedPoint(BaseModel):
     @property
     def key(self) -> str:
         """What the row says of the frame, in the form of a key."""
-        if not self.source:
-            return self.frame
-        is_number = self.frame.isascii() and self.frame.isdigit()
-        return video_key(self.source, int(self.frame)) if is_number else picture_key(self.source, self.frame, "")
+        return _key(self.source, self.frame) if self.source else self.frame
+
+
+@lru_cache(maxsize=1024)  # each point of a face names its frame
+def _key(source: str, frame: str) -> str:
+    is_number = frame.isascii() and frame.isdigit()
+    return video_key(source, int(frame)) if is_number else picture_key(source, frame, "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +205,10 @@ def _read_document(path: Path, frame: Mapping[str, Any]) -> list[FoundFace]:
 
 
 def _ordered(points: Mapping[int, tuple[float, float]]) -> np.ndarray:
-    """Return `points` in the order of their numbers: float64 (68, 2) or (5, 2). Raises `Failed` if some are missing."""
+    """Return `points` in the order of their numbers: float64 (68, 2) or (5, 2).
+
+    Raises `Failed` if some are missing, or if left and right are exchanged.
+    """
     first = 0 if 0 in points else 1
     count = COUNT if max(points) - first >= len(MEAN_FIVE) else len(MEAN_FIVE)
     wanted = set(range(first, first + count))
@@ -211,7 +217,22 @@ def _ordered(points: Mapping[int, tuple[float, float]]) -> np.ndarray:
         raise Failed(
             "wrong number of landmarks", f"{len(points)} points, of which {', '.join(truncate(wrong, SHOWN))}; {NUMBERED}"
         )
-    return np.array([points[number] for number in sorted(points)], dtype=np.float64)
+    ordered = np.array([points[number] for number in sorted(points)], dtype=np.float64)
+    # Where tools of annotation put points that are not marked.
+    if (unmarked := np.flatnonzero(~ordered.any(axis=1))).size > 1:
+        shown = ", ".join(truncate([str(first + number) for number in unmarked], SHOWN))
+        raise Failed("landmarks not placed", f"points {shown} are at 0, 0; place each point, also where it is hidden")
+    if _is_mirrored(ordered):
+        raise Failed("landmarks mirrored", "left and right are exchanged: they are those of the picture, not of the person")
+    return ordered
+
+
+def _is_mirrored(landmarks: np.ndarray) -> bool:
+    """Return whether `landmarks`, (68, 2) or (5, 2), are those of a face in a mirror."""
+    try:
+        return misfit(landmarks * (-1, 1)) < misfit(landmarks) / 2
+    except Failed:
+        return False  # The alignment says why they cannot be used.
 
 
 def _face(landmarks: np.ndarray, where: str) -> FoundFace:

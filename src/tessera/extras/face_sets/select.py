@@ -64,9 +64,10 @@ def _measured(faces: pl.DataFrame, orders: pl.DataFrame, masks: pl.DataFrame) ->
 def _verdict(row: Mapping[str, Any], settings: FaceFilterSettings) -> Verdict | None:
     """Return why `settings` leave out the face of `row`, see `_measured`: the first rule that does; None if none does."""
     min_sharpness = None if row["common"] <= settings.rare else settings.min_sharpness
+    max_misfit = None if row["placed_by"] == "hand" else settings.max_misfit
     for reason, name, least, most in (
         ("cut off", "cut_off", None, settings.max_cut_off),
-        ("landmarks misplaced", "misfit", None, settings.max_misfit),
+        ("landmarks misplaced", "misfit", None, max_misfit),
         ("occluded", "occlusion", None, settings.max_occlusion),
         ("too dark", "dark", None, settings.max_dark),
         ("too bright", "bright", None, settings.max_bright),

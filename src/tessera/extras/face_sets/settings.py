@@ -67,7 +67,9 @@ class FaceFilterSettings(Settings):
     max_cut_off: Fraction | None = 0.1
     """Largest fraction of a square that lies outside its frame."""
     max_misfit: PositiveFloat | None = 0.1
-    """Largest distance of the landmarks from those of the mean face, in sides of that face. More is misplaced."""
+    """Largest distance of the landmarks from those of the mean face, in sides of that face. More is misplaced, unless a person
+    placed them.
+    """
     max_occlusion: Fraction | None = None
     """Largest fraction of the hull of the 68 landmarks that a mask of a model or by hand leaves out, because something covers
     the face. What is usual depends on the model: the column `occlusion` of `masks.parquet` has the fractions.

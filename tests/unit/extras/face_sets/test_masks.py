@@ -164,7 +164,9 @@ def test_polygons_of_deepfacelab_follow_the_face_to_another_square(faces: Path) 
     """The JPEG file of the face, after its polygons were drawn in XSeg, and with the alignment that it had then."""
     then = np.array([[0.25, 0, 10], [0, 0.25, 8]])
     landmarks = head_landmarks(0, 0, 0, SIZE)
+    # XSeg also saves what was begun and left.
     polygons = (
+        Polygon(True, np.array([[1, 1], [2, 2]])),
         Polygon(True, np.array([[10, 8], [18, 8], [18, 24], [10, 24]])),
         Polygon(False, np.array([[10, 8], [12, 8], [12, 9]])),
     )
@@ -227,12 +229,28 @@ def test_a_drawing_that_cannot_be_used_leaves_it_to_the_others_and_says_why(
 
 def test_damaged_and_double_files_leave_it_to_the_others_and_say_why(faces: Path) -> None:
     (faces.parent / "drawn").mkdir()
-    (faces.parent / "drawn" / f"{KEY}.jpg").write_bytes(b"\xff\xd8\xff")
-    assert masked(faces)[KEY]["reason"].startswith(f"not a readable JPEG: '{faces.parent}/drawn/{KEY}.jpg'")
-    write_document(faces.parent / "drawn" / f"{KEY}.json")
+    jpeg = faces.parent / "drawn" / f"{KEY}.jpg"
+    for content in (b"\xff\xd8\xff", with_pickle(b"\x80\x04cos\nsystem\n(S'touch hacked'\ntR.")):
+        jpeg.write_bytes(content)
+        row = masked(faces, out=f"{len(content)}")[KEY]
+        assert row["origin"] == "hull" and f"{jpeg}" in row["reason"]
+    assert not Path("hacked").exists()
+    content = (faces.parent / "images" / f"{KEY}.jpg").read_bytes()
+    face = Face("whole_face", head_landmarks(0, 0, 0, SIZE), polygons=(Polygon(True, np.array(LEFT)),))
+    jpeg.write_bytes(write_metadata(content, face))
+    write_document(faces.parent / "drawn" / f"{KEY}.json", ("include", LEFT))
     assert masked(faces, out="twice")[KEY]["reason"].startswith("mask drawn twice: ")
-    (faces.parent / "drawn" / f"{KEY}.jpg").unlink()
+    # The copy of a square that labelme shows.
+    jpeg.write_bytes(content)
+    row = masked(faces, out="copy")[KEY]
+    assert (row["origin"], row["reason"]) == ("hand", "")
+    write_document(faces.parent / "drawn" / f"{KEY}.json")
     assert masked(faces, out="nothing")[KEY]["reason"] == "", "a file without shapes draws nothing"
+
+
+def with_pickle(pickled: bytes) -> bytes:
+    """Return the start of a JPEG file whose metadata are `pickled`."""
+    return b"\xff\xd8\xff\xef" + (len(pickled) + 2).to_bytes(2) + pickled + b"\xff\xda\0\2"
 
 
 def test_masks_of_no_face_are_named(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:

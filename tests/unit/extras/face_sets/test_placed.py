@@ -8,14 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from face_pictures import head_landmarks
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.extras.face_sets.find import FoundFace
-from tessera.extras.face_sets.landmarks import MEAN_FIVE
+from tessera.extras.face_sets.landmarks import MEAN_FIVE, five_points
 from tessera.extras.face_sets.placed import placed_faces, read_placements
 
 FIVE = MEAN_FIVE * 50 + 100
 SIDE = 320
+# The point on the other side of each of the 68.
+MIRRORED = [
+    *range(16, -1, -1),
+    *range(26, 16, -1),
+    *range(27, 31),
+    *range(35, 30, -1),
+    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
+    *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65),
+]
 HEADER = "frame\tpoint\tx\ty"
 
 
@@ -83,7 +93,7 @@ def test_several_faces_of_a_frame_are_sorted_by_size_in_both_formats(tmp_path: P
     small, large = FIVE, FIVE * 1.2
     lines = [*rows_of(small, "film-0000007", 0), *rows_of(large, "film-0000007", 1)]
     write(tmp_path / "a.tsv", HEADER.replace("point", "face\tpoint"), *lines)
-    write_document(tmp_path / "film-0000008.json", [*shapes_of(small, 3), *shapes_of(large, 9, first=1)])
+    write_document(tmp_path / "film-0000008.json", [*shapes_of(small, 3)[::-1], *shapes_of(large, 9, first=1)])
     faces, _ = placed(tmp_path, "film-0000007", "film-0000008")
     for found in faces.values():
         np.testing.assert_allclose([face.landmarks for face in found], [large, small])
@@ -113,6 +123,29 @@ def test_each_fault_of_a_table_is_an_error_with_its_line_and_the_fix(
     with pytest.raises(TesseraError, match=message) as error:
         read_placements(table)
     assert str(error.value).startswith(str(table))
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (np.where([[False], [True], [False], [True], [False]], 0.0, FIVE), "points 1, 3 are at 0, 0; place each point"),
+        (FIVE[[1, 0, 2, 4, 3]], "left and right are exchanged: they are those of the picture"),
+        (head_landmarks(0.3, 0, 0, SIDE)[MIRRORED], "left and right are exchanged"),
+    ],
+)
+def test_points_that_were_not_marked_or_are_exchanged_are_errors(tmp_path: Path, points: np.ndarray, message: str) -> None:
+    table = write(tmp_path / "a.tsv", HEADER, *rows_of(points, "film-0000007"))
+    with pytest.raises(TesseraError, match=f"line 2: frame 'film-0000007', face 0: {message}"):
+        read_placements(table)
+
+
+@pytest.mark.parametrize("yaw", [-1.5, -1.0, 0.0, 1.0, 1.5])
+@pytest.mark.parametrize("pitch", [-1.0, 0.0, 1.0])
+def test_a_head_in_any_pose_is_not_taken_for_a_mirrored_one(tmp_path: Path, yaw: float, pitch: float) -> None:
+    landmarks = head_landmarks(yaw, pitch, 0.5, SIDE)
+    for points in (landmarks, five_points(landmarks)):
+        table = write(tmp_path / "a.tsv", HEADER, *rows_of(points, "film-0000007"))
+        assert placed(table, "film-0000007")[0]["film-0000007"]
 
 
 def test_a_table_that_is_no_utf_8_is_an_error(tmp_path: Path) -> None:

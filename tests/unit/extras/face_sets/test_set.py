@@ -76,7 +76,7 @@ def write_faces(folder: Path, count: int, points: int = 68) -> tuple[list[Path],
     return [folder / f"faces{number}.parquet" for number in (0, 1)], [folder / f"shard{number}" for number in (0, 1)]
 
 
-def change(tables: list[Path], key: str, **values: float) -> None:
+def change(tables: list[Path], key: str, **values: float | str) -> None:
     """Change the `values` of the row of the face `key`."""
     for path in tables:
         rows = [{**row, **(values if row["key"] == key else {})} for row in read_table(path, Faces).to_dicts()]
@@ -153,6 +153,13 @@ def test_a_face_beyond_a_limit_is_left_out(
     # The limit itself is not beyond it.
     change(tables, "film-0000002-face-0", **{name: next(iter(limit.values()))})
     assert selected(tmp_path, tables, folders, **limit)[1] == {}
+
+
+def test_a_person_may_place_landmarks_that_are_unlike_the_mean_face(tmp_path: Path) -> None:
+    tables, folders = write_faces(tmp_path, 2)
+    change(tables, "film-0000001-face-0", misfit=0.3, placed_by="hand")
+    change(tables, "film-0000001-face-1", misfit=0.3)
+    assert selected(tmp_path, tables, folders, max_misfit=0.1)[1] == {"film-0000001-face-1": "landmarks misplaced"}
 
 
 def test_a_covered_face_is_left_out_where_that_could_be_measured(tmp_path: Path) -> None:
