@@ -1,5 +1,7 @@
 """Face sets: what each is made of, and what must be removed of those that may not be made any more."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ from tessera.learning.weights.resolve import weights_file
 from tessera.workflow.project import Paths, Project, Wildcards, require_sources
 
 FACES = "<results>/faces/{shard}/{face_set}"
+SEARCHED = {"path", "folder", "frame_labels"}  # settings whose folders are read with all that lies in them
 
 
 def faces_of_set(project: Project, name: str, part: str) -> list[str]:
@@ -69,6 +72,38 @@ def admitted_face_sets(project: Project) -> list[dict[str, str]]:
                 {"key": key, "status": status, "reason": error.reason if error else "", "detail": error.detail if error else ""}
             )
     return rows
+
+
+def check_apart_from_faces(project: Project) -> None:
+    """Raise `TesseraError` if a setting of anything but face sets names a folder of faces, or one that has such a folder in it.
+
+    What is made of such faces could also be made of adult footage, and would stay when the consent ends. The manifest names
+    no results at all.
+    """
+    config, results = project.config, Path(project.results).resolve()
+    if not config["face_sets"]:
+        return
+    folders = [results / "faces", results / "face_sets", *(results / "datasets" / name for name in config["face_sets"])]
+    for setting, text in _texts({name: value for name, value in config.items() if name != "face_sets"}):
+        with suppress(ValueError):  # a null character
+            path = Path(text).resolve()
+            is_searched = setting.rpartition(".")[2] in SEARCHED
+            if any(path.is_relative_to(each) or (is_searched and each.is_relative_to(path)) for each in folders):
+                raise TesseraError(
+                    f"`{setting}`: {text!r} holds faces of a person, of which nothing else is made; name another"
+                )
+
+
+def _texts(value: Any, setting: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path of each setting in `value` that is a text, and the text, unless it is empty."""
+    if isinstance(value, str) and value:
+        yield setting, value
+    elif isinstance(value, dict):
+        for name, child in value.items():
+            yield from _texts(child, f"{setting}.{name}" if setting else name)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _texts(child, setting)
 
 
 def face_targets(project: Project) -> list[str]:

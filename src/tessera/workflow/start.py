@@ -18,6 +18,7 @@ from tessera.core.messages import pluralize, truncate
 from tessera.records.manifest import describe_missing
 from tessera.stages.labels.settings import unclaimed_labels
 from tessera.workflow.active_learning import asked_rounds
+from tessera.workflow.face_sets import check_apart_from_faces
 from tessera.workflow.image_sets import check_files, unknown_tags_of_sets
 from tessera.workflow.labels import exports_of_frames
 from tessera.workflow.locks import explain_lock
@@ -53,8 +54,9 @@ def check_options(arguments: Iterable[str]) -> None:
 
 
 def check_project(project: Project) -> None:
-    """Raise `TesseraError` if the settings name files or sources that are not there, or what cannot be read."""
+    """Raise `TesseraError` if the settings name files or sources that are not there, what cannot be read, or faces."""
     check_files(project)
+    check_apart_from_faces(project)
     _ = project.face_sets
     previewed(project)
     restored(project)
