@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping
+from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def begin(project: Project) -> None:
     project.settings = {
         "frames": {"format": "png"},
         "face_sets": {
-            "ada": {"subject": "Ada", "sources": ["film", "talk", "adult"], **common},
+            "ada": {"subject": "Ada", "sources": ["film", "talk", "adult"], **deepcopy(common)},
             "bob": {"subject": "Bob", "sources": ["street"], **common},
         },
         **NO_MODELS,

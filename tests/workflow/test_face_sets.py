@@ -99,22 +99,3 @@ def test_what_is_made_of_a_source_or_a_set_goes_when_it_may_not_be_used(project:
     project.settings["face_sets"] = {}
     run = project.run("frames")
     assert run.returncode == 0 and not of_set(project, "ada"), run.output
-
-
-def test_a_killed_run_gives_the_bytes_of_one_that_was_not(project: Project, tmp_path: Path) -> None:
-    begin(project)
-    process = project.start("ada")
-    deadline = time.monotonic() + 300
-    while not list(project.results.glob("logs/extract_faces/*/ada.log")) and time.monotonic() < deadline:
-        assert process.poll() is None, "it was killed while it ran"
-        time.sleep(0.05)
-    with suppress(ProcessLookupError):
-        killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert project.run("--unlock").returncode == 0
-    run = project.run("ada", "--rerun-incomplete")
-    assert run.returncode == 0, run.output
-    whole = Project.create(tmp_path / "whole")
-    begin(whole)
-    assert whole.run("ada").returncode == 0
-    assert made(project) == made(whole)

@@ -86,6 +86,11 @@ def unwatched_param(value: T) -> Callable[[Wildcards, Any], T]:
     return of_output
 
 
+def unwatched_job_param(function: Given[T]) -> Callable[[Wildcards, Any], T]:
+    """Return `function`, for params. Another value that it returns reruns nothing, see `unwatched_param`."""
+    return lambda wildcards, output: function(wildcards)
+
+
 class _Shards(dict[str, list[ListedSource]]):
     def __missing__(self, shard: str) -> list[ListedSource]:
         raise TesseraError(f"there is no shard {shard!r}; the shards are {', '.join(truncate(list(self), 10)) or 'none'}")

@@ -12,7 +12,12 @@ from tessera.workflow.face_sets import (
     faces_of_job,
     subject_of_set,
 )
-from tessera.workflow.project import any_of, literal_param, project_of
+from tessera.workflow.project import (
+    any_of,
+    literal_param,
+    project_of,
+    unwatched_job_param,
+)
 
 project = project_of(config)
 
@@ -54,7 +59,8 @@ rule extract_faces:
     resources:
         gpu=1,
     params:
-        subject=project.of_job(subject_of_set),
+        # A renewed consent changes no face.
+        subject=unwatched_job_param(project.of_job(subject_of_set)),
         settings=project.of_job(extraction),
         extract_code=code_digest("tessera.extras.face_sets.extract:extract_faces"),
         code=digest_of_script("extract_faces"),
