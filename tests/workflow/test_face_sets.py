@@ -1,20 +1,17 @@
 """Face sets in a real run: made of a consenting person alone, and gone when the consent ends."""
 
 import json
-import signal
-import time
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from os import killpg
 from pathlib import Path
 
 import polars as pl
 import pytest
-from faces_of_ada import ADA, ADULT, BOB, begin, made, of_set, write_subjects
+from faces_of_ada import ADA, ADULT, BOB, FACE, MEAN, begin, of_set, write_subjects
 from projects import Project
 
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file, verify_checksums
+from tessera.core.tsv import write_sheet
 from tessera.extras.face_sets.packs import read_index, unpack
 from tessera.extras.face_sets.sorts import SORTS
 from tessera.imaging.images import read_image
@@ -72,6 +69,50 @@ def test_a_set_is_made_of_a_consenting_person_and_removed_when_the_consent_is_re
     assert "results/datasets/ada\tremoved" in removed and "results/faces/film/ada\tremoved" in removed
     run = project.run("ada")
     assert run.returncode == 1 and "`face_sets.ada` is refused: consent revoked" in run.output
+
+
+def test_landmarks_by_hand_rerun_what_they_touch_and_need_no_landmark_model(project: Project) -> None:
+    begin(project)
+    settings = project.settings["face_sets"] = {"ada": project.settings["face_sets"]["ada"]}
+    settings["ada"] |= {"landmarks_by_hand": "landmarks"}
+    del settings["ada"]["landmarks"]
+    (project.folder / "landmarks").mkdir()
+
+    def place(source: str, shift: float, name: str) -> None:
+        """Place landmarks in the first picture of a source."""
+        points = enumerate((MEAN * FACE + (40 + shift, 60)).tolist())
+        rows = [(source, "0.png", number, *point) for number, point in points]
+        write_sheet(project.folder / "landmarks" / name, ("source", "frame", "point", "x", "y"), rows)
+
+    place("film", 0, "film.tsv")
+    run = project.run("ada")
+    assert run.returncode == 0, run.output
+    folder = project.results / "datasets" / "ada"
+    faces = {(row["source"], row["index"]): row for row in pl.read_parquet(folder / "faces.parquet").to_dicts()}
+    assert {key for key, row in faces.items() if row["placed_by"] == "hand"} == {("film", 0)} and len(faces) == 6
+    masks = {row["key"]: row for row in pl.read_parquet(folder / "masks.parquet").to_dicts()}
+    assert [key for key, row in masks.items() if row["file"]] == [faces["film", 0]["key"]]
+    assert {row["reason"].partition(":")[0] for row in masks.values() if not row["file"]} == {"wrong number of landmarks"}
+    packed = {row["key"]: row["status"] for row in read_ledger(folder / "packed.jsonl")}
+    assert [key for key, status in packed.items() if status == "ok"] == [faces["film", 0]["key"]]
+
+    # The file of the other source is written again, and one is of no source.
+    place("talk", 3, "talk.tsv")
+    place("film", 0, "film.tsv")
+    place("nobody", 0, "nobody.tsv")
+    run = project.run("ada")
+    assert run.returncode == 0, run.output
+    assert [job for job in run.jobs if job.startswith("extract_faces")] == ["extract_faces talk ada"]
+    assert "landmarks of 1 frame are not used, because they name no source in the manifest: landmarks/nobody.tsv" in run.output
+    after = {(row["source"], row["index"]): row for row in pl.read_parquet(folder / "faces.parquet").to_dicts()}
+    assert {key for key, row in after.items() if row != faces[key]} == {("talk", 0)}
+    assert "reused" in (project.results / "logs" / "extract_faces" / "talk" / "ada.log").read_text()
+
+    with (project.folder / "landmarks" / "talk.tsv").open("a") as file:
+        file.write("talk\t0.png\t67\t1\t2\n")
+    run = project.run("ada")
+    assert run.returncode == 1 and "line 70: point 67 of this face is already on line 69" in run.output, run.output
+    assert project.run("frames").returncode == 0, "what needs no landmarks is made"
 
 
 def test_what_is_made_of_a_source_or_a_set_goes_when_it_may_not_be_used(project: Project) -> None:

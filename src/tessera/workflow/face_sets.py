@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tessera.core.errors import TesseraError
+from tessera.core.files import check_exists, file_name
+from tessera.core.messages import pluralize, truncate
+from tessera.core.provenance import digest
+from tessera.extras.face_sets.placed import Placement, read_placements
 from tessera.learning.weights.resolve import weights_file
 from tessera.workflow.project import Paths, Project, Wildcards, require_sources
 
@@ -39,6 +44,44 @@ def extraction(project: Project, wildcards: Wildcards) -> dict[str, Any]:
     settings = project.config["face_sets"][wildcards.face_set]
     stated = {name: value for name, value in settings.items() if name not in {"filter", "pack"}}
     return {**stated, "sources": [source for source in admitted if source in in_shard]}
+
+
+@cache
+def placements_of_set(project: Project, name: str) -> dict[str, list[Placement]]:
+    """Return what a person placed in frames for the face set `name`, by the names of sources, see `read_placements`.
+
+    Raises `TesseraError` if there is nothing at the path in the settings, or a table has a fault.
+    """
+    path = project.config["face_sets"][name]["landmarks_by_hand"]
+    if not path:
+        return {}
+    check_exists(f"face_sets.{name}.landmarks_by_hand", Path(path))
+    return read_placements(Path(path))
+
+
+def watched_landmarks(project: Project, wildcards: Wildcards) -> str:
+    """Return a value that changes with the landmarks that a person placed in the frames of a shard."""
+    placed = placements_of_set(project, wildcards.face_set)
+    names = sorted(file_name(source) for source in extraction(project, wildcards)["sources"])
+    return digest([[each.frame, each.content] for name in names for each in placed.get(name, [])])
+
+
+def unknown_landmarks(project: Project) -> Iterator[str]:
+    """Yield a message for each admitted face set whose landmarks by hand cannot be read, or name no source in the manifest."""
+    names = {file_name(source.source) for source in project.sources}
+    for name, admission in project.face_sets.items():
+        try:
+            placed = placements_of_set(project, name) if admission.sources else {}
+        except TesseraError as error:
+            yield str(error)
+            continue
+        if lost := [
+            f"{each.where}: {each.frame!r}" for source, of_source in placed.items() if source not in names for each in of_source
+        ]:
+            yield (
+                f"face_sets.{name}.landmarks_by_hand: landmarks of {pluralize(len(lost), 'frames')} are not used, because they"
+                f" name no source in the manifest: {'; '.join(truncate(lost, 5))}; correct the name of the frame or the file"
+            )
 
 
 def face_models(project: Project, wildcards: Wildcards, part: str) -> Paths:

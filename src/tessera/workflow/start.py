@@ -18,7 +18,7 @@ from tessera.core.messages import pluralize, truncate
 from tessera.records.manifest import describe_missing
 from tessera.stages.labels.settings import unclaimed_labels
 from tessera.workflow.active_learning import asked_rounds
-from tessera.workflow.face_sets import check_apart_from_faces
+from tessera.workflow.face_sets import check_apart_from_faces, unknown_landmarks
 from tessera.workflow.image_sets import check_files, unknown_tags_of_sets
 from tessera.workflow.labels import exports_of_frames
 from tessera.workflow.locks import explain_lock
@@ -108,6 +108,7 @@ def warnings(project: Project) -> Iterator[str]:
         yield f"annotations.frame_labels: {labels!r} is not there yet, so that no sampled frame is labelled{beside}"
     for name, admission in project.face_sets.items():
         yield from (f"face_sets.{name}: refused: {reason}" for reason in admission.reasons())
+    yield from unknown_landmarks(project)
     yield from _unclaimed_labels(project)
     yield from unknown_tags_of_sets(project)
 

@@ -11,6 +11,7 @@ from tessera.workflow.face_sets import (
     face_models,
     faces_of_job,
     subject_of_set,
+    watched_landmarks,
 )
 from tessera.workflow.project import (
     any_of,
@@ -62,6 +63,7 @@ rule extract_faces:
         # A renewed consent changes no face.
         subject=unwatched_job_param(project.of_job(subject_of_set)),
         settings=project.of_job(extraction),
+        watched=project.of_job(watched_landmarks),
         extract_code=code_digest("tessera.extras.face_sets.extract:extract_faces"),
         code=digest_of_script("extract_faces"),
     script:

@@ -18,7 +18,7 @@ class Faces(Table):
     y0: pl.Float64 = pa.Field(description="rectangle, top edge, pixels")
     x1: pl.Float64 = pa.Field(description="rectangle, right edge, pixels")
     y1: pl.Float64 = pa.Field(description="rectangle, bottom edge, pixels")
-    confidence: pl.Float64 = pa.Field(ge=0, le=1, description="confidence of the detection")
+    confidence: pl.Float64 = pa.Field(ge=0, le=1, description="confidence of the detection; 1 if a person placed the landmarks")
     turned: pl.Int64 = pa.Field(isin=[0, 90, 180, 270], description="degrees counterclockwise by which the frame was turned")
     landmarks: pl.List(pl.Float64) = pa.Field(  # type: ignore[valid-type]
         description="x and y of each landmark in turn, pixels of the frame; 68 or 5 landmarks"
@@ -38,9 +38,12 @@ class Faces(Table):
     yaw: pl.Float64 = pa.Field(nullable=True, description="radians, positive to the left of the picture; null without a pose")
     pitch: pl.Float64 = pa.Field(nullable=True, description="radians, positive upwards; null without a pose")
     roll: pl.Float64 = pa.Field(nullable=True, description="radians, positive clockwise; null without a pose")
-    detector: pl.String = pa.Field(description="sha256 of the detector")
+    placed_by: pl.String = pa.Field(
+        isin=["detector", "model", "hand"], description="who placed the landmarks: the detector, the landmark model or a person"
+    )
+    detector: pl.String = pa.Field(nullable=True, description="sha256 of the detector; null if a person placed the landmarks")
     landmark_model: pl.String = pa.Field(
-        nullable=True, description="sha256 of the landmark model; null if the detector placed them"
+        nullable=True, description="sha256 of the landmark model; null if it did not place them"
     )
     file: pl.String = pa.Field(description="name of the file in the folder of images beside this table")
     sha256: pl.String = pa.Field(description="sha256 of that file")

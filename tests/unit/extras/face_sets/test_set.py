@@ -60,7 +60,13 @@ def write_faces(folder: Path, count: int, points: int = 68) -> tuple[list[Path],
         }
         row |= {"yaw": 0.01, "pitch": 0.01, "roll": 0.0} if points == 68 else {}
         row |= {"key": name, "source": "film", "frame": f"film-{max(number, 1):07d}", "landmarks": in_frame.ravel().tolist()}
-        row |= {"matrix": matrix.ravel().tolist(), "face_type": "whole", "detector": "d", "file": f"{name}.jpg", "sha256": "s"}
+        row |= {
+            "matrix": matrix.ravel().tolist(),
+            "face_type": "whole",
+            "placed_by": "detector",
+            "file": f"{name}.jpg",
+            "sha256": "s",
+        }
         shards[number % 2].append(row)
     for number, rows in enumerate(shards):
         frame = pl.DataFrame([{**dict.fromkeys(types(Faces)), **row} for row in rows], schema=types(Faces))
