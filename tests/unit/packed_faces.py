@@ -1,6 +1,9 @@
 """Faces with metadata, and JPEG files of many kinds to hold them."""
 
 import io
+import pickle
+import struct
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -91,3 +94,31 @@ JPEGS = {
     "fill bytes": BASELINE[:2] + b"\xff\xff" + BASELINE[2:BEHIND_APP0] + b"\xff\xff\xff" + BASELINE[BEHIND_APP0:],
     "bytes behind the picture": BASELINE + b"more",
 }
+
+
+def slow_write(entries: object, files: list[bytes], protocol: int = 4, **changed: Any) -> bytes:
+    """Return a pack of `files`. `changed`: its `version`, the `length` of its index or its `offsets`, if they are wrong."""
+    index = entries if isinstance(entries, bytes) else pickle.dumps(entries, protocol)
+    begin = 16 + len(index) + 8 * (len(files) + 1)
+    offsets = [sum(map(len, files[:number])) for number in range(len(files))] + [begin + sum(map(len, files))]
+    header = struct.pack("<QQ", changed.get("version", 1), changed.get("length", len(index)))
+    offsets = changed.get("offsets", offsets)
+    return header + index + b"".join(struct.pack("<Q", offset) for offset in offsets) + b"".join(files)
+
+
+def entry(name: object = "a.jpg", seed: int = 0, **changed: object) -> dict[str, Any]:
+    """Return an entry of the index as DeepFaceLab writes it."""
+    return {
+        "sample_type": 1,
+        "filename": name,
+        "face_type": FACE_TYPES["whole_face"],
+        "shape": (16, 16, 3),
+        "landmarks": face(seed).landmarks.tolist(),
+        "seg_ie_polys": {"polys": []},
+        "xseg_mask": None,
+        "xseg_mask_compressed": None,
+        "eyebrows_expand_mod": 1.0,
+        "source_filename": f"{seed:05}.png",
+        "person_name": None,
+        **changed,
+    }

@@ -20,7 +20,7 @@ DETECTORS = ("nsfw_detection", "watermark_detection", "mosaic_detection")
 VERDICTS = re.compile(r"results/(gates/|sources/|datasets/splits\.parquet$|face_sets/ledger\.jsonl$)")
 # The report, the figures that count its jobs, and the review page.
 EXCEPTED = re.compile(r"results/(reports/(report\.html|runs?\.json|timings\.svg)$|review/)")
-FACES = re.compile(r"results/(faces/\w+|face_sets|selections|datasets)/ada/")
+FACES = re.compile(r"results/(unpacked|(faces/\w+|face_sets|selections|datasets)/ada)/")
 ADULT = re.compile(r"adult(/|$)|results/(?!sources/).*\badult[/.]")
 
 
@@ -109,6 +109,9 @@ def test_by_the_plan_of_everything_nothing_is_made_of_both(project: Project) -> 
         "search": {"rate": {"model": "nsfw_detection", "space": {"training.lr0": {"log": [0.001, 0.1]}}}},
     }
     project.settings["embeddings"]["look"]["crops"] = ["person"]
+    pack = {"path": "faceset.pak", "subject": "Ada", "content": "general", "rights": "CC0"}
+    (project.folder / "faceset.pak").touch()
+    project.settings["face_packs"] = {"earlier": pack}
     parents = planned(project, "all", "datasets", "preview", "search", "make_proxies", "ada", *DETECTORS)
     weights = [f"results/weights/{name}/SHA256SUMS" for name in (*DETECTORS, "mosaic_restoration", "soft")]
     check_descent(

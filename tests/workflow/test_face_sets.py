@@ -4,17 +4,22 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import cv2
 import polars as pl
 import pytest
 from faces_of_ada import ADA, ADULT, BOB, FACE, MEAN, begin, of_set, write_subjects
+from portraits import NO_MODELS
 from projects import Project
 
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file, verify_checksums
 from tessera.core.tsv import write_sheet
-from tessera.extras.face_sets.packs import read_index, unpack
+from tessera.demo.photographs import photograph
+from tessera.extras.face_sets.jpeg_metadata import write_metadata
+from tessera.extras.face_sets.metadata import Face
+from tessera.extras.face_sets.packs import pack, read_index, unpack
 from tessera.extras.face_sets.sorts import SORTS
-from tessera.imaging.images import read_image
+from tessera.imaging.images import read_image, write_image
 
 pytestmark = pytest.mark.workflow
 
@@ -140,3 +145,51 @@ def test_what_is_made_of_a_source_or_a_set_goes_when_it_may_not_be_used(project:
     project.settings["face_sets"] = {}
     run = project.run("frames")
     assert run.returncode == 0 and not of_set(project, "ada"), run.output
+
+
+def test_a_pack_of_others_is_unpacked_only_for_a_person_who_consented(project: Project) -> None:
+    project.write_manifest([])
+    write_subjects(project, ADA, BOB)
+    others = project.folder / "others"
+    others.mkdir()
+    landmarks = MEAN * 64
+    for number in range(3):
+        write_image(others / f"{number}.jpg", cv2.resize(photograph("astronaut"), (64 + number, 64 + number)))
+        content = (others / f"{number}.jpg").read_bytes()
+        (others / f"{number}.jpg").write_bytes(write_metadata(content, Face("whole_face", landmarks, f"{number}.png")))
+    pack(sorted(others.glob("*.jpg")), others / "faceset.pak")
+    before = (others / "faceset.pak").read_bytes()
+    one = {"path": "others/faceset.pak", "subject": "Ada", "content": "general", "rights": "contract 7"}
+    project.settings = {**NO_MODELS, "face_packs": {"old": one}}
+    run = project.run("unpack")
+    assert run.returncode == 0, run.output
+    unpacked = project.results / "unpacked" / "old"
+    assert {path.name: path.read_bytes() for path in (unpacked / "aligned").glob("*.jpg")} == {
+        path.name: path.read_bytes() for path in others.glob("*.jpg")
+    }
+    table = pl.read_parquet(unpacked / "faces.parquet")
+    assert table["source_file"].to_list() == ["0.png", "1.png", "2.png"]
+    assert table["landmarks"].to_list() == [landmarks.ravel().tolist()] * 3
+    write_subjects(project, ADA | {"consent": "release 9"}, BOB)
+    run = project.run("unpack")
+    assert (run.returncode, run.jobs) == (0, []), run.output
+
+    project.settings["score"] = {"folder": str(unpacked / "aligned")}
+    run = project.run("unpack")
+    assert run.returncode == 1 and "`score.folder`: " in run.output and "holds faces of a person" in run.output
+    del project.settings["score"]
+    refused = {"adult source": {"content": "adult"}, "no consent": {"subject": "Bob"}, "no such subject": {"subject": "C"}}
+    for reason, change in refused.items():
+        project.settings["face_packs"] = {"old": one | change}
+        run = project.run("unpack")
+        assert run.returncode == 1 and f"`face_packs.old` is refused: {reason}" in run.output, run.output
+    # Each removes what was unpacked: the consent is revoked, the content is adult, the settings name the pack no longer.
+    for subject, packs in ((ADA | {"revoked": "yes"}, one), (ADA, one | {"content": "adult"}), (ADA, None)):
+        write_subjects(project, ADA, BOB)
+        project.settings["face_packs"] = {"old": one}
+        assert project.run("unpack").returncode == 0 and unpacked.exists()
+        write_subjects(project, subject, BOB)
+        project.settings["face_packs"] = {"old": packs}
+        run = project.run("results/sources/withdrawn.tsv")
+        assert run.returncode == 0 and not unpacked.exists(), run.output
+    assert (others / "faceset.pak").read_bytes() == before

@@ -15,6 +15,7 @@ from tessera.learning.weights.resolve import weights_file
 from tessera.workflow.project import Paths, Project, Wildcards, require_sources
 
 FACES = "<results>/faces/{shard}/{face_set}"
+UNPACKED = "<results>/unpacked"
 SEARCHED = {"path", "folder", "frame_labels"}  # settings whose folders are read with all that lies in them
 
 
@@ -91,10 +92,45 @@ def face_models(project: Project, wildcards: Wildcards, part: str) -> Paths:
 
 def subject_of_set(project: Project, wildcards: Wildcards) -> dict[str, Any]:
     """Return the row of the person of a face set in the table of subjects."""
-    name = project.config["face_sets"][wildcards.face_set]["subject"]
+    return _subject(project, project.config["face_sets"][wildcards.face_set]["subject"])
+
+
+def subject_of_pack(project: Project, wildcards: Wildcards) -> dict[str, Any]:
+    """Return the row of the person of a pack of others in the table of subjects."""
+    return _subject(project, project.config["face_packs"][wildcards.pack]["subject"])
+
+
+def _subject(project: Project, name: str) -> dict[str, Any]:
     if name not in project.subjects:
         raise TesseraError(f"{project.config['subjects']} does not name {name!r}")
     return project.subjects[name].model_dump(mode="json")
+
+
+def pack_of_others(project: Project, wildcards: Wildcards) -> str:
+    """Return the path of the pack of a job. Raises `TesseraError` if it is refused, or there is nothing at its path."""
+    _require_pack(project, wildcards.pack)
+    path = project.config["face_packs"][wildcards.pack]["path"]
+    check_exists(f"face_packs.{wildcards.pack}.path", Path(path))
+    return str(path)
+
+
+def _require_pack(project: Project, name: str) -> None:
+    if refusal := project.refused_packs.get(name):
+        raise TesseraError(f"`face_packs.{name}` is refused: {refusal}")
+
+
+def unpacked(project: Project) -> list[str]:
+    """Return the last file of each pack that may be unpacked."""
+    return [f"{UNPACKED}/{name}/ledger.jsonl" for name in project.config["face_packs"] if name not in project.refused_packs]
+
+
+def require_packs(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return no files. Raises `TesseraError` if a pack is refused, or the settings name none."""
+    if not project.config["face_packs"]:
+        raise TesseraError("no pack is named: add one to `face_packs` (see docs/faces.md)")
+    for name in project.config["face_packs"]:
+        _require_pack(project, name)
+    return []
 
 
 def face_filter(project: Project, wildcards: Wildcards) -> dict[str, Any]:
@@ -124,10 +160,11 @@ def check_apart_from_faces(project: Project) -> None:
     no results at all.
     """
     config, results = project.config, Path(project.results).resolve()
-    if not config["face_sets"]:
+    if not config["face_sets"] and not config["face_packs"]:
         return
-    folders = [results / "faces", results / "face_sets", *(results / "datasets" / name for name in config["face_sets"])]
-    for setting, text in _texts({name: value for name, value in config.items() if name != "face_sets"}):
+    folders = [results / name for name in ("faces", "face_sets", "unpacked")]
+    folders += [results / "datasets" / name for name in config["face_sets"]]
+    for setting, text in _texts({name: value for name, value in config.items() if name not in {"face_sets", "face_packs"}}):
         with suppress(ValueError):  # a null character
             path = Path(text).resolve()
             is_searched = setting.rpartition(".")[2] in SEARCHED
@@ -164,12 +201,14 @@ def require_face_set(project: Project, wildcards: Wildcards, name: str) -> list[
 
 
 def refused_faces(project: Project) -> list[str]:
-    """Return the folders of faces that may not be there any more: of sets and of shards of sets that are not admitted."""
+    """Return the folders of faces that may not be there any more: of sets, of shards of sets, and of packs, if not admitted."""
     results = Path(project.results)
     admitted = {
         Path(path.replace("<results>", project.results)) for paths in ledgers_of_faces(project).values() for path in paths
     }
     folders = [folder for folder in results.glob("faces/*/*") if folder.is_dir() and folder / "ledger.jsonl" not in admitted]
+    packs = project.config["face_packs"].keys() - project.refused_packs.keys()
+    folders += [folder for folder in results.glob("unpacked/*/") if folder.name not in packs]
     return [str(folder) for folder in sorted(folders)]
 
 

@@ -108,6 +108,7 @@ def warnings(project: Project) -> Iterator[str]:
         yield f"annotations.frame_labels: {labels!r} is not there yet, so that no sampled frame is labelled{beside}"
     for name, admission in project.face_sets.items():
         yield from (f"face_sets.{name}: refused: {reason}" for reason in admission.reasons())
+    yield from (f"face_packs.{name}: refused: {refusal}" for name, refusal in project.refused_packs.items())
     yield from unknown_landmarks(project)
     yield from _unclaimed_labels(project)
     yield from unknown_tags_of_sets(project)

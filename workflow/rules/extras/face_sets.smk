@@ -10,7 +10,11 @@ from tessera.workflow.face_sets import (
     face_filter,
     face_models,
     faces_of_job,
+    pack_of_others,
+    require_packs,
+    subject_of_pack,
     subject_of_set,
+    unpacked,
     watched_landmarks,
 )
 from tessera.workflow.project import (
@@ -19,6 +23,7 @@ from tessera.workflow.project import (
     project_of,
     unwatched_job_param,
 )
+from tessera.workflow.withdrawal import WITHDRAWN
 
 project = project_of(config)
 
@@ -167,3 +172,35 @@ rule pack_faces:
         code=digest_of_script("pack_faces"),
     script:
         "../../scripts/pack_faces.py"
+
+
+rule unpack_faces:
+    input:
+        pack=project.of_job(pack_of_others),
+        blocklist=lookup(dpath="sources/blocklist", within=config),
+    output:
+        aligned=directory("<results>/unpacked/{pack}/aligned"),
+        table="<results>/unpacked/{pack}/faces.parquet",
+        ledger="<results>/unpacked/{pack}/ledger.jsonl",
+    log:
+        "<logs>/unpack_faces/{pack}.log",
+    benchmark:
+        "<benchmarks>/unpack_faces/{pack}.jsonl"
+    wildcard_constraints:
+        pack=any_of(config["face_packs"]),
+    params:
+        # A renewed consent changes no face.
+        subject=unwatched_job_param(project.of_job(subject_of_pack)),
+        blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
+        code=digest_of_script("unpack_faces"),
+    script:
+        "../../scripts/unpack_faces.py"
+
+
+rule unpack:
+    "the faces in packs of others, of people who consented"
+    input:
+        project.of_job(require_packs),
+        WITHDRAWN,
+        unpacked(project),
+    localrule: True

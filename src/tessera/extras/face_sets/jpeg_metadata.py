@@ -86,6 +86,21 @@ def read_face_and_size(content: bytes) -> tuple[Face | None, tuple[int, int]]:
     return _face(content, segments), _size(content, segments)
 
 
+def read_sole_face(content: bytes) -> tuple[Face, tuple[int, int]]:
+    """Return the metadata of the face in the JPEG file `content`, and the height and the width of its picture, in pixels.
+
+    Raises `Failed` as `read_metadata` does, and if the file has no metadata, or another segment APP15: DeepFaceLab loads each
+    as a pickle, and one that this module does not take for metadata could run code there.
+    """
+    segments = list(_segments(content))
+    face, size = _face(content, segments), _size(content, segments)
+    if face is None:
+        raise Failed("no face metadata", "no segment APP15 is a pickle of protocol 2 or later")
+    if (count := sum(segment.marker == APP15 for segment in segments)) > 1:
+        raise Failed("more than one segment APP15", f"there are {count}, and DeepFaceLab loads each as a pickle")
+    return face, size
+
+
 def _face(content: bytes, segments: Iterable[_Segment]) -> Face | None:
     # DeepFaceLab takes the last one, too.
     found = [segment for segment in segments if _is_metadata(segment, content)]
