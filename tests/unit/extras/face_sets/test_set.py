@@ -15,7 +15,7 @@ from tessera.extras.face_sets.alignment import transform
 from tessera.extras.face_sets.hull import face_hull
 from tessera.extras.face_sets.jpeg_metadata import write_metadata
 from tessera.extras.face_sets.landmarks import five_points
-from tessera.extras.face_sets.metadata import Face
+from tessera.extras.face_sets.metadata import FaceMetadata
 from tessera.extras.face_sets.packs import read_index, unpack
 from tessera.extras.face_sets.select import select_faces
 from tessera.extras.face_sets.settings import FaceFilterSettings
@@ -44,7 +44,7 @@ def write_faces(folder: Path, count: int, points: int = 68) -> tuple[list[Path],
         write_image(place / f"{name}.jpg", image)
         content = (place / f"{name}.jpg").read_bytes()
         if points == 68:
-            (place / f"{name}.jpg").write_bytes(write_metadata(content, Face("whole_face", landmarks)))
+            (place / f"{name}.jpg").write_bytes(write_metadata(content, FaceMetadata("whole_face", landmarks)))
         else:
             landmarks = five_points(landmarks)
         matrix = np.array([[0.5, 0, 3], [0, 0.5, -4]])
