@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from ledgers import outcomes
 
 from decoded_models import write_centerface, write_landmark_model, write_s3fd
 from frame_shards import write_shard
 from tessera.core.errors import TesseraError
-from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.core.tsv import write_sheet
 from tessera.extras.face_sets.alignment import align, transform, warp
@@ -95,12 +95,6 @@ def run(folder: Path, out: str = "out", subject: Subject = ADA, landmarks: np.nd
         }
     )
     return place
-
-
-def outcomes(place: Path) -> dict[str, tuple[str, str]]:
-    rows = read_ledger(place / "ledger.jsonl")
-    assert len({row["key"] for row in rows}) == len(rows)
-    return {row["key"]: (row["status"], row["reason"]) for row in rows}
 
 
 def content(place: Path) -> dict[str, bytes]:
