@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -510,6 +511,24 @@ def test_weights_that_are_not_a_detector_are_named(weights: Path, tmp_path: Path
         declared = DetectionSettings(**SETTINGS, weights={"source": f"my/{name}", "sha256": sha256_file(path)})
         with pytest.raises(TesseraError, match=f"^my/{name} cannot be used as"):
             list(Detector(path, sha256_file(path), declared).predict(pictures(1)))
+
+
+@pytest.mark.parametrize("name", ["ultralytics.nn.modules.block", "C3k2"])
+def test_weights_of_another_version_of_ultralytics_are_named_with_what_helps(name: str, weights: Path, tmp_path: Path) -> None:
+    import ultralytics
+
+    newer = tmp_path / "newer.pt"
+    with zipfile.ZipFile(weights) as original, zipfile.ZipFile(newer, "w") as archive:
+        for item in original.namelist():
+            content = original.read(item)
+            # A module or a class that this version does not have, with a name of the same length.
+            archive.writestr(
+                item, content.replace(name.encode(), name[:-1].encode() + b"9") if item.endswith(".pkl") else content
+            )
+    helps = rf"if another version of ultralytics than {ultralytics.__version__} made them, their export \(\.onnx\)$"
+    with pytest.raises(TesseraError, match=rf"newer\.pt cannot be used as a detector .*{helps}") as raised:
+        Detector(newer, sha256_file(newer), InferenceSettings(**SETTINGS))
+    assert "\n" not in str(raised.value)
 
 
 def test_the_default_image_size_is_that_of_the_training(weights: Path, tmp_path: Path) -> None:

@@ -87,8 +87,13 @@ class Detector:
             raise self._unusable(error) from error
 
     def _unusable(self, reason: Exception | str) -> TesseraError:
+        from ultralytics import __version__
+
         message = " ".join(str(reason).split())[:300]
-        return TesseraError(f"{self._name} cannot be used as a detector of boxes or masks ({message}); declare other weights")
+        return TesseraError(
+            f"{self._name} cannot be used as a detector of boxes or masks ({message}); declare other weights or, if another"
+            f" version of ultralytics than {__version__} made them, their export (.onnx)"
+        )
 
 
 class _Ultralytics:
