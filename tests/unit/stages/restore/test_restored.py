@@ -501,13 +501,13 @@ def test_without_any_mosaic_nothing_but_the_reason_is_written(tmp_path: Path, mo
     ):
         rows = [{**row, "number": number, "score": score} for number, score in enumerate(scores)]
         write_table(pl.DataFrame(rows, schema=types(VideoDetections)), VideoDetections, detections)
-        gate_restored([ledger], [videos], [detections], ["plain"], False, summary=tmp_path / "summary.json")
+        gate_restored([ledger], [videos], [detections], ["plain"], False, 50, summary=tmp_path / "summary.json")
         assert said in terminal.getvalue() and "0 restored videos\n" in terminal.getvalue()
         terminal.truncate(0)
     with pytest.raises(
         TesseraError, match=r"1 of 2 sources cannot be restored:\n  film: no frames: the stream has no packet\n"
     ):
-        gate_restored([ledger], [videos], [detections], ["plain", "film"], False, summary=tmp_path / "summary.json")
+        gate_restored([ledger], [videos], [detections], ["plain", "film"], False, 50, summary=tmp_path / "summary.json")
 
 
 def test_the_gate_says_where_videos_lie_and_stops_for_sources_that_were_refused_or_are_no_video(
@@ -528,8 +528,35 @@ def test_the_gate_says_where_videos_lie_and_stops_for_sources_that_were_refused_
     summary = tmp_path / "summary.json"
     inputs = [tmp_path / "ledger.jsonl"], [tmp_path / "videos"], []
     with pytest.raises(TesseraError, match=r"2 of 3 .*\n  adult: source refused: no consent\n  mug: not a video: image\n"):
-        gate_restored(*inputs, [key for key, *_ in rows], False, summary=summary)
+        gate_restored(*inputs, [key for key, *_ in rows], False, 50, summary=summary)
     assert f"'my film': {tmp_path}/videos/my film.mkv (in 2 of 9 frames)\n" in terminal.getvalue() and not summary.exists()
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_the_gate_says_where_more_mosaics_may_be_than_are_detected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr("tessera.core.log._terminal", terminal)
+    (tmp_path / "videos").mkdir()
+    with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        for source in ("one", "many"):
+            ledger.row(source, "ok")
+    frames = {"one": [3, 3], "many": [1, count]}  # the detections in each frame
+    box = {"label": "nsfw", "score": 0.5, "rle": None, "x0": 0.0, "y0": 0.0, "x1": 8.0, "y1": 8.0}
+    rows = [
+        {"source": source, "index": index, "number": number, **box}
+        for source, counts in frames.items()
+        for index, detected in enumerate(counts)
+        for number in range(detected)
+    ]
+    detections = tmp_path / "detections.parquet"
+    write_table(pl.DataFrame(rows, schema=types(VideoDetections)), VideoDetections, detections)
+    inputs = [tmp_path / "ledger.jsonl"], [tmp_path / "videos"], [detections], ["one", "many"]
+    gate_restored(*inputs, False, 4, summary=tmp_path / "summary.json")
+    said = "many: in a frame, 4 regions were detected, the most that `restore.detect.max_regions` allows; if there are more"
+    assert (said in terminal.getvalue()) == (count == 4)
+    assert "one: in a frame" not in terminal.getvalue()
 
 
 def test_overlaps_beyond_half_of_a_window_are_refused() -> None:
