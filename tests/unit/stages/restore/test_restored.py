@@ -267,6 +267,31 @@ def test_a_region_after_a_change_of_size_is_restored_at_its_place(tmp_path: Path
         assert (one != other)[small == 255].mean() > 0.9
 
 
+def test_hundreds_of_regions_in_a_frame_and_one_in_the_only_frame_are_restored(tmp_path: Path) -> None:
+    shard = ClipShard(tmp_path)
+    centres = {"film": [(x, y) for y in range(6, 120, 12) for x in range(6, 240, 12)], "plain": [(60, 60)]}
+    for name, count in (("film", 3), ("plain", 1)):
+        shard.source(name, film(tmp_path / f"{name}.mp4", pictures(count, 120, 240)))
+        for track, (x, y) in enumerate(centres[name]):
+            mask = np.zeros((120, 240), np.uint8)
+            mask[y - 2 : y + 2, x - 2 : x + 2] = 255
+            shard.scene(name, 0, [mask] * count, track)
+    shard.write()
+    assert len(centres["film"]) == 200
+    for out, restore in (("out", white), ("same", identity)):
+        rows = restore_room(tmp_path, restore, out, cache_key=out)
+        assert rows["film"] == rows["plain"] == ("ok", "")
+    for name, places in centres.items():
+        after, before = (luma(tmp_path / out / "videos" / f"{name}.mp4") for out in ("out", "same"))
+        assert len(after) == len(before) == (3 if name == "film" else 1)
+        assert all(image[y, x] > 230 for image in after for x, y in places)
+        assert not all(image[y, x] > 230 for image in before for x, y in places)
+
+
+def white(clip: np.ndarray) -> np.ndarray:
+    return np.full_like(clip, 255)
+
+
 def refuse(clip: np.ndarray) -> np.ndarray:
     raise TesseraError("called")
 
