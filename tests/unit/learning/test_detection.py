@@ -9,11 +9,13 @@ from typing import Any
 
 import av
 import numpy as np
+import onnx
 import polars as pl
 import pytest
 import torch
 from source_files import write_source_files
 
+from fixed_detector import write_detector
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.provenance import sha256_file, write_checksums
@@ -529,6 +531,36 @@ def test_weights_of_another_version_of_ultralytics_are_named_with_what_helps(nam
     with pytest.raises(TesseraError, match=rf"newer\.pt cannot be used as a detector .*{helps}") as raised:
         Detector(newer, sha256_file(newer), InferenceSettings(**SETTINGS))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "value", "reason"),
+    [
+        ((2, 3, 7), 0.5, r"for 2 images, its output has the shape \(2, 3, 7\); expected are boxes with confidences"),
+        ((2, 5), 0.5, r"for 2 images, its output has the shape \(2, 5\)"),
+        ((1, 5, 7), 0.5, r"for 2 images, its output has the shape \(1, 5, 7\)"),
+        ((2, 5, 7), 7.5, r"its confidences reach 7\.5, and should be at most 1"),
+        ((2, 5, 7), np.inf, "its confidences reach inf"),
+        ((2, 5, 0), 0, ""),
+        ((2, 5, 7), np.nan, ""),
+    ],
+)
+def test_an_output_that_is_no_detections_is_named_and_one_without_detections_is_none(
+    shape: tuple[int, ...], value: float, reason: str, tmp_path: Path
+) -> None:
+    model = onnx.load(write_detector(tmp_path / "boxes.onnx", ["nsfw"]))
+    output = onnx.numpy_helper.from_array(np.full(shape, value, np.float32))
+    del model.graph.node[:], model.graph.initializer[:], model.graph.output[:]
+    model.graph.node.append(onnx.helper.make_node("Constant", [], ["output0"], value=output))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("output0", onnx.TensorProto.FLOAT, shape))
+    path = tmp_path / "other.onnx"
+    onnx.save(model, path)
+    found = Detector(path, sha256_file(path), InferenceSettings(**SETTINGS)).predict(pictures(2))
+    if not reason:
+        assert list(found) == [[], []]
+        return
+    with pytest.raises(TesseraError, match=rf"other\.onnx cannot be used as .*\({reason}.*\); declare other weights$"):
+        list(found)
 
 
 def test_the_default_image_size_is_that_of_the_training(weights: Path, tmp_path: Path) -> None:
