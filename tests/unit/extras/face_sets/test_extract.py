@@ -11,6 +11,7 @@ from ledgers import outcomes
 from decoded_models import write_centerface, write_landmark_model, write_s3fd
 from frame_shards import write_shard
 from tessera.core.errors import TesseraError
+from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.core.tsv import write_sheet
 from tessera.extras.face_sets.alignment import align, transform, warp
