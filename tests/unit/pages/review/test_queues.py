@@ -339,6 +339,7 @@ def test_items_are_sorted_by_queue_and_value_and_adult_ones_are_blurred(tmp_path
 
 def test_each_face_of_a_set_is_shown_with_its_place_in_each_sort_and_why_it_is_left_out(tmp_path: Path) -> None:
     box = {"x0": 0.4, "y0": 2.0, "x1": 50.0, "y1": 60.0, "turned": 0, "face_type": "full", "landmarks": [], "matrix": []}
+    box |= {"placed_by": "detector"}
     faces = [{"key": f"film-000000{n}-face-0", "source": "film", "file": f"{n}.jpg", **box} for n in range(3)]
     tables = [write(tmp_path / f"{n}.parquet", Faces, rows) for n, rows in enumerate((faces[:1], faces[1:]))]
     blur = [("blur", faces[n]["key"], value, rank, why) for n, value, rank, why in ((0, 0.25, 1, ""), (1, 0.5, 0, ""))]
