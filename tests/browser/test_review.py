@@ -753,3 +753,18 @@ def test_thousands_of_faces_are_shown_in_a_chosen_sort_accepted_and_rejected(tmp
         (target[0], "drop", "ada"),
         (target[after_it], "keep", "ada"),
     ]
+
+
+def test_a_face_of_two_sets_is_shown_again_in_the_set_that_its_decision_is_taken_back_of(
+    tmp_path: Path, browser: Browser
+) -> None:
+    shared = {"target": "film-0000001-face-0+1-2-3-4", "picture": write_media(tmp_path)["picture"]}
+    write_review(tmp_path, [item(FACES, "film-0000001-face-0", classifier=name, **shared) for name in ("ada", "bob")])
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(".side")).to_contain_text("face setbob")
+        page.keyboard.press("d")
+        expect(page.locator(".side")).to_contain_text("face setada")
+        page.keyboard.press("u")
+        expect(page.locator(".side")).to_contain_text("face setbob")
+        expect(page.locator(".decided")).to_have_count(0)

@@ -163,6 +163,7 @@ def test_people_accept_and_reject_faces_for_good_and_pages_that_show_them_go_wit
 
     run = project.run("report", "gather_review")
     assert run.returncode == 0 and all(path.exists() for path in pages), run.output
+    assert "and 1 that match nothing" in pages[0].read_text()
     write_subjects(project, ADA | {"revoked": "2026-11-26"}, BOB)
     run = project.run("all")
     assert run.returncode == 0 and not pages[1].exists(), run.output

@@ -39,18 +39,20 @@ def select_faces(
     people, on faces of this set. They override every filter; faces of sources that are refused are not in `tables`. `matched`
     gets a row for each, see `records.decisions.write_matches`.
     """
-    rows = _measured(read_tables(list(tables), Faces), read_table(orders, FaceOrders))
-    boxes = {key: (x0, y0, x1, y1) for key, x0, y0, x1, y1 in rows.select("key", "x0", "y0", "x1", "y1").iter_rows()}
+    found = read_tables(list(tables), Faces)
+    boxes = {key: (x0, y0, x1, y1) for key, x0, y0, x1, y1 in found.select("key", "x0", "y0", "x1", "y1").iter_rows()}
     decided, lost = find_faces(decisions, boxes)
-    verdicts = {row["key"]: _verdict(row, settings) for row in rows.iter_rows(named=True)}
-    verdicts |= {key: (REJECTED, str(each)) for key, each in decided.items() if each.decision == "drop"}
+    rejected = {key: (REJECTED, str(each)) for key, each in decided.items() if each.decision == "drop"}
+    # A rejected face is not there for the others: of two in a frame, one is then alone.
+    rows = _measured(found.filter(~pl.col("key").is_in(list(rejected))), read_table(orders, FaceOrders))
+    verdicts = {row["key"]: _verdict(row, settings) for row in rows.iter_rows(named=True)} | rejected
     if settings.best is not None:
         faces = [face for table, folder in zip(tables, folders, strict=True) for face in faces_in(table, folder)]
         places = sort_by_best([face for face in faces if verdicts[face.name] is None], target=settings.best)
         verdicts |= {key: ("not among the best", place.reason) for key, place in places.items() if place.reason}
     accepted = {key: each for key, each in decided.items() if each.decision == "keep"}
     with Ledger(ledger) as writer:
-        for key, verdict in verdicts.items():
+        for key, verdict in sorted(verdicts.items()):
             if key in accepted:
                 otherwise = f"otherwise {': '.join(verdict)}" if verdict else ""
                 writer.row(key, "ok", ACCEPTED, "; ".join(filter(None, [str(accepted[key]), otherwise])))

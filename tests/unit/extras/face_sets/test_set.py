@@ -189,6 +189,14 @@ def test_a_rejected_face_is_left_out_and_an_accepted_one_stays_whatever_the_filt
     assert matched[gone] == ("dropped", "Bo, 2026-01-31; there is no such face") and matched.keys() == set(decided)
 
 
+def test_a_face_is_alone_in_its_frame_if_the_other_is_rejected(tmp_path: Path) -> None:
+    tables, folders = write_faces(tmp_path, 4)
+    first, second = "film-0000001-face-0", "film-0000001-face-1"
+    assert selected(tmp_path, tables, folders, alone=True)[1].keys() == {first, second}
+    keys, reasons = selected(tmp_path, tables, folders, {first: "drop"}, alone=True)
+    assert second in keys and reasons == {first: "rejected by a person"}
+
+
 def test_a_rejected_face_takes_no_place_among_the_best_and_an_accepted_one_needs_none(tmp_path: Path) -> None:
     tables, folders = write_faces(tmp_path, 24)
     best, reasons = selected(tmp_path, tables, folders, best=1)
