@@ -13,18 +13,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from tessera.core.errors import Dropped, TesseraError
+from tessera.core.errors import Dropped
 from tessera.core.files import file_name, link_or_copy
 from tessera.core.ledger import Ledger
 from tessera.core.provenance import digest, sha256_if_readable
 from tessera.core.store import stored_items
-from tessera.extras.face_sets.admit import SCOPE
+from tessera.extras.face_sets.admit import require_consent
 from tessera.extras.face_sets.alignment import Matrix, align, misfit, transform, warp
 from tessera.extras.face_sets.find import FaceFinder, FoundFace
 from tessera.extras.face_sets.hull import face_hull, hull_mask
 from tessera.extras.face_sets.jpeg_metadata import write_metadata
 from tessera.extras.face_sets.landmarks import COUNT
-from tessera.extras.face_sets.metadata import Face
+from tessera.extras.face_sets.metadata import FaceMetadata
 from tessera.extras.face_sets.placed import placed_faces, read_placements
 from tessera.extras.face_sets.pose import Pose, estimate_pose
 from tessera.extras.face_sets.scores import cut_off, exposure, outline
@@ -36,7 +36,7 @@ from tessera.learning.landmarks import LandmarkModel
 from tessera.records.frame_keys import crop_key
 from tessera.records.frames import read_sampled
 from tessera.records.rights import check_identifiable
-from tessera.records.subjects import Subject, check_consent
+from tessera.records.subjects import Subject
 from tessera.records.tables.faces import Faces
 from tessera.records.tables.footage import Frames, Sources
 from tessera.records.tables.table import read_table, types, write_table
@@ -116,12 +116,7 @@ def extract_faces(
     because of them. The models are loaded only if some are missing there. `threads` threads read, cut and write; they change no
     byte. Raises `TesseraError` if the consent of `subject` does not cover face sets today, UTC.
     """
-    try:
-        check_consent(subject, SCOPE, datetime.now(UTC).date())
-    except Dropped as error:
-        raise TesseraError(
-            f"no faces of {subject.name!r} are collected ({error}); run again to remove those there are"
-        ) from None
+    require_consent(subject, datetime.now(UTC).date())
     models = Models(detector, landmarks, settings)
     without_origin = {"detector": {"weights"}, "landmarks": {"weights"}}
     own = settings.model_dump(mode="json", include={"detector", "landmarks", "squares"}, exclude=without_origin)
@@ -289,7 +284,7 @@ def _write(
         content = file.read()
         if squares.format == "jpeg" and len(aligned) == COUNT:
             name = squares.face_type if squares.face_type == "head" else f"{squares.face_type}_face"
-            content = write_metadata(content, Face(name, aligned, frame, face.box, face.landmarks, matrix))
+            content = write_metadata(content, FaceMetadata(name, aligned, frame, face.box, face.landmarks, matrix))
             file.seek(0)
             file.write(content)
     return hashlib.sha256(content).hexdigest()

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from tessera.core.files import not_an_address
+from tessera.core.files import InputFile, not_an_address
 from tessera.core.messages import Message
 from tessera.core.settings import Fraction, Settings
 from tessera.extras.face_sets.alignment import FaceType
@@ -92,6 +92,19 @@ class FaceFilterSettings(Settings):
     """Number of faces to select of all that are left: sharp ones that differ, and look in all directions. It needs 68
     landmarks.
     """
+
+
+class FacePackSettings(Settings):
+    """A faceset.pak of others that shows one person."""
+
+    path: Annotated[InputFile, BeforeValidator(not_an_address)]
+    """Path of the pack. Nothing is done to it."""
+    subject: str = Field(min_length=1)
+    """Name of the person in the table of `subjects`. No one else may be in the pack."""
+    content: Literal["general", "adult"]
+    """Content of the footage that the faces are from, `general` or `adult`. Packs of faces of adult footage are refused."""
+    rights: str = Field(min_length=1)
+    """Licence or contract reference of that footage."""
 
 
 class FaceSetSettings(Settings):

@@ -70,6 +70,37 @@ class FaceOrders(Table):
         unique = ("sort", "key")
 
 
+class UnpackedFaces(Table):
+    """What the files of a pack of others state of their faces, in the order of the pack."""
+
+    file: pl.String = pa.Field(unique=True, description="path of the file in the folder beside this table")
+    width: pl.Int64 = pa.Field(gt=0, description="pixels, as the file stores the picture")
+    height: pl.Int64 = pa.Field(gt=0, description="pixels, as the file stores the picture")
+    face_type: pl.String = pa.Field(description="how much the square shows, as DeepFaceLab calls it")
+    landmarks: pl.List(pl.Float64) = pa.Field(  # type: ignore[valid-type]
+        description="x and y of each of the 68 landmarks in turn, pixels of the picture"
+    )
+    source_file: pl.String = pa.Field(nullable=True, description="name of the file of its frame")
+    rectangle: pl.List(pl.Float64) = pa.Field(  # type: ignore[valid-type]
+        nullable=True, description="left, top, right and bottom of the face in the frame, pixels"
+    )
+    source_landmarks: pl.List(pl.Float64) = pa.Field(  # type: ignore[valid-type]
+        nullable=True, description="x and y of each of the 68 landmarks in turn, pixels of the frame"
+    )
+    matrix: pl.List(pl.Float64) = pa.Field(  # type: ignore[valid-type]
+        nullable=True, description="the matrix from the frame to the picture: six values, row by row, for x, y, 1 in pixels"
+    )
+    brow_expansion: pl.Float64 = pa.Field(description="by how much a mask of landmarks is raised above the eyebrows")
+    polygons: pl.List(pl.List(pl.Float64)) = pa.Field(  # type: ignore[valid-type]
+        description="x and y of the points of each outline in turn, pixels of the picture; later outlines lie above"
+    )
+    included: pl.List(pl.Boolean) = pa.Field(  # type: ignore[valid-type]
+        description="of each outline, whether its inside belongs to the face"
+    )
+    has_mask: pl.Boolean = pa.Field(description="whether the file has a mask, which stays in its metadata")
+    sha256: pl.String = pa.Field(description="sha256 of the file")
+
+
 class FaceMasks(Table):
     """The masks of faces, sorted by key."""
 

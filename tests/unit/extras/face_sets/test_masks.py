@@ -18,7 +18,7 @@ from tessera.extras.face_sets.hull import face_hull, hull_mask
 from tessera.extras.face_sets.jpeg_metadata import write_metadata
 from tessera.extras.face_sets.landmarks import five_points
 from tessera.extras.face_sets.masks import mask_faces
-from tessera.extras.face_sets.metadata import Face, Polygon
+from tessera.extras.face_sets.metadata import FaceMetadata, Polygon
 from tessera.imaging.images import read_image, write_image
 from tessera.learning.mask_settings import MaskModelSettings
 from tessera.records.tables.faces import FaceMasks, Faces
@@ -173,7 +173,7 @@ def test_polygons_of_deepfacelab_follow_the_face_to_another_square(faces: Path) 
     (faces.parent / "drawn").mkdir()
     content = (faces.parent / "images" / f"{KEY}.jpg").read_bytes()
     for matrix, box in ((then, (3, -4, 19, 28)), (None, (10, 8, 18, 24))):
-        face = Face("full_face", landmarks, image_to_face_mat=matrix, polygons=polygons)
+        face = FaceMetadata("full_face", landmarks, image_to_face_mat=matrix, polygons=polygons)
         (faces.parent / "drawn" / f"{KEY}.jpg").write_bytes(write_metadata(content, face))
         row = masked(faces, out=f"at {box[0]}")[KEY]
         assert row["origin"] == "hand"
@@ -236,7 +236,7 @@ def test_damaged_and_double_files_leave_it_to_the_others_and_say_why(faces: Path
         assert row["origin"] == "hull" and f"{jpeg}" in row["reason"]
     assert not Path("hacked").exists()
     content = (faces.parent / "images" / f"{KEY}.jpg").read_bytes()
-    face = Face("whole_face", head_landmarks(0, 0, 0, SIZE), polygons=(Polygon(True, np.array(LEFT)),))
+    face = FaceMetadata("whole_face", head_landmarks(0, 0, 0, SIZE), polygons=(Polygon(True, np.array(LEFT)),))
     jpeg.write_bytes(write_metadata(content, face))
     write_document(faces.parent / "drawn" / f"{KEY}.json", ("include", LEFT))
     assert masked(faces, out="twice")[KEY]["reason"].startswith("mask drawn twice: ")
