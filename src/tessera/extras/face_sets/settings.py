@@ -119,7 +119,7 @@ class FaceSetSettings(Settings):
     """The detector of faces."""
     landmarks: LandmarkSettings = LandmarkSettings()
     """The model that finds 68 landmarks of a face. Without one, faces are aligned by the five landmarks of the detector. Then
-    their pose is unknown, and they are neither masked nor packed, unless a person placed 68 landmarks.
+    their pose is unknown, their hull is no mask, and they are not packed, unless a person placed 68 landmarks.
     """
     landmarks_by_hand: Annotated[Path, BeforeValidator(not_an_address)] | None = None
     """Landmarks that a person placed, which replace what is found in their frames: a table, or a folder with tables (.tsv) and
