@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from odd_pictures import DISPLAY_P3
 from PIL import Image
 
-from tessera.extras.face_sets.metadata import FACE_TYPES, Face, Polygon
+from tessera.extras.face_sets.metadata import FACE_TYPES, FaceMetadata, Polygon
 
 PNG = b"\x89PNG\r\n\x1a\n"
 coordinates = st.floats(-1e4, 1e4)
@@ -25,7 +25,7 @@ def points(count: int) -> st.SearchStrategy[np.ndarray]:
 polygons = st.builds(Polygon, st.booleans(), st.integers(0, 5).flatmap(points))
 masks = st.sampled_from([PNG, b"\xff\xd8\xff"]).flatmap(lambda start: st.binary(max_size=300).map(lambda rest: start + rest))
 faces = st.builds(
-    Face,
+    FaceMetadata,
     face_type=st.sampled_from(sorted(FACE_TYPES)),
     landmarks=points(68),
     source_filename=st.none() | texts,
@@ -39,11 +39,11 @@ faces = st.builds(
 )
 
 
-def face(seed: int = 0, mask: bytes | None = None) -> Face:
+def face(seed: int = 0, mask: bytes | None = None) -> FaceMetadata:
     """Return the metadata of a face with random numbers, as they are after an extraction."""
     draw = np.random.default_rng(seed)
     landmarks, source_landmarks = draw.uniform(0, 256, (2, 68, 2))
-    return Face(
+    return FaceMetadata(
         face_type="whole_face",
         landmarks=landmarks,
         source_filename=f"{seed:05}.png",

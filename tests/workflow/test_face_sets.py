@@ -16,10 +16,12 @@ from tessera.core.provenance import sha256_file, verify_checksums
 from tessera.core.tsv import write_sheet
 from tessera.demo.photographs import photograph
 from tessera.extras.face_sets.jpeg_metadata import write_metadata
-from tessera.extras.face_sets.metadata import Face
+from tessera.extras.face_sets.metadata import FaceMetadata
 from tessera.extras.face_sets.packs import pack, read_index, unpack
 from tessera.extras.face_sets.sorts import SORTS
 from tessera.imaging.images import read_image, write_image
+from tessera.records.decision_log import append_row
+from tessera.records.decisions import Decision
 
 pytestmark = pytest.mark.workflow
 
@@ -120,6 +122,55 @@ def test_landmarks_by_hand_rerun_what_they_touch_and_need_no_landmark_model(proj
     assert project.run("frames").returncode == 0, "what needs no landmarks is made"
 
 
+def test_people_accept_and_reject_faces_for_good_and_pages_that_show_them_go_with_the_consent(project: Project) -> None:
+    begin(project)
+    # No face has so much contrast.
+    project.settings["face_sets"]["ada"]["filter"]["min_contrast"] = 200.0
+    pages = [project.results / "reports" / "report.html", project.results / "review" / "items.parquet"]
+    run = project.run("ada", "report", "gather_review")
+    assert run.returncode == 0, run.output
+    items = pl.read_parquet(pages[1])
+    assert set(items["queue"]) == {"faces"} and set(items["classifier"]) == {"ada"} and items.height == 6
+    assert set(items["state"]) == {"dropped"} and all((project.folder / path).is_file() for path in items["picture"])
+    assert all(len(sorts) == len(SORTS) for sorts in items["sorts"])
+    report = pages[0].read_text()
+    assert "sorted by yaw" in report and "adult source" in report and "no consent" in report
+
+    decide = {"who": "Bo", "when": "2026-01-31", "classifier": "ada"}
+    film, talk = (items.filter(source=source).sort("key")["target"].to_list() for source in ("film", "talk"))
+    table = project.folder / "config" / "decisions.tsv"
+    for target, decision in ((film[0], "keep"), (talk[0], "keep"), (talk[1], "drop")):
+        append_row(table, {"key": target, "decision": decision, **decide}, list(Decision.model_fields))
+
+    run = project.run("ada")
+    assert run.returncode == 0 and {"select_faces ada", "write_face_set ada"} <= set(run.jobs), run.output
+    assert not [job for job in run.jobs if job.startswith(("extract_faces", "sort_faces", "sample_frames"))]
+    faces = pl.read_parquet(project.results / "datasets" / "ada" / "faces.parquet")
+    assert sorted(faces["key"]) == sorted(target.partition("+")[0] for target in (film[0], talk[0]))
+    reasons = {row["key"]: row["reason"] for row in read_ledger(project.results / "selections" / "ada" / "ledger.jsonl")}
+    assert reasons[talk[1].partition("+")[0]] == "rejected by a person"
+
+    # Everything is cut out again, and a source is refused: its accepted face is not brought back, and the decision is reported.
+    project.settings["face_sets"]["ada"]["squares"]["size"] = 80
+    project.write_manifest([{"source": "film", "path": "film", **ADULT}, {"source": "talk", "path": "talk"}])
+    run = project.run("ada")
+    assert run.returncode == 0 and "extract_faces talk ada" in run.jobs, run.output
+    faces = pl.read_parquet(project.results / "datasets" / "ada" / "faces.parquet")
+    assert faces["key"].to_list() == [talk[0].partition("+")[0]] and faces["size"].to_list() == [80]
+    matched = {row["key"]: row for row in read_ledger(project.results / "selections" / "ada" / "decisions.jsonl")}
+    assert matched[film[0]]["reason"] == "matches nothing" and f"decision on {film[0]!r} counts nowhere" in run.output
+    assert not any(path.exists() for path in pages), "they showed faces of the film"
+
+    run = project.run("report", "gather_review")
+    assert run.returncode == 0 and all(path.exists() for path in pages), run.output
+    assert "and 1 that match nothing" in pages[0].read_text()
+    write_subjects(project, ADA | {"revoked": "2026-11-26"}, BOB)
+    run = project.run("all")
+    assert run.returncode == 0 and not pages[1].exists(), run.output
+    report = pages[0].read_text()
+    assert "sorted by yaw" not in report and "consent revoked" in report, "it was made again after it was removed"
+
+
 def test_what_is_made_of_a_source_or_a_set_goes_when_it_may_not_be_used(project: Project) -> None:
     begin(project)
     project.settings["face_sets"] = {"ada": project.settings["face_sets"]["ada"]}
@@ -156,7 +207,7 @@ def test_a_pack_of_others_is_unpacked_only_for_a_person_who_consented(project: P
     for number in range(3):
         write_image(others / f"{number}.jpg", cv2.resize(photograph("astronaut"), (64 + number, 64 + number)))
         content = (others / f"{number}.jpg").read_bytes()
-        (others / f"{number}.jpg").write_bytes(write_metadata(content, Face("whole_face", landmarks, f"{number}.png")))
+        (others / f"{number}.jpg").write_bytes(write_metadata(content, FaceMetadata("whole_face", landmarks, f"{number}.png")))
     pack(sorted(others.glob("*.jpg")), others / "faceset.pak")
     before = (others / "faceset.pak").read_bytes()
     one = {"path": "others/faceset.pak", "subject": "Ada", "content": "general", "rights": "contract 7"}

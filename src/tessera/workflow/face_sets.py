@@ -12,6 +12,7 @@ from tessera.core.messages import pluralize, truncate
 from tessera.core.provenance import digest
 from tessera.extras.face_sets.placed import Placement, read_placements
 from tessera.learning.weights.resolve import weights_file
+from tessera.workflow.labels import decisions_on_pictures
 from tessera.workflow.project import Paths, Project, Wildcards, require_sources
 
 FACES = "<results>/faces/{shard}/{face_set}"
@@ -31,11 +32,19 @@ def faces_of_job(project: Project, wildcards: Wildcards, part: str) -> list[str]
     return faces_of_set(project, wildcards.dataset, part)
 
 
+def face_sets(project: Project) -> list[str]:
+    """Return the names of the face sets that are made."""
+    return [name for name in project.config["face_sets"] if name in project.datasets]
+
+
+def faces_of_all_sets(project: Project, part: str) -> list[str]:
+    """Return `part` of the faces of each set that is made, for each of its shards."""
+    return [path for name in face_sets(project) for path in faces_of_set(project, name, part)]
+
+
 def ledgers_of_faces(project: Project) -> dict[str, list[str]]:
     """Return the ledgers of the faces of each set that may be made, by its name."""
-    return {
-        name: faces_of_set(project, name, "ledger.jsonl") for name in project.config["face_sets"] if name in project.datasets
-    }
+    return {name: faces_of_set(project, name, "ledger.jsonl") for name in face_sets(project)}
 
 
 def extraction(project: Project, wildcards: Wildcards) -> dict[str, Any]:
@@ -137,6 +146,11 @@ def face_filter(project: Project, wildcards: Wildcards) -> dict[str, Any]:
     """Return the settings by which the faces of a set are selected."""
     settings: dict[str, Any] = project.config["face_sets"][wildcards.dataset]["filter"]
     return settings
+
+
+def decisions_on_faces(project: Project, wildcards: Wildcards) -> list[dict[str, Any]]:
+    """Return the decisions on single faces of a set."""
+    return decisions_on_pictures(project, wildcards.dataset, "keep", "drop")
 
 
 def admitted_face_sets(project: Project) -> list[dict[str, str]]:

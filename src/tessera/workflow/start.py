@@ -98,10 +98,10 @@ def warnings(project: Project) -> Iterator[str]:
         yield _missing_message(project) + (
             "; a run that reads it will stop" if stops else "; it is left out (`missing_sources`)"
         )
-    if unknown := {each.classifier for each in project.decisions.samples} - {"", *config["classifiers"]}:
+    if unknown := {each.classifier for each in project.decisions.samples} - {"", *config["classifiers"], *config["face_sets"]}:
         yield (
-            f"{config['decisions']} has decisions for {', '.join(sorted(unknown))}, which `classifiers` does not name: they are"
-            " not used; correct the column `classifier` if this is not intended"
+            f"{config['decisions']} has decisions for {', '.join(sorted(unknown))}, which neither `classifiers` nor `face_sets`"
+            " names: they are not used; correct the column `classifier` if this is not intended"
         )
     if (labels := config["annotations"]["frame_labels"]) and not os.path.exists(labels):  # noqa: PTH110
         beside = _beside_images(project)

@@ -6,6 +6,7 @@ from tessera.workflow.code import digest_of_script
 from tessera.workflow.datasets import gates_of
 from tessera.workflow.face_sets import (
     admitted_face_sets,
+    decisions_on_faces,
     extraction,
     face_filter,
     face_models,
@@ -104,6 +105,7 @@ rule select_faces:
     output:
         selected="<results>/selections/{dataset}/faces.parquet",
         ledger="<results>/selections/{dataset}/ledger.jsonl",
+        matched="<results>/selections/{dataset}/decisions.jsonl",
     log:
         "<logs>/select_faces/{dataset}.log",
     benchmark:
@@ -112,6 +114,7 @@ rule select_faces:
         dataset=project.datasets_with_layout(FACE_SETS),
     params:
         settings=project.of_job(face_filter),
+        decisions=project.of_job(decisions_on_faces),
         code=digest_of_script("select_faces"),
     script:
         "../../scripts/select_faces.py"

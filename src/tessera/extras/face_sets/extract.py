@@ -24,7 +24,7 @@ from tessera.extras.face_sets.find import FaceFinder, FoundFace
 from tessera.extras.face_sets.hull import face_hull, hull_mask
 from tessera.extras.face_sets.jpeg_metadata import write_metadata
 from tessera.extras.face_sets.landmarks import COUNT
-from tessera.extras.face_sets.metadata import Face
+from tessera.extras.face_sets.metadata import FaceMetadata
 from tessera.extras.face_sets.placed import placed_faces, read_placements
 from tessera.extras.face_sets.pose import Pose, estimate_pose
 from tessera.extras.face_sets.scores import cut_off, exposure, outline
@@ -285,7 +285,7 @@ def _write(
         content = file.read()
         if squares.format == "jpeg" and len(aligned) == COUNT:
             name = squares.face_type if squares.face_type == "head" else f"{squares.face_type}_face"
-            content = write_metadata(content, Face(name, aligned, frame, face.box, face.landmarks, matrix))
+            content = write_metadata(content, FaceMetadata(name, aligned, frame, face.box, face.landmarks, matrix))
             file.seek(0)
             file.write(content)
     return hashlib.sha256(content).hexdigest()

@@ -12,7 +12,7 @@ from tessera.imaging.boxes import Box
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.found import Region
 from tessera.learning.landmark_settings import Turn
-from tessera.learning.landmarks import Face, LandmarkModel, unturned
+from tessera.learning.landmarks import FaceInPicture, LandmarkModel, unturned
 
 PlacedBy: TypeAlias = Literal["detector", "model", "hand"]
 
@@ -74,7 +74,7 @@ class FaceFinder:
 
     def _with_landmarks(self, image: np.ndarray, faces: Sequence[FoundFace]) -> list[FoundFace]:
         if self._model:
-            placed = self._model.locate(Face(image, face.box, face.turned) for face in faces)
+            placed = self._model.locate(FaceInPicture(image, face.box, face.turned) for face in faces)
             faces = [face._replace(landmarks=points, placed_by="model") for face, points in zip(faces, placed, strict=True)]
         if any(len(face.landmarks) not in {COUNT, len(MEAN_FIVE)} for face in faces):
             raise TesseraError("the detector of faces finds no landmarks; declare a model that does in `landmarks.weights`")

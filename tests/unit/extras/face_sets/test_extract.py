@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from ledgers import outcomes
 
 from decoded_models import write_centerface, write_landmark_model, write_s3fd
 from frame_shards import write_shard
@@ -95,12 +96,6 @@ def run(folder: Path, out: str = "out", subject: Subject = ADA, landmarks: np.nd
         }
     )
     return place
-
-
-def outcomes(place: Path) -> dict[str, tuple[str, str]]:
-    rows = read_ledger(place / "ledger.jsonl")
-    assert len({row["key"] for row in rows}) == len(rows)
-    return {row["key"]: (row["status"], row["reason"]) for row in rows}
 
 
 def content(place: Path) -> dict[str, bytes]:

@@ -22,7 +22,7 @@ from packed_faces import BASELINE, JPEGS, PNG, entry, face, faces, jpeg, segment
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.names import folded
 from tessera.extras.face_sets.jpeg_metadata import read_metadata, write_metadata
-from tessera.extras.face_sets.metadata import FACE_TYPES, Face
+from tessera.extras.face_sets.metadata import FACE_TYPES, FaceMetadata
 from tessera.extras.face_sets.packs import Row, pack, read_index, unpack
 
 
@@ -37,7 +37,7 @@ def contents_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def in_pack(face: Face) -> Face:
+def in_pack(face: FaceMetadata) -> FaceMetadata:
     """Return what a pack has of `face`."""
     return replace(face, source_rect=None, source_landmarks=None, image_to_face_mat=None)
 
@@ -68,7 +68,7 @@ def unpacked(tmp_path: Path, content: bytes) -> tuple[list[Row], dict[str, bytes
 
 @given(st.lists(st.tuples(faces, st.sampled_from(sorted(JPEGS))), max_size=4), st.booleans())
 def test_a_set_is_packed_as_deepfacelab_reads_it_and_comes_back(
-    tmp_path_factory: pytest.TempPathFactory, members: list[tuple[Face, str]], has_persons: bool
+    tmp_path_factory: pytest.TempPathFactory, members: list[tuple[FaceMetadata, str]], has_persons: bool
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("set")
     contents = {

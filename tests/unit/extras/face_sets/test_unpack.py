@@ -12,7 +12,7 @@ from packed_faces import entry, face, jpeg, segment, slow_write
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.extras.face_sets.jpeg_metadata import APP15, write_metadata
-from tessera.extras.face_sets.metadata import Face, Polygon
+from tessera.extras.face_sets.metadata import FaceMetadata, Polygon
 from tessera.extras.face_sets.packs import pack
 from tessera.extras.face_sets.unpack import unpack_faces
 from tessera.records.subjects import Subject
@@ -29,7 +29,7 @@ def unpacked(folder: Path, path: Path, listed: str = "", **subject: str) -> tupl
     return pl.read_parquet(out["table"]), [(row["status"], row["reason"]) for row in read_ledger(out["ledger"])]
 
 
-def picture(seed: int, metadata: Face | None = None) -> bytes:
+def picture(seed: int, metadata: FaceMetadata | None = None) -> bytes:
     return write_metadata(jpeg(seed, 64), metadata or face(seed))
 
 
@@ -41,7 +41,7 @@ def hostile(payload: bytes, seed: int = 1) -> bytes:
 
 def test_files_come_back_with_a_table_of_what_they_state(tmp_path: Path) -> None:
     outline = Polygon(False, np.array([[1, 2], [3, 4], [5, 6.5]]))
-    drawn = Face(
+    drawn = FaceMetadata(
         "full_face", face().landmarks, polygons=(Polygon(True, outline.points + 1), outline), source_filename="\ud800.png"
     )
     contents = {"a.jpg": picture(1), "b.jpg": picture(2, drawn)}
