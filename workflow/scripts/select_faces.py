@@ -3,6 +3,7 @@
 from tessera.core.job import job
 from tessera.extras.face_sets.select import select_faces
 from tessera.extras.face_sets.settings import FaceFilterSettings
+from tessera.records.decisions import Decision
 
 with job(snakemake) as (inputs, outputs, params):
     select_faces(
@@ -10,5 +11,6 @@ with job(snakemake) as (inputs, outputs, params):
         folders=inputs.folders,
         orders=inputs.orders,
         settings=FaceFilterSettings(**params.settings),
+        decisions=[Decision(**row) for row in params.decisions],
         **vars(outputs),
     )

@@ -157,7 +157,10 @@ def _render(
 
 
 def _framed(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return `picture`, uint8 (H, W, 3), with `height` by `width` pixels, where a video changes its size; black fills the rest."""
+    """Return `picture`, uint8 (H, W, 3), scaled into `height` by `width` pixels; black fills the rest.
+
+    The frames of a video that changes its size have other sizes than the sheet expects.
+    """
     scale = min(height / picture.shape[0], width / picture.shape[1])
     inner = resize(picture, *(max(1, round(side * scale)) for side in picture.shape[:2]))
     framed = np.zeros((height, width, 3), np.uint8)
