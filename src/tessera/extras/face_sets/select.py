@@ -12,7 +12,7 @@ from tessera.extras.face_sets.scores import commonness
 from tessera.extras.face_sets.settings import FaceFilterSettings
 from tessera.extras.face_sets.sort import faces_in
 from tessera.extras.face_sets.sorts import sort_by_best
-from tessera.records.tables.faces import FaceOrders, Faces, SelectedFaces
+from tessera.records.tables.faces import FaceDistances, FaceOrders, Faces, SelectedFaces
 from tessera.records.tables.table import read_table, read_tables, types, write_table
 
 Verdict = tuple[str, str]  # why a face is left out: the reason and the detail of its row in the ledger
@@ -22,6 +22,7 @@ def select_faces(
     tables: Sequence[Path],
     folders: Sequence[Path],
     orders: Path,
+    distances: Path | None,
     settings: FaceFilterSettings,
     *,
     selected: Path,
@@ -29,9 +30,11 @@ def select_faces(
 ) -> None:
     """Write the faces that `settings` select to `selected` (`tables.SelectedFaces`), and a row for each face to `ledger`.
 
-    `tables`: `tables.Faces`, with the files in `folders`, one of each per shard. `orders`: `tables.FaceOrders`.
+    `tables`: `tables.Faces`, with the files in `folders`, one of each per shard. `orders`: `tables.FaceOrders`. `distances`:
+    `tables.FaceDistances`; None if nothing tells other people apart.
     """
-    rows = _measured(read_tables(list(tables), Faces), read_table(orders, FaceOrders))
+    far = read_table(distances, FaceDistances) if distances else pl.DataFrame(schema=types(FaceDistances))
+    rows = _measured(read_tables(list(tables), Faces), read_table(orders, FaceOrders), far)
     verdicts = {row["key"]: _verdict(row, settings) for row in rows.iter_rows(named=True)}
     if settings.best is not None:
         faces = [face for table, folder in zip(tables, folders, strict=True) for face in faces_in(table, folder)]
@@ -45,14 +48,14 @@ def select_faces(
     write_table(table.select(list(types(SelectedFaces))), SelectedFaces, selected)
 
 
-def _measured(faces: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
+def _measured(faces: pl.DataFrame, orders: pl.DataFrame, distances: pl.DataFrame) -> pl.DataFrame:
     """Return `faces` (`tables.Faces`), sorted by key, with what is known of them in the set.
 
     `sharpness`: the fraction of the edges that look sharp, null if it could not be measured. `common`: how many faces look in
-    the direction of the face. `in_frame`: how many faces its frame shows.
+    the direction of the face. `in_frame`: how many faces its frame shows. `distance`: from the person, null if unknown.
     """
     sharpness = orders.filter(pl.col("sort") == "blur").select("key", sharpness="value")
-    rows = faces.join(sharpness, on="key", how="left").sort("key")
+    rows = faces.join(sharpness, on="key", how="left").join(distances, on="key", how="left").sort("key")
     yaw, pitch = (rows[angle].to_numpy().astype(np.float64) for angle in ("yaw", "pitch"))
     return rows.with_columns(pl.Series("common", commonness(yaw, pitch)), in_frame=pl.len().over("frame"))
 
@@ -67,6 +70,7 @@ def _verdict(row: Mapping[str, Any], settings: FaceFilterSettings) -> Verdict | 
         ("too bright", "bright", None, settings.max_bright),
         ("low contrast", "contrast", settings.min_contrast, None),
         ("blurred", "sharpness", min_sharpness, None),
+        ("another person", "distance", None, settings.max_distance),
         ("several faces in the frame", "in_frame", None, 1 if settings.alone else None),
     ):
         value = row[name]
