@@ -162,6 +162,7 @@ def embedded(
     embed_faces(
         folder / "faces.parquet",
         **common,
+        subject=SUBJECT,
         weights=Path(settings.identity.weights.source),
         settings=settings.identity,
         cache_folder=folder / "embedded",

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tessera.core.pool import attempt, in_batches
 from tessera.core.progress import progress
 from tessera.core.provenance import digest, sha256_if_readable
 from tessera.core.store import stored_items
+from tessera.extras.face_sets.admit import require_consent
 from tessera.extras.face_sets.alignment import Matrix, align, similarity, warp
 from tessera.extras.face_sets.landmarks import COUNT, MEAN_FIVE, check_landmarks, five_points
 from tessera.extras.face_sets.settings import IdentitySettings
@@ -26,6 +28,7 @@ from tessera.learning.embedding.embedder import Embedder
 from tessera.learning.embedding.representatives import all_cosines, l2_normalise
 from tessera.learning.embedding.settings import EmbedderSettings
 from tessera.learning.preprocessing import Preprocessing
+from tessera.records.subjects import Subject
 from tessera.records.tables.faces import FaceDistances, FaceEmbeddings, Faces
 from tessera.records.tables.footage import Frames
 from tessera.records.tables.table import read_table, read_tables, types, write_table
@@ -42,6 +45,7 @@ def embed_faces(
     faces: Path,
     frames: Path,
     images: Path,
+    subject: Subject,
     weights: Path,
     settings: IdentitySettings,
     cache_folder: Path,
@@ -54,13 +58,15 @@ def embed_faces(
     """Write the vectors of `faces` (`tables.Faces`) to `table` (`tables.FaceEmbeddings`), and a row of each to `ledger`.
 
     `frames`: `tables.Frames`, with the files in the folder `images`. Faces are cut out of them once more, because the squares
-    of a set may show less than the model of the file `weights` has to see.
+    of a set may show less than the model of the file `weights` has to see. `subject`: the person of the set.
 
     The vectors of a source are stored in `cache_folder` under a digest of everything that they depend on, including `code`.
     The model is loaded only if some are missing there. It gets one face at a time, so that neither `threads` nor the other
-    faces change a byte. Raises `TesseraError` if the file is not the declared model.
+    faces change a byte. Raises `TesseraError` if the file is not the declared model, or if the consent of `subject` does not
+    cover face sets today, UTC.
     """
     assert settings.weights is not None, "embedding is asked for only with weights"
+    require_consent(subject, datetime.now(UTC).date())
     files = dict(read_table(frames, Frames).select("key", "file").iter_rows())
     own = settings.model_dump(mode="json", exclude={"weights", "references"})
     embedder = cache(partial(_embedder, weights, settings))

@@ -1,9 +1,20 @@
 """Settings of face sets."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
+from tessera.core.files import InputFile, not_an_address
 from tessera.core.messages import Message
 from tessera.core.settings import Fraction, Settings
 from tessera.extras.face_sets.alignment import FaceType
@@ -112,6 +123,19 @@ class FaceFilterSettings(Settings):
     """
 
 
+class FacePackSettings(Settings):
+    """A faceset.pak of others that shows one person."""
+
+    path: Annotated[InputFile, BeforeValidator(not_an_address)]
+    """Path of the pack. Nothing is done to it."""
+    subject: str = Field(min_length=1)
+    """Name of the person in the table of `subjects`. No one else may be in the pack."""
+    content: Literal["general", "adult"]
+    """Content of the footage that the faces are from, `general` or `adult`. Packs of faces of adult footage are refused."""
+    rights: str = Field(min_length=1)
+    """Licence or contract reference of that footage."""
+
+
 class FaceSetSettings(Settings):
     """A set of the faces of one person."""
 
@@ -124,7 +148,11 @@ class FaceSetSettings(Settings):
     """The detector of faces."""
     landmarks: LandmarkSettings = LandmarkSettings()
     """The model that finds 68 landmarks of a face. Without one, faces are aligned by the five landmarks of the detector. Then
-    their pose is unknown, and they are neither masked nor packed.
+    their pose is unknown, and they are neither masked nor packed, unless a person placed 68 landmarks.
+    """
+    landmarks_by_hand: Annotated[Path, BeforeValidator(not_an_address)] | None = None
+    """Landmarks that a person placed, which replace what is found in their frames: a table, or a folder with tables (.tsv) and
+    files of labelme (.json). docs/faces.md explains both.
     """
     squares: SquareSettings = SquareSettings()
     """The squares that are cut out around faces."""
@@ -143,11 +171,10 @@ class FaceSetSettings(Settings):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         faults: list[Message] = []
-        if self.landmarks.weights is None:
+        if self.landmarks.weights is None and self.landmarks_by_hand is None:
             needing = {"pack": self.pack, "filter.best": self.filter.best}
-            faults += [
-                f"`{name}` needs 68 landmarks: declare a model in `landmarks.weights`" for name, use in needing.items() if use
-            ]
+            fix = "declare a model in `landmarks.weights`, or place them in `landmarks_by_hand`"
+            faults += [f"`{name}` needs 68 landmarks: {fix}" for name, use in needing.items() if use]
         if self.identity.references and self.identity.weights is None:
             faults.append("`identity.references` needs a model: declare one in `identity.weights`")
         faults += [

@@ -26,7 +26,7 @@ CANDIDATES = 10  # the sharpest faces of a yaw, as a multiple of those that are 
 
 
 @dataclass(frozen=True)
-class Face:
+class AlignedFace:
     """An aligned face."""
 
     name: str
@@ -55,12 +55,12 @@ class Place(NamedTuple):
 
 
 Places: TypeAlias = dict[str, Place]  # by name of face
-Sort: TypeAlias = Callable[[Iterable[Face]], Places]
+Sort: TypeAlias = Callable[[Iterable[AlignedFace]], Places]
 _Value = TypeVar("_Value")
 _Key = TypeVar("_Key", float, str)
 
 
-def _measure(faces: Iterable[Face], measure: Callable[[Face], _Value]) -> tuple[dict[str, _Value], Places]:
+def _measure(faces: Iterable[AlignedFace], measure: Callable[[AlignedFace], _Value]) -> tuple[dict[str, _Value], Places]:
     """Return what `measure` returns for each face, in the order of their names, and the places of those for which it cannot.
 
     Each face is loaded once and not kept. Raises `ValueError` if two faces have the same name.
@@ -81,19 +81,19 @@ def _ordered(keys: Mapping[str, _Key], descending: bool) -> list[str]:
     return sorted(sorted(keys), key=lambda name: keys[name], reverse=descending)
 
 
-def _sort(faces: Iterable[Face], measure: Callable[[Face], _Key], descending: bool) -> Places:
+def _sort(faces: Iterable[AlignedFace], measure: Callable[[AlignedFace], _Key], descending: bool) -> Places:
     keys, places = _measure(faces, measure)
     return places | {name: Place(keys[name], rank) for rank, name in enumerate(_ordered(keys, descending))}
 
 
-def _picture(face: Face) -> np.ndarray:
+def _picture(face: AlignedFace) -> np.ndarray:
     image = face.load()
     if image.shape != (face.size, face.size, 3):
         raise Failed("face of another size", f"an array of shape {image.shape}, not {face.size} by {face.size} pixels")
     return image
 
 
-def _inside_hull(face: Face) -> np.ndarray:
+def _inside_hull(face: AlignedFace) -> np.ndarray:
     """Return the picture of `face` with black outside the hull of its landmarks."""
     import cv2
 
@@ -102,7 +102,7 @@ def _inside_hull(face: Face) -> np.ndarray:
     return image
 
 
-def _pose(face: Face) -> Pose:
+def _pose(face: AlignedFace) -> Pose:
     return estimate_pose(face.landmarks, face.size)
 
 
@@ -115,7 +115,7 @@ def _histogram(image: np.ndarray) -> np.ndarray:
     return np.stack(counts).astype(np.int64)
 
 
-def sharpness(face: Face) -> float:
+def sharpness(face: AlignedFace) -> float:
     """Return the fraction of the edges of `face` that look sharp, see `sharp_edges`.
 
     As in DeepFaceLab, the edge of the hull is one of them. So faces without other edges do not compare well.
@@ -123,12 +123,12 @@ def sharpness(face: Face) -> float:
     return sharp_edges(luma(_inside_hull(face)))
 
 
-def motion_sharpness(face: Face) -> float:
+def motion_sharpness(face: AlignedFace) -> float:
     """Return the variance of the Laplacian of `face`, squared levels; motion lowers it."""
     return laplacian_variance(_inside_hull(face))
 
 
-def area(face: Face) -> float:
+def area(face: AlignedFace) -> float:
     """Return the area of the rectangle of `face` in its frame, square pixels. Raises `Failed` if it is not finite."""
     x0, y0, x1, y1 = face.box
     size = abs((x1 - x0) * (y1 - y0))
@@ -137,30 +137,30 @@ def area(face: Face) -> float:
     return size
 
 
-def brightness(face: Face) -> float:
+def brightness(face: AlignedFace) -> float:
     """Return the mean of the largest channel of each pixel of `face`, levels."""
     return _hsv(face)[2]
 
 
-def hue(face: Face) -> float:
+def hue(face: AlignedFace) -> float:
     """Return the mean hue of the pixels of `face`, degrees, 0 to 360; grey is 0."""
     return 2 * _hsv(face)[0]
 
 
-def _hsv(face: Face) -> tuple[float, ...]:
+def _hsv(face: AlignedFace) -> tuple[float, ...]:
     import cv2
 
     means: tuple[float, ...] = cv2.mean(cv2.cvtColor(_picture(face), cv2.COLOR_RGB2HSV))
     return means
 
 
-def black_values(face: Face) -> float:
+def black_values(face: AlignedFace) -> float:
     """Return how many values of all channels of `face` are 0; the part of the square outside the frame is black."""
     image = _picture(face)
     return float(image.size - np.count_nonzero(image))
 
 
-def sort_by_histogram_similarity(faces: Iterable[Face]) -> Places:
+def sort_by_histogram_similarity(faces: Iterable[AlignedFace]) -> Places:
     """Chain each face to the nearest one left, by the histograms of its channels; the first name is first.
 
     The key is the distance from the face before, see `histogram_distances`.
@@ -178,7 +178,7 @@ def _chained(names: Iterable[str], chain: Callable[[], Chain]) -> Places:
     return {named[number]: Place(link, rank) for rank, (number, link) in enumerate(pairs)}
 
 
-def sort_by_histogram_dissimilarity(faces: Iterable[Face]) -> Places:
+def sort_by_histogram_dissimilarity(faces: Iterable[AlignedFace]) -> Places:
     """Rank the faces first that differ most from all others, by the grey histograms inside their hulls.
 
     The key is the sum of the distances from all others, see `histogram_distances`. Outside its hull, a face is black.
@@ -194,7 +194,7 @@ def _totals(histograms: Mapping[str, np.ndarray]) -> dict[str, float]:
     return dict(zip(histograms, total_distances(np.stack(list(histograms.values()))).tolist(), strict=True))
 
 
-def sort_by_pixel_difference(faces: Iterable[Face]) -> Places:
+def sort_by_pixel_difference(faces: Iterable[AlignedFace]) -> Places:
     """Chain each face to the nearest one left, by the sum of the absolute differences of all values; the first name is first.
 
     The key is the difference from the face before, levels. Only faces of the most frequent size are sorted. Their pictures are
@@ -205,7 +205,7 @@ def sort_by_pixel_difference(faces: Iterable[Face]) -> Places:
     size = max(sizes, key=lambda side: (sizes[side], side), default=0)
     with tempfile.TemporaryFile() as file:
 
-        def store(face: Face) -> None:
+        def store(face: AlignedFace) -> None:
             if face.size != size:
                 raise Failed("face of another size", f"{face.size} pixels, but most faces of the set have {size}")
             file.write(_picture(face).tobytes())
@@ -216,7 +216,7 @@ def sort_by_pixel_difference(faces: Iterable[Face]) -> Places:
         return places | _chained(names, lambda: chain_pictures(np.memmap(file, np.uint8, "r", shape=shape)))
 
 
-def sort_by_faces_in_frame(faces: Iterable[Face]) -> Places:
+def sort_by_faces_in_frame(faces: Iterable[AlignedFace]) -> Places:
     """Rank the faces whose frame shows the fewest faces first, and select those that are alone. The key: faces in the frame."""
     frames, places = _measure(faces, lambda face: face.frame)
     counts = Counter(frames.values())
@@ -231,7 +231,9 @@ class _Candidate(NamedTuple):
     histogram: np.ndarray  # of the grey picture
 
 
-def sort_by_best(faces: Iterable[Face], quality: Callable[[Face], float] = sharpness, target: int = 2000) -> Places:
+def sort_by_best(
+    faces: Iterable[AlignedFace], quality: Callable[[AlignedFace], float] = sharpness, target: int = 2000
+) -> Places:
     """Select about `target` faces that are sharp, differ, and look in all directions. The key: the `quality`, highest first.
 
     The faces are divided by yaw into `YAW_BINS`. Each bin may select an equal share of the target, and what is lacking in small

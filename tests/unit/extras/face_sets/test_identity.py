@@ -20,11 +20,15 @@ from tessera.extras.face_sets.landmarks import HEAD, MEAN_FACE, MEAN_FIVE
 from tessera.extras.face_sets.settings import FaceSetSettings, IdentitySettings
 from tessera.imaging.images import read_image, write_image
 from tessera.learning.embedding.representatives import all_cosines, l2_normalise
+from tessera.records.subjects import Subject
 from tessera.records.tables.faces import FaceDistances, FaceEmbeddings, Faces
 from tessera.records.tables.table import read_table, types, write_table
 
 SIDE, FACE = 96, 64  # pixels of a frame, and of the mean face in it
 POINTS = MEAN_FIVE * FACE + 16
+ADA = Subject.model_validate(
+    {"name": "Ada", "consent": "release 1", "scope": "face_sets", "adult_attested": "yes", "evidence": "a" * 64}
+)
 SET: dict[str, Any] = {"subject": "Ada", "sources": ["film", "talk"]}
 
 
@@ -123,8 +127,9 @@ def shard(tmp_path: Path) -> Path:
                     **dict.fromkeys(("x0", "y0", "cut_off", "misfit", "dark", "bright", "contrast"), 0.0),
                     **{"key": f"{frame}-face-0", "source": source, "frame": frame, "index": index, "turned": 0},
                     **{"x1": 90.0, "y1": 90.0, "confidence": 1.0, "landmarks": POINTS.ravel().tolist(), "face_type": "whole"},
-                    **{"size": SIDE, "matrix": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], "detector": "d", "sha256": "s"},
+                    **{"size": SIDE, "matrix": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], "detector": "d", "placed_by": "detector"},
                     "file": f"{frame}-face-0.jpg",
+                    "sha256": "s",
                 }
             )
     write_table(pl.DataFrame(rows, schema=types(Faces)), Faces, tmp_path / "faces.parquet")
@@ -142,6 +147,7 @@ def embed(shard: Path, out: str = "out", **given: Any) -> Path:
             "faces": shard / "faces.parquet",
             "frames": shard / "frames.parquet",
             "images": shard / "frames",
+            "subject": ADA,
             "weights": model,
             "settings": IdentitySettings(weights=weights, size=32, mean=(0.5,) * 3, **given.pop("identity", {})),
             "cache_folder": shard / "embedded",
@@ -182,6 +188,12 @@ def test_the_model_sees_each_face_once_whatever_the_threads(shard: Path) -> None
     for name, change in (("size", {"identity": {"alignment": "full"}}), ("code", {"code": "2"})):
         with pytest.raises((TesseraError, FileNotFoundError), match="gone"):
             embed(shard, name, weights=gone, **change)
+
+
+def test_no_face_is_embedded_when_the_consent_has_ended(shard: Path) -> None:
+    embed(shard)
+    with pytest.raises(TesseraError, match=r"no faces of 'Ada' are collected \(consent revoked"):
+        embed(shard, "revoked", subject=ADA.model_copy(update={"revoked": "yes"}))
 
 
 def test_channels_are_in_the_order_that_the_model_wants(shard: Path) -> None:
