@@ -24,7 +24,7 @@ from tessera.extras.face_sets.sorts import SORTS, sort_by_best
 from tessera.extras.face_sets.write import mask_faces, pack_faces, write_face_set
 from tessera.imaging.images import read_image, write_image
 from tessera.records.decisions import Decision
-from tessera.records.tables.faces import FaceMasks, FaceOrders, Faces, SelectedFaces
+from tessera.records.tables.faces import FaceDistances, FaceMasks, FaceOrders, Faces, SelectedFaces
 from tessera.records.tables.table import read_table, types, write_table
 
 SIZE = 64
@@ -92,11 +92,12 @@ def selected(
     if not orders.exists():
         sort_faces(tables, folders, orders=orders, sheets=folder / "sheets")
     filters = FaceFilterSettings(**{**KEEP_ALL, **settings})
+    distances = folder / "distances.parquet"
     decisions = [
         Decision(key=key, decision=each, who="Bo", when="2026-01-31", classifier="ada") for key, each in (decided or {}).items()
     ]
     outputs = {"selected": out, "ledger": folder / "ledger.jsonl", "matched": folder / "decisions.jsonl"}
-    select_faces(tables, folders, orders, filters, decisions, **outputs)
+    select_faces(tables, folders, orders, distances if distances.exists() else None, filters, decisions, **outputs)
     rows = read_ledger(folder / "ledger.jsonl")
     keys = read_table(out, SelectedFaces)["key"].to_list()
     assert keys == sorted(row["key"] for row in rows if row["status"] == "ok")
@@ -149,6 +150,15 @@ def test_a_face_beyond_a_limit_is_left_out(
     # The limit itself is not beyond it.
     change(tables, "film-0000002-face-0", **{name: next(iter(limit.values()))})
     assert selected(tmp_path, tables, folders, **limit)[1] == {}
+
+
+def test_a_face_that_is_far_from_the_person_is_another_person(tmp_path: Path) -> None:
+    tables, folders = write_faces(tmp_path, 4)
+    near, far, unknown = (f"film-000000{number}-face-0" for number in (1, 2, 3))
+    write_table(pl.DataFrame({"key": [near, far], "distance": [0.5, 0.7]}), FaceDistances, tmp_path / "distances.parquet")
+    keys, reasons = selected(tmp_path, tables, folders, max_distance=0.637)
+    assert reasons == {far: "another person"} and near in keys and unknown in keys, "what is not known leaves out nothing"
+    assert selected(tmp_path, tables, folders, max_distance=0.7)[1] == {}
 
 
 def test_a_blurred_face_stays_where_its_direction_is_rare(tmp_path: Path) -> None:
