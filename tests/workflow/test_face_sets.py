@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
-from faces_of_ada import ADA, ADULT, BOB, FACE, MEAN, begin, of_set, write_subjects
+from faces_of_ada import ADA, ADULT, BOB, FACE, MEAN, add_pictures, begin, of_set, write_subjects
 from portraits import NO_MODELS
 from projects import Project
 
+from decoded_models import write_embedder
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file, verify_checksums
 from tessera.core.tsv import write_sheet
@@ -232,6 +233,49 @@ def test_what_is_made_of_a_source_or_a_set_goes_when_it_may_not_be_used(project:
     assert run.returncode == 0 and not of_set(project, "ada"), run.output
 
 
+def test_other_people_are_left_out_and_only_new_faces_are_embedded(project: Project) -> None:
+    begin(project)
+    picture = read_image(project.folder / "talk" / "1.png")
+    face = picture[68 : 68 + FACE, 64 : 64 + FACE]
+    is_cell = face[..., 0] == 255
+    face[~is_cell] = 204 - face[~is_cell]  # another person, with whom the mean of each channel is on the other side of 102
+    write_image(project.folder / "talk" / "1.png", picture)
+    model = write_embedder(project.folder / "means.onnx")
+    ada = project.settings["face_sets"]["ada"]
+    ada["identity"] = {"weights": {"source": model.name, "sha256": sha256_file(model)}, "size": 32, "mean": [0.4, 0.4, 0.4]}
+    project.settings["face_sets"] = {"ada": ada}
+
+    def left_out() -> dict[str, str]:
+        rows = read_ledger(project.results / "selections" / "ada" / "ledger.jsonl")
+        return {row["key"].partition("~")[0]: row["reason"] for row in rows if row["status"] != "ok"}
+
+    run = project.run("ada")
+    assert run.returncode == 0 and "embedding faces of ada: 6 of 6 faces passed" in run.output, run.output
+    assert left_out() == {"talk-1%2Epng": "another person"}
+    assert (project.results / "face_sets" / "ada" / "distances.jpg").exists()
+    ada["filter"]["max_distance"] = 2
+    run = project.run("ada")
+    assert run.returncode == 0 and "select_faces ada" in run.jobs and left_out() == {}, run.output
+    assert not [job for job in run.jobs if job.startswith(("extract_faces", "embed_faces", "compare_faces"))]
+    rows = [{"source": name, "path": name} for name in ("film", "talk")] + [add_pictures(project, "walk", "rocket", 2)]
+    project.write_manifest(rows)
+    ada["sources"] = ["film", "talk", "walk"]
+    run = project.run("ada")
+    assert run.returncode == 0, run.output
+    assert [job for job in run.jobs if job.startswith(("embed_faces", "compare_faces"))] == [
+        "compare_faces ada",
+        "embed_faces walk ada",
+    ]
+    assert {path.parent.parent.name for path in project.results.glob("faces/*/ada/embedded")} == {"film", "talk", "walk"}
+    ada["identity"] = {}
+    run = project.run("ada")
+    assert run.returncode == 0 and "select_faces ada" in run.jobs, run.output
+    assert not [path for path in project.results.glob("fac*/**/*") if path.name.startswith(("embedd", "distances"))]
+    write_subjects(project, ADA | {"revoked": "yes"})
+    run = project.run("frames")
+    assert run.returncode == 0 and not of_set(project, "ada"), run.output
+
+
 def test_a_pack_of_others_is_unpacked_only_for_a_person_who_consented(project: Project) -> None:
     project.write_manifest([])
     write_subjects(project, ADA, BOB)
@@ -258,6 +302,12 @@ def test_a_pack_of_others_is_unpacked_only_for_a_person_who_consented(project: P
     write_subjects(project, ADA | {"consent": "release 9"}, BOB)
     run = project.run("unpack")
     assert (run.returncode, run.jobs) == (0, []), run.output
+    (others / "faceset.pak").unlink()
+    pack([others / "0.jpg", others / "2.jpg"], others / "faceset.pak")
+    before = (others / "faceset.pak").read_bytes()
+    run = project.run("unpack")
+    assert run.returncode == 0, run.output
+    assert {path.name for path in (unpacked / "aligned").glob("*.jpg")} == {"0.jpg", "2.jpg"}
 
     project.settings["score"] = {"folder": str(unpacked / "aligned")}
     run = project.run("unpack")

@@ -10,6 +10,7 @@ with job(snakemake) as (inputs, outputs, params):
         tables=inputs.tables,
         folders=inputs.folders,
         orders=inputs.orders,
+        distances=inputs.distances or None,
         masks=inputs.masks,
         settings=FaceFilterSettings(**params.settings),
         decisions=[Decision(**row) for row in params.decisions],

@@ -535,6 +535,14 @@ class Sections(Settings, defer_build=True):
         threshold: 0.5
         batch: 16
       masks_by_hand: null
+      identity:
+        weights: null
+        size: 112
+        channels: RGB
+        mean: [0, 0, 0]
+        std: [0.00392156862745098, 0.00392156862745098, 0.00392156862745098]
+        alignment: arcface
+        references: []
       filter:
         max_cut_off: 0.1
         max_misfit: 0.1
@@ -544,6 +552,7 @@ class Sections(Settings, defer_build=True):
         max_dark: 0.5
         max_bright: 0.2
         min_contrast: 12.0
+        max_distance: 0.637
         alone: false
         best: null
       pack: false

@@ -52,7 +52,8 @@ def ledgers_of_faces(project: Project) -> dict[str, list[str]]:
 def extraction(project: Project, wildcards: Wildcards) -> dict[str, Any]:
     """Return the settings that decide which faces are cut out of a shard, with the sources in it that are admitted."""
     settings = project.config["face_sets"][wildcards.face_set]
-    stated = {name: value for name, value in settings.items() if name not in {"masks", "masks_by_hand", "filter", "pack"}}
+    own = {"identity", "masks", "masks_by_hand", "filter", "pack"}
+    stated = {name: value for name, value in settings.items() if name not in own}
     return {**stated, "sources": _sources_of_job(project, wildcards)}
 
 
@@ -128,8 +129,36 @@ def unknown_sources_by_hand(project: Project) -> Iterator[str]:
 
 
 def face_models(project: Project, wildcards: Wildcards, part: str) -> Paths:
-    """Return the file of the weights in `part` of a face set, `detector`, `landmarks` or `masks`; an empty list without any."""
+    """Return the file of the weights in `part` of a face set, such as `detector`; an empty list without any."""
     return weights_file(project.config["face_sets"][wildcards.face_set][part]["weights"])
+
+
+def embeddings_of_set(project: Project, name: str, suffix: str) -> list[str]:
+    """Return the files of the vectors of the faces of the set `name`, or their ledgers, by `suffix`; none without a model."""
+    is_embedded = project.config["face_sets"][name]["identity"]["weights"]
+    return faces_of_set(project, name, f"embeddings{suffix}") if is_embedded else []
+
+
+def embeddings_of_job(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the files of the vectors of the faces of the set of a job."""
+    return embeddings_of_set(project, wildcards.dataset, ".parquet")
+
+
+def distances_of_job(project: Project, wildcards: Wildcards) -> Paths:
+    """Return the table of how far the faces of the set of a job are from its person; an empty list without a model."""
+    is_embedded = project.config["face_sets"][wildcards.dataset]["identity"]["weights"]
+    return f"<results>/face_sets/{wildcards.dataset}/distances.parquet" if is_embedded else []
+
+
+def identity(project: Project, wildcards: Wildcards) -> dict[str, Any]:
+    """Return the settings of the model that tells other people from the person of a set."""
+    settings: dict[str, Any] = project.config["face_sets"][wildcards.face_set]["identity"]
+    return settings
+
+
+def references_of_person(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the sources that show the person of a set alone."""
+    return list(project.config["face_sets"][wildcards.dataset]["identity"]["references"])
 
 
 def subject_of_set(project: Project, wildcards: Wildcards) -> dict[str, Any]:
@@ -255,15 +284,26 @@ def require_face_set(project: Project, wildcards: Wildcards, name: str) -> list[
 
 
 def refused_faces(project: Project) -> list[str]:
-    """Return the folders of faces that may not be there any more: of sets, of shards of sets, and of packs, if not admitted."""
+    """Return the faces and vectors that may not be there any more.
+
+    They are the folders of sets, of shards of sets, and of packs, that are not admitted, and what tells people apart in sets
+    without a model for it: it would not be made again when a source is withdrawn.
+    """
     results = Path(project.results)
+    unused = [
+        path
+        for name, settings in project.config["face_sets"].items()
+        if not settings["identity"]["weights"]
+        for pattern in (f"faces/*/{name}/embedd*", f"face_sets/{name}/distances.*")
+        for path in results.glob(pattern)
+    ]
     admitted = {
         Path(path.replace("<results>", project.results)) for paths in ledgers_of_faces(project).values() for path in paths
     }
     folders = [folder for folder in results.glob("faces/*/*") if folder.is_dir() and folder / "ledger.jsonl" not in admitted]
     packs = project.config["face_packs"].keys() - project.refused_packs.keys()
     folders += [folder for folder in results.glob("unpacked/*/") if folder.name not in packs]
-    return [str(folder) for folder in sorted(folders)]
+    return [str(path) for path in sorted([*folders, *unused])]
 
 
 def refused_face_sets(project: Project) -> list[str]:

@@ -7,13 +7,17 @@ from tessera.workflow.datasets import gates_of
 from tessera.workflow.face_sets import (
     admitted_face_sets,
     decisions_on_faces,
+    distances_of_job,
+    embeddings_of_job,
     extraction,
     face_filter,
     face_models,
     faces_of_job,
+    identity,
     masking,
     masks_to_measure,
     pack_of_others,
+    references_of_person,
     require_packs,
     subject_of_pack,
     subject_of_set,
@@ -79,6 +83,56 @@ rule extract_faces:
         "../../scripts/extract_faces.py"
 
 
+rule embed_faces:
+    input:
+        faces="<results>/faces/{shard}/{face_set}/faces.parquet",
+        frames="<results>/frames/{shard}/frames.parquet",
+        images="<results>/frames/{shard}/images",
+        weights=project.of_job(face_models, "identity"),
+    output:
+        # The store, the folder `embedded`, is not an output, so that it survives killed jobs and changes.
+        table="<results>/faces/{shard}/{face_set}/embeddings.parquet",
+        ledger="<results>/faces/{shard}/{face_set}/embeddings.jsonl",
+    log:
+        "<logs>/embed_faces/{shard}/{face_set}.log",
+    benchmark:
+        "<benchmarks>/embed_faces/{shard}/{face_set}.jsonl"
+    wildcard_constraints:
+        face_set=any_of(config["face_sets"]),
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        # A renewed consent changes no vector.
+        subject=unwatched_job_param(project.of_job(subject_of_set)),
+        settings=project.of_job(identity),
+        embed_code=code_digest("tessera.extras.face_sets.identity:embed_faces"),
+        code=digest_of_script("embed_faces"),
+    script:
+        "../../scripts/embed_faces.py"
+
+
+rule compare_faces:
+    input:
+        embeddings=project.of_job(embeddings_of_job),
+        tables=project.of_job(faces_of_job, "faces.parquet"),
+        folders=project.of_job(faces_of_job, "images"),
+    output:
+        distances="<results>/face_sets/{dataset}/distances.parquet",
+        sheet="<results>/face_sets/{dataset}/distances.jpg",
+    log:
+        "<logs>/compare_faces/{dataset}.log",
+    benchmark:
+        "<benchmarks>/compare_faces/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=project.datasets_with_layout(FACE_SETS),
+    params:
+        references=project.of_job(references_of_person),
+        code=digest_of_script("compare_faces"),
+    script:
+        "../../scripts/compare_faces.py"
+
+
 rule mask_faces:
     input:
         faces="<results>/faces/{shard}/{face_set}/faces.parquet",
@@ -131,6 +185,7 @@ rule select_faces:
         tables=project.of_job(faces_of_job, "faces.parquet"),
         folders=project.of_job(faces_of_job, "images"),
         orders="<results>/face_sets/{dataset}/orders.parquet",
+        distances=project.of_job(distances_of_job),
         masks=project.of_job(masks_to_measure),
         gates=project.of_job(gates_of),
     output:

@@ -15,7 +15,7 @@ from tessera.extras.face_sets.sort import faces_in
 from tessera.extras.face_sets.sorts import sort_by_best
 from tessera.records.decisions import Decision, write_matches
 from tessera.records.face_decisions import find_faces
-from tessera.records.tables.faces import FaceMasks, FaceOrders, Faces, SelectedFaces
+from tessera.records.tables.faces import FaceDistances, FaceMasks, FaceOrders, Faces, SelectedFaces
 from tessera.records.tables.table import read_table, read_tables, types, write_table
 
 Verdict = tuple[str, str]  # why a face is left out: the reason and the detail of its row in the ledger
@@ -26,6 +26,7 @@ def select_faces(
     tables: Sequence[Path],
     folders: Sequence[Path],
     orders: Path,
+    distances: Path | None,
     masks: Sequence[Path],
     settings: FaceFilterSettings,
     decisions: Sequence[Decision],
@@ -36,8 +37,9 @@ def select_faces(
 ) -> None:
     """Write the faces that `settings` select to `selected` (`tables.SelectedFaces`), and a row for each face to `ledger`.
 
-    `tables`: `tables.Faces`, with the files in `folders`, one of each per shard. `orders`: `tables.FaceOrders`. `masks`:
-    `tables.FaceMasks`, by which occlusion is measured; none if it is not. `decisions`: of people, on faces of this set. They
+    `tables`: `tables.Faces`, with the files in `folders`, one of each per shard. `orders`: `tables.FaceOrders`. `distances`:
+    `tables.FaceDistances`; None if nothing tells other people apart. `masks`: `tables.FaceMasks`, by which occlusion is
+    measured; none if it is not. `decisions`: of people, on faces of this set. They
     override every filter; faces of sources that are refused are not in `tables`. `matched` gets a row for each, see
     `records.decisions.write_matches`.
     """
@@ -45,9 +47,10 @@ def select_faces(
     boxes = {key: (x0, y0, x1, y1) for key, x0, y0, x1, y1 in found.select("key", "x0", "y0", "x1", "y1").iter_rows()}
     decided, lost = find_faces(decisions, boxes)
     rejected = {key: (REJECTED, str(each)) for key, each in decided.items() if each.decision == "drop"}
+    far = read_table(distances, FaceDistances) if distances else pl.DataFrame(schema=types(FaceDistances))
     # A rejected face is not there for the others: of two in a frame, one is then alone.
     judged = found.filter(~pl.col("key").is_in(list(rejected)))
-    rows = _measured(judged, read_table(orders, FaceOrders), read_tables(list(masks), FaceMasks))
+    rows = _measured(judged, read_table(orders, FaceOrders), far, read_tables(list(masks), FaceMasks))
     verdicts = {row["key"]: _verdict(row, settings) for row in rows.iter_rows(named=True)} | rejected
     if settings.best is not None:
         faces = [face for table, folder in zip(tables, folders, strict=True) for face in faces_in(table, folder)]
@@ -69,16 +72,18 @@ def select_faces(
     write_table(table.select(list(types(SelectedFaces))), SelectedFaces, selected)
 
 
-def _measured(faces: pl.DataFrame, orders: pl.DataFrame, masks: pl.DataFrame) -> pl.DataFrame:
+def _measured(faces: pl.DataFrame, orders: pl.DataFrame, distances: pl.DataFrame, masks: pl.DataFrame) -> pl.DataFrame:
     """Return `faces` (`tables.Faces`), sorted by key, with what is known of them in the set.
 
     `sharpness`: the fraction of the edges that look sharp, null if it could not be measured. `common`: how many faces look in
-    the direction of the face. `in_frame`: how many faces its frame shows. `occlusion`: what its mask leaves out of it, null if
-    that is unknown.
+    the direction of the face. `in_frame`: how many faces its frame shows. `distance`: from the person, `occlusion`: what its
+    mask leaves out of it; null if unknown.
     """
     sharpness = orders.filter(pl.col("sort") == "blur").select("key", sharpness="value")
-    occlusion = masks.select("key", "occlusion")
-    rows = faces.join(sharpness, on="key", how="left").join(occlusion, on="key", how="left").sort("key")
+    rows = faces
+    for known in (sharpness, distances, masks.select("key", "occlusion")):
+        rows = rows.join(known, on="key", how="left")
+    rows = rows.sort("key")
     yaw, pitch = (rows[angle].to_numpy().astype(np.float64) for angle in ("yaw", "pitch"))
     return rows.with_columns(pl.Series("common", commonness(yaw, pitch)), in_frame=pl.len().over("frame"))
 
@@ -95,6 +100,7 @@ def _verdict(row: Mapping[str, Any], settings: FaceFilterSettings) -> Verdict | 
         ("too bright", "bright", None, settings.max_bright),
         ("low contrast", "contrast", settings.min_contrast, None),
         ("blurred", "sharpness", min_sharpness, None),
+        ("another person", "distance", None, settings.max_distance),
         ("several faces in the frame", "in_frame", None, 1 if settings.alone else None),
     ):
         value = row[name]

@@ -34,7 +34,7 @@ def sort_faces(tables: Sequence[Path], folders: Sequence[Path], *, orders: Path,
             (name, key, None if isinstance(place.key, str) else place.key, place.rank, place.reason)
             for key, place in sorted(places.items())
         ]
-        write_image(sheets / f"{name}.jpg", _sheet(name, faces, places))
+        write_image(sheets / f"{name}.jpg", draw_sheet(name, faces, places))
     write_table(pl.DataFrame(rows, schema=types(FaceOrders), orient="row"), FaceOrders, orders)
 
 
@@ -52,7 +52,7 @@ def faces_in(table: Path, folder: Path) -> Iterator[AlignedFace]:
         )
 
 
-def _sheet(sort: str, faces: dict[str, AlignedFace], places: Places) -> np.ndarray:
+def draw_sheet(sort: str, faces: dict[str, AlignedFace], places: Places) -> np.ndarray:
     """Return a sheet of the first and the last of `faces` in a sort: uint8 (H, W, 3), RGB."""
     ranks = {key: place.rank for key, place in places.items() if place.rank is not None}
     ordered = sorted(ranks, key=lambda key: ranks[key])

@@ -70,6 +70,23 @@ class FaceOrders(Table):
         unique = ("sort", "key")
 
 
+class FaceEmbeddings(Table):
+    """The vectors of the faces of a set in a shard: those of one person are close to each other."""
+
+    key: pl.String = pa.Field(unique=True, description="key of the face")
+    source: pl.String = pa.Field(description="id from the manifest")
+    vector: pl.List(pl.Float16) = pa.Field(description="of length 1; the same number of values for all faces")  # type: ignore[valid-type]
+
+
+class FaceDistances(Table):
+    """How far the faces of a set are from its person, sorted by key; those that could not be embedded are left out."""
+
+    key: pl.String = pa.Field(unique=True, description="key of the face")
+    distance: pl.Float64 = pa.Field(
+        ge=-0.001, le=2.001, description="1 less the cosine of the angle between its vector and that of the person"
+    )
+
+
 class UnpackedFaces(Table):
     """What the files of a pack of others state of their faces, in the order of the pack."""
 

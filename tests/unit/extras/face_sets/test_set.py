@@ -26,7 +26,7 @@ from tessera.extras.face_sets.write import pack_faces, write_face_set, write_mas
 from tessera.imaging.images import read_image, write_image
 from tessera.learning.mask_settings import MaskModelSettings
 from tessera.records.decisions import Decision
-from tessera.records.tables.faces import FaceMasks, FaceOrders, Faces, SelectedFaces
+from tessera.records.tables.faces import FaceDistances, FaceMasks, FaceOrders, Faces, SelectedFaces
 from tessera.records.tables.table import read_table, types, write_table
 
 SIZE = 64
@@ -95,11 +95,13 @@ def selected(
         sort_faces(tables, folders, orders=orders, sheets=folder / "sheets")
     filters = FaceFilterSettings(**{**KEEP_ALL, **settings})
     masks = [folder / "occluded.parquet"] if (folder / "occluded.parquet").exists() else []
+    distances = folder / "distances.parquet"
     decisions = [
         Decision(key=key, decision=each, who="Bo", when="2026-01-31", classifier="ada") for key, each in (decided or {}).items()
     ]
     outputs = {"selected": out, "ledger": folder / "ledger.jsonl", "matched": folder / "decisions.jsonl"}
-    select_faces(tables, folders, orders, masks, filters, decisions, **outputs)
+    far = distances if distances.exists() else None
+    select_faces(tables, folders, orders, far, masks, filters, decisions, **outputs)
     rows = read_ledger(folder / "ledger.jsonl")
     keys = read_table(out, SelectedFaces)["key"].to_list()
     assert keys == sorted(row["key"] for row in rows if row["status"] == "ok")
@@ -182,6 +184,15 @@ def test_a_covered_face_is_left_out_where_that_could_be_measured(tmp_path: Path)
     details = {row["key"]: row["detail"] for row in read_ledger(tmp_path / "ledger.jsonl")}
     assert details[keys[1]] == "0.31 > 0.3"
     assert len(selected(tmp_path, tables, folders, max_occlusion=None)[0]) == 4
+
+
+def test_a_face_that_is_far_from_the_person_is_another_person(tmp_path: Path) -> None:
+    tables, folders = write_faces(tmp_path, 4)
+    near, far, unknown = (f"film-000000{number}-face-0" for number in (1, 2, 3))
+    write_table(pl.DataFrame({"key": [near, far], "distance": [0.5, 0.7]}), FaceDistances, tmp_path / "distances.parquet")
+    keys, reasons = selected(tmp_path, tables, folders, max_distance=0.637)
+    assert reasons == {far: "another person"} and near in keys and unknown in keys, "what is not known leaves out nothing"
+    assert selected(tmp_path, tables, folders, max_distance=0.7)[1] == {}
 
 
 def test_a_blurred_face_stays_where_its_direction_is_rare(tmp_path: Path) -> None:
