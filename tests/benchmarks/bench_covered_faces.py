@@ -8,7 +8,8 @@ No person is in both:
 
 Parts of each picture become samples. CenterFace finds their faces, and random shapes cover other parts. Two detectors continue
 the training of the starter detector for EPOCHS epochs, 6 by default: one with mosaics over faces as the class sfw, one with
-random shapes alone.
+random shapes alone. About 270 samples of 42 pictures and 6 epochs were too few to tell the classes apart: of what was found, 25
+of 53 covered faces were nsfw, and 13 of 25 other mosaics sfw.
 """
 
 import os
