@@ -7,13 +7,25 @@ from contextlib import ExitStack, suppress
 from os import killpg
 from pathlib import Path
 
+import faces_of_ada
 import pytest
 from baseline import Baseline, Change, edit, rerun_jobs, setting, table_of_reruns
-from faces_of_ada import ADA, BOB, begin, made, write_subjects
+from faces_of_ada import ADA, BOB, FACE, MEAN, made, write_subjects
 from projects import Project, Run
+
+from tessera.core.tsv import write_sheet
 
 pytestmark = pytest.mark.workflow
 TABLE = table_of_reruns("change of face sets")
+
+
+def begin(project: Project) -> None:
+    """Fill `project` with the faces of Ada, of which one is placed by hand."""
+    faces_of_ada.begin(project)
+    points = enumerate((MEAN * FACE + (40, 60)).tolist())
+    rows = [("film", "0.png", number, round(x, 2), round(y, 2)) for number, (x, y) in points]
+    write_sheet(project.folder / "landmarks.tsv", ("source", "frame", "point", "x", "y"), rows)
+    project.settings["face_sets"]["ada"]["landmarks_by_hand"] = "landmarks.tsv"
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +45,7 @@ CHANGES: dict[str, Change] = {
     "nothing": lambda baseline, stack: None,
     "a setting of the detector": setting("face_sets.ada.detector.min_side", 41),
     "a setting of the landmarks": setting("face_sets.ada.landmarks.factor", 1.1),
+    "a landmark that is placed by hand": edit("landmarks.tsv", "film\t0.png\t0\t", "film\t0.png\t0\t1"),
     "the size of the squares": setting("face_sets.ada.squares.size", 96),
     "a setting of the model that tells people apart": setting("face_sets.ada.identity.alignment", "full"),
     "which sources show the person alone": setting("face_sets.ada.identity.references", ["film"]),

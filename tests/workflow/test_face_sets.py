@@ -265,6 +265,12 @@ def test_a_pack_of_others_is_unpacked_only_for_a_person_who_consented(project: P
     write_subjects(project, ADA | {"consent": "release 9"}, BOB)
     run = project.run("unpack")
     assert (run.returncode, run.jobs) == (0, []), run.output
+    (others / "faceset.pak").unlink()
+    pack([others / "0.jpg", others / "2.jpg"], others / "faceset.pak")
+    before = (others / "faceset.pak").read_bytes()
+    run = project.run("unpack")
+    assert run.returncode == 0, run.output
+    assert {path.name for path in (unpacked / "aligned").glob("*.jpg")} == {"0.jpg", "2.jpg"}
 
     project.settings["score"] = {"folder": str(unpacked / "aligned")}
     run = project.run("unpack")

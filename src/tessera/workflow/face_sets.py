@@ -12,6 +12,7 @@ from tessera.core.messages import pluralize, truncate
 from tessera.core.provenance import digest
 from tessera.extras.face_sets.placed import Placement, read_placements
 from tessera.learning.weights.resolve import weights_file
+from tessera.records.manifest import results_among
 from tessera.workflow.labels import decisions_on_pictures
 from tessera.workflow.project import Paths, Project, Wildcards, require_sources
 
@@ -199,7 +200,7 @@ def check_apart_from_faces(project: Project) -> None:
     """Raise `TesseraError` if a setting of anything but face sets names a folder of faces, or one that has such a folder in it.
 
     What is made of such faces could also be made of adult footage, and would stay when the consent ends. The manifest names
-    no results at all.
+    no results at all. The models of face sets may not be results either, because these can have learned of adult footage.
     """
     config, results = project.config, Path(project.results).resolve()
     if not config["face_sets"] and not config["face_packs"]:
@@ -214,6 +215,12 @@ def check_apart_from_faces(project: Project) -> None:
                 raise TesseraError(
                     f"`{setting}`: {text!r} holds faces of a person, of which nothing else is made; name another"
                 )
+
+    for setting, text in _texts(config["face_sets"], "face_sets"):
+        if setting.endswith(".weights.source") and results_among([text], results):
+            raise TesseraError(
+                f"`{setting}`: {text!r} is a model that was trained here, which may have learned of adult footage; name another"
+            )
 
 
 def _texts(value: Any, setting: str = "") -> Iterator[tuple[str, str]]:

@@ -38,3 +38,16 @@ def test_other_folders_and_texts_may_be_named(load: Callable[..., Project]) -> N
         load("film", **SETS, watermarks={"draw": {"texts": [".", "/", "x" * 5000]}}, score={"label": "a\0b"})
     )
     check_apart_from_faces(load("film", **NAMING["score.folder"](ALIGNED)))
+
+
+@pytest.mark.parametrize("part", ["detector", "landmarks", "identity"])
+def test_no_model_of_a_face_set_was_trained_here(load: Callable[..., Project], part: str) -> None:
+    def project(path: str) -> Project:
+        Path(path).parent.mkdir(parents=True)
+        Path(path).touch()
+        weights = {"weights": {"source": path, "sha256": "0123456789abcdef" * 4}}
+        return load("film", face_sets={"ada": {**SETS["face_sets"]["ada"], part: weights}})
+
+    check_apart_from_faces(project("models/own.onnx"))
+    with pytest.raises(TesseraError, match=rf"`face_sets.ada.{part}.weights.source`: .* trained here, .* adult footage"):
+        check_apart_from_faces(project("results/weights/mine/mine.onnx"))

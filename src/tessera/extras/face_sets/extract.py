@@ -51,27 +51,28 @@ Find = Callable[[Sequence[FrameImage]], list[list[FoundFace]]]  # returns the fa
 class Models:
     """The models of a face set, by their files. They are loaded when they are needed first."""
 
-    def __init__(self, detector: Path, landmarks: Path | None, settings: FaceSetSettings) -> None:
-        """`landmarks`: None if the settings declare no such model."""
+    def __init__(self, detector: Path | None, landmarks: Path | None, settings: FaceSetSettings) -> None:
+        """`detector`, `landmarks`: None if the settings declare no such model. Without a detector, no face is found."""
         self._files, self._settings = (detector, landmarks), settings
 
     @cached_property
     def finder(self) -> FaceFinder:
         """What finds faces with them. Raises `TesseraError` if a file is not the declared one, or is no such model."""
         (detector, landmarks), settings = self._files, self._settings
-        declared = settings.landmarks.weights
+        declared, of_detector = settings.landmarks.weights, settings.detector.weights
+        assert detector and of_detector, "without a detector, nothing is looked for"
         model = LandmarkModel(landmarks, declared.sha256, settings.landmarks) if landmarks and declared else None
-        return FaceFinder(Detector(detector, settings.detector.weights.sha256, settings.detector), model, settings.detector)
+        return FaceFinder(Detector(detector, of_detector.sha256, settings.detector), model, settings.detector)
 
     def find(self, frames: Sequence[FrameImage]) -> list[list[FoundFace]]:
         """Return the faces in each of `frames`, see `FaceFinder.find`."""
-        return self.finder.find([image for _, image in frames])
+        return self.finder.find([image for _, image in frames]) if self._files[0] else [[] for _ in frames]
 
     @property
-    def digests(self) -> tuple[str, str | None]:
+    def digests(self) -> tuple[str | None, str | None]:
         """The sha256 of the detector and of the landmark model, None without one."""
-        declared = self._settings.landmarks.weights
-        return self._settings.detector.weights.sha256, declared.sha256 if declared else None
+        detector, landmarks = self._settings.detector.weights, self._settings.landmarks.weights
+        return detector.sha256 if detector else None, landmarks.sha256 if landmarks else None
 
 
 class Extracted(NamedTuple):
@@ -88,7 +89,7 @@ def extract_faces(
     images: Path,
     sources: Path,
     subject: Subject,
-    detector: Path,
+    detector: Path | None,
     landmarks: Path | None,
     settings: FaceSetSettings,
     cache: Path,
@@ -186,7 +187,7 @@ def _placed(placed: Mapping[str, list[FoundFace]], frames: Sequence[FrameImage])
 def _cut(
     frames: Iterable[FrameImage],
     find: Find,
-    digests: tuple[str, str | None],
+    digests: tuple[str | None, str | None],
     settings: FaceSetSettings,
     folder: Path,
     pool: ThreadPoolExecutor,
@@ -213,7 +214,7 @@ def _extract(
     key: str,
     face: FoundFace,
     *,
-    digests: tuple[str, str | None],
+    digests: tuple[str | None, str | None],
     settings: FaceSetSettings,
     folder: Path,
 ) -> Extracted:

@@ -27,9 +27,10 @@ from tessera.learning.weights.declare import DeclaredWeights, WeightsSettings
 class FaceDetectorSettings(InferenceSettings):
     """The detector of faces. The smallest side, the overlap and the turns are those of DeepFaceLab."""
 
-    weights: WeightsSettings = Field("centerface", validate_default=True)
+    weights: WeightsSettings | None = Field("centerface", validate_default=True)
     """Weights of the detector: a name in resources/weights.tsv, {source: a path or https://…, sha256: …}, or {package: …,
     file: …, sha256: …}. CenterFace also finds five landmarks. A detector that finds none needs a model in `landmarks`.
+    `null` finds no face: there are only those in `landmarks_by_hand`.
     """
     confidence: float = Field(0.5, gt=0, lt=1)
     """Smallest confidence of a face."""
@@ -175,6 +176,8 @@ class FaceSetSettings(Settings):
             needing = {"pack": self.pack, "filter.best": self.filter.best}
             fix = "declare a model in `landmarks.weights`, or place them in `landmarks_by_hand`"
             faults += [f"`{name}` needs 68 landmarks: {fix}" for name, use in needing.items() if use]
+        if self.detector.weights is None and self.landmarks_by_hand is None:
+            faults.append("`detector.weights: null` finds no face: name a detector, or place faces in `landmarks_by_hand`")
         if self.identity.references and self.identity.weights is None:
             faults.append("`identity.references` needs a model: declare one in `identity.weights`")
         faults += [

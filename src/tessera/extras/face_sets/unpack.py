@@ -44,7 +44,8 @@ def unpack_faces(
         raise TesseraError(f"{quoted(pack)}: {error}") from None
     if len(people := sorted({row.file.rpartition("/")[0] for row in unpacked if row.status == "ok"})) > 1:
         raise TesseraError(
-            f"{quoted(pack)} shows several people: {', '.join(truncate(people, 5))}; unpack one that shows"
+            f"{quoted(pack)} shows several people: {', '.join(truncate([each or 'one without a name' for each in people], 5))};"
+            f" unpack one that shows"
             f" {subject.name!r} alone, because the others may not have agreed"
         )
     rows: list[dict[str, Any]] = []

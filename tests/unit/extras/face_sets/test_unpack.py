@@ -89,6 +89,7 @@ def test_what_is_hostile_is_a_row_and_no_file(tmp_path: Path) -> None:
     ("entries", "subject", "message"),
     [
         ([{"person_name": "ann"}, {"person_name": "bob"}], {}, "shows several people: ann, bob; .* shows 'Ada' alone"),
+        ([{"person_name": "ann"}, {}], {}, "shows several people: one without a name, ann; "),
         ([{}], {"expires": "2020-01-31"}, "no faces of 'Ada' are collected .consent expired"),
         ([{}], {"adult_attested": "no"}, "no faces of 'Ada' are collected .not attested to be an adult"),
         ([], {}, "has no face that can be used .it is empty"),
