@@ -187,8 +187,12 @@ def test_most_planted_faces_are_left_out_and_few_right_ones(
     compare_faces([tmp_path / "embeddings.parquet"], tables, squares, [], distances=distances, sheet=tmp_path / "distances.jpg")
     write_table(pl.DataFrame(schema=types(FaceOrders)), FaceOrders, tmp_path / "orders.parquet")
     filters = FaceFilterSettings(**{**KEEP_ALL, "max_distance": LIMIT})
-    out = {"selected": tmp_path / "selected.parquet", "ledger": tmp_path / "ledger.jsonl"}
-    select_faces(tables, squares, tmp_path / "orders.parquet", distances, filters, **out)
+    out = {
+        "selected": tmp_path / "selected.parquet",
+        "ledger": tmp_path / "ledger.jsonl",
+        "matched": tmp_path / "matched.jsonl",
+    }
+    select_faces(tables, squares, tmp_path / "orders.parquet", distances, filters, [], **out)
     rows = [(row["key"], row["reason"] == "another person") for row in read_ledger(out["ledger"])]
     outcomes = chosen.join(pl.DataFrame(rows, schema=["key", "is_out"], orient="row"), on="key")
     outcomes = outcomes.join(read_table(distances, FaceDistances), on="key", how="left")

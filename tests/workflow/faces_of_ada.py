@@ -11,7 +11,7 @@ import numpy as np
 from portraits import NO_MODELS
 from projects import Project
 
-from decoded_models import write_centerface, write_landmark_model
+from decoded_models import write_centerface, write_embedder, write_landmark_model
 from tessera.core.provenance import sha256_file
 from tessera.demo.photographs import photograph
 from tessera.extras.face_sets.landmarks import HEAD, MEAN_FACE, MEAN_FIVE
@@ -57,6 +57,7 @@ def begin(project: Project) -> None:
     write_subjects(project, ADA | {"expires": datetime.now(UTC).date().isoformat()}, BOB)
     detector = write_centerface(project.folder / "faces.onnx", points=[(x, y) for x, y in MEAN_FIVE * 0.8 + 0.1])
     model = write_landmark_model(project.folder / "landmarks.onnx", MEAN)
+    means = write_embedder(project.folder / "means.onnx")
     common = {
         "detector": {
             "weights": {"source": detector.name, "sha256": sha256_file(detector)},
@@ -69,6 +70,11 @@ def begin(project: Project) -> None:
             "factor": 1.0,
         },
         "squares": {"size": 64},
+        "identity": {
+            "weights": {"source": means.name, "sha256": sha256_file(means)},
+            "size": 32,
+            "mean": [0.4, 0.4, 0.4],
+        },
         "filter": {"max_cut_off": 0.5},
         "pack": True,
     }
@@ -83,10 +89,11 @@ def begin(project: Project) -> None:
 
 
 def made(project: Project) -> dict[str, bytes]:
-    """Return the files of the face set `ada`."""
-    folder = project.results / "datasets" / "ada"
+    """Return the files of the face set `ada`, and what was measured of its faces."""
     kinds = {".jpg", ".png", ".pak", ".parquet", ".jsonl"}
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.suffix in kinds}
+    folders = [project.results / name / "ada" for name in ("datasets", "face_sets")]
+    paths = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix in kinds)
+    return {str(path.relative_to(project.results)): path.read_bytes() for path in paths}
 
 
 def of_set(project: Project, name: str) -> list[Path]:

@@ -56,6 +56,8 @@ CHANGES: dict[str, Change] = {
     "the size of the squares": setting("face_sets.ada.squares.size", 96),
     "a setting of the masks": setting("face_sets.ada.masks.threshold", 0.6),
     "a folder with masks by hand": masks_by_hand,
+    "a setting of the model that tells people apart": setting("face_sets.ada.identity.alignment", "full"),
+    "which sources show the person alone": setting("face_sets.ada.identity.references", ["film"]),
     "a threshold of the filter": setting("face_sets.ada.filter.max_cut_off", 0.4),
     "how many of the best are selected": setting("face_sets.ada.filter.best", 4),
     "whether the set is packed": setting("face_sets.ada.pack", False),
@@ -87,7 +89,7 @@ def test_other_cores_shards_and_folders_give_the_same_bytes(baseline: Baseline, 
     assert made(other) == made(baseline.project)
 
 
-@pytest.mark.parametrize("rule", ["extract_faces/film", "sort_faces", "pack_faces"])
+@pytest.mark.parametrize("rule", ["extract_faces/film", "embed_faces/film", "sort_faces", "pack_faces"])
 def test_a_killed_run_gives_the_bytes_of_one_that_was_not(rule: str, baseline: Baseline, finished: Run, tmp_path: Path) -> None:
     shutil.copytree(baseline.project.folder, tmp_path / "project", symlinks=True)
     project = Project(tmp_path / "project", baseline.project.settings)

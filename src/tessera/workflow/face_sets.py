@@ -152,9 +152,9 @@ def distances_of_job(project: Project, wildcards: Wildcards) -> Paths:
 
 
 def identity(project: Project, wildcards: Wildcards) -> dict[str, Any]:
-    """Return the settings of the model that tells other people from the person of a set."""
-    settings: dict[str, Any] = project.config["face_sets"][wildcards.face_set]["identity"]
-    return settings
+    """Return the settings that decide the vectors of the faces of a set."""
+    settings = project.config["face_sets"][wildcards.face_set]["identity"]
+    return {name: value for name, value in settings.items() if name != "references"}
 
 
 def references_of_person(project: Project, wildcards: Wildcards) -> list[str]:
