@@ -19,7 +19,7 @@ from tessera.extras.face_sets.packs import read_index, unpack
 from tessera.extras.face_sets.select import select_faces
 from tessera.extras.face_sets.settings import FaceFilterSettings
 from tessera.extras.face_sets.sort import faces_in, sort_faces
-from tessera.extras.face_sets.sorts import SORTS, sort_by_best
+from tessera.extras.face_sets.sorts import SORTS, by_best
 from tessera.extras.face_sets.write import mask_faces, pack_faces, write_face_set
 from tessera.imaging.images import read_image, write_image
 from tessera.records.tables.faces import FaceMasks, FaceOrders, Faces, SelectedFaces
@@ -156,7 +156,7 @@ def test_faces_that_are_alone_and_the_best_are_selected_with_reasons(tmp_path: P
     keys, reasons = selected(tmp_path, tables, folders, alone=True, best=1)
     faces = [face for table, folder in zip(tables, folders, strict=True) for face in faces_in(table, folder)]
     left = [face for face in faces if face.name not in together]
-    chosen = sorted(key for key, place in sort_by_best(left, target=1).items() if not place.reason)
+    chosen = sorted(key for key, place in by_best(lambda face: face.sharpness, 1)(left).items() if not place.reason)
     assert keys == chosen
     assert set(reasons.values()) <= {"several faces in the frame", "not among the best"}
 
