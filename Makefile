@@ -112,7 +112,7 @@ docs: .venv/development schema ## the documents as a site, in build/site; a dead
 	@echo "open build/site/docs/index.html"
 
 bench: .venv/development ## the figures that are promised, measured here
-	$(BIN)/python -m pytest -s --override-ini python_files=bench_*.py tests/benchmarks
+	$(BIN)/python -m pytest -s -o python_files=bench_*.py -o faulthandler_exit_on_timeout=false tests/benchmarks
 
 lock: .venv/uv ## newest versions into the lock files
 	for name in uv workflow slurm development labelme; do \

@@ -128,3 +128,9 @@ def write_landmark_model(path: Path, landmarks: np.ndarray) -> Path:
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8), path)
     return path
+
+
+def write_embedder(path: Path) -> Path:
+    """Write a network whose vector of a picture is the mean of each channel of its input, and return its path."""
+    nodes = [helper.make_node("ReduceMean", ["x"], ["vector"], axes=[2, 3], keepdims=0)]
+    return _save(path, nodes, {"vector": ["n", 3]}, "n")

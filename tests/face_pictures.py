@@ -7,7 +7,7 @@ import numpy as np
 
 from tessera.demo.photographs import photograph
 from tessera.extras.face_sets.landmarks import HEAD, MEAN_FACE
-from tessera.extras.face_sets.sorts import Face
+from tessera.extras.face_sets.sorts import AlignedFace
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
@@ -41,15 +41,15 @@ def portrait(size: int, draw: np.random.Generator) -> np.ndarray:
     return np.clip(image * draw.uniform(0.5, 1.1, 3), 0, 255).astype(np.uint8)
 
 
-def face(name: str, load: Callable[[], np.ndarray], size: int, **fields: object) -> Face:
+def face(name: str, load: Callable[[], np.ndarray], size: int, **fields: object) -> AlignedFace:
     values = {"frame": f"{name}.png", "box": (0.0, 0.0, 100.0, 120.0), "landmarks": head_landmarks(size=size), **fields}
-    return Face(name=name, size=size, load=load, **values)
+    return AlignedFace(name=name, size=size, load=load, **values)
 
 
-def portraits(count: int, size: int = 64, seed: int = 0) -> list[Face]:
+def portraits(count: int, size: int = 64, seed: int = 0) -> list[AlignedFace]:
     """Return `count` faces in many poses. Every third shows the picture of the one before it, and every fourth its frame."""
     draw = np.random.default_rng(seed)
-    faces: list[Face] = []
+    faces: list[AlignedFace] = []
     for number in range(count):
         image = portrait(size, draw)
         load = faces[-1].load if number % 3 == 2 else lambda image=image: image

@@ -7,7 +7,7 @@ import numpy as np
 from skimage.feature import canny
 
 from tessera.extras.face_sets.pose import estimate_pose
-from tessera.extras.face_sets.sorts import Face
+from tessera.extras.face_sets.sorts import AlignedFace
 from tessera.imaging.sharpness import luma
 
 Distance = Callable[[np.ndarray, np.ndarray], float]
@@ -92,7 +92,7 @@ def sharp_edges(levels: np.ndarray) -> float:
     return sum(bins[:64]) / edges if edges else 0.0
 
 
-def best(faces: list[Face], target: int, quality: Callable[[Face], float]) -> list[str]:
+def best(faces: list[AlignedFace], target: int, quality: Callable[[AlignedFace], float]) -> list[str]:
     """Return the selected faces, step by step: bins of yaw, the best of each, bins of pitch, the least similar, in turns."""
     faces = sorted(faces, key=lambda face: face.name)
     poses = {face.name: estimate_pose(face.landmarks, face.size) for face in faces}

@@ -432,7 +432,7 @@ def face_set(name: str, config: Config) -> Dataset:
     """Return the entry of the face set `name` of the settings."""
     settings = config["face_sets"][name]
     folders, files = FACE_SETS.folders, FACE_SETS.files
-    if settings["landmarks"]["weights"]:
+    if settings["landmarks"]["weights"] or settings["landmarks_by_hand"]:
         folders, files = (*folders, "masks"), (*files, "masks.parquet")
     if settings["pack"]:
         files = (*files, "faceset.pak", "packed.jsonl")

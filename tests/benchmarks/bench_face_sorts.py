@@ -21,7 +21,7 @@ import slow_faces
 from face_pictures import portraits
 from tessera.core.pool import keep_freed_memory
 from tessera.extras.face_sets.hull import face_hull, hull_mask
-from tessera.extras.face_sets.sorts import SORTS, Face
+from tessera.extras.face_sets.sorts import SORTS, AlignedFace
 from tessera.imaging.sharpness import luma
 
 PROMISED = 5000  # faces
@@ -33,7 +33,7 @@ MOST_MEMORY = 1.5e9  # bytes
 COMPARING = ("histogram_similarity", "histogram_dissimilarity", "pixel_difference", "best")
 
 
-def stored(count: int) -> list[Face]:
+def stored(count: int) -> list[AlignedFace]:
     """Return `count` faces that are decoded when they are loaded."""
     faces = []
     for one in portraits(count, SIZE):
@@ -46,25 +46,25 @@ def decoded(content: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def pixels(face: Face) -> np.ndarray:
+def pixels(face: AlignedFace) -> np.ndarray:
     return face.load()
 
 
-def channels(face: Face) -> np.ndarray:
+def channels(face: AlignedFace) -> np.ndarray:
     image = face.load()
     return np.stack([slow_faces.histogram(image[:, :, channel]) for channel in range(3)])
 
 
-def inside_hull(face: Face) -> np.ndarray:
+def inside_hull(face: AlignedFace) -> np.ndarray:
     mask = hull_mask(face_hull(face.landmarks, SIZE, SIZE), SIZE, SIZE)
     return luma(face.load() * (mask > 0)[:, :, None].astype(np.uint8))
 
 
-def hull_histogram(face: Face) -> np.ndarray:
+def hull_histogram(face: AlignedFace) -> np.ndarray:
     return slow_faces.histogram(inside_hull(face))[None]
 
 
-def sharp_edges(face: Face) -> float:
+def sharp_edges(face: AlignedFace) -> float:
     return slow_faces.sharp_edges(inside_hull(face))
 
 
@@ -79,7 +79,7 @@ def by_total(items: Sequence[np.ndarray], distance: slow_faces.Distance) -> list
 
 Loop = Callable[[Sequence[np.ndarray], slow_faces.Distance], list[int]]
 # For each sort what is measured, the distance, the loop, and of how many of all pairs it computes the distance.
-LOOPS: dict[str, tuple[Callable[[Face], np.ndarray], slow_faces.Distance, Loop, float]] = {
+LOOPS: dict[str, tuple[Callable[[AlignedFace], np.ndarray], slow_faces.Distance, Loop, float]] = {
     "histogram_similarity": (channels, slow_faces.histogram_distance, chain, 0.5),
     "histogram_dissimilarity": (hull_histogram, slow_faces.histogram_distance, by_total, 1),
     "pixel_difference": (pixels, slow_faces.pixel_distance, chain, 0.5),

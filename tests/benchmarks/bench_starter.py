@@ -3,7 +3,7 @@
 FOOTAGE names a folder with videos. DETECTOR and RESTORER name weights, by default the starter models:
 
     FOOTAGE=FOLDER DETECTOR=FILE.pt RESTORER=FILE.safetensors .venv/bin/python -m pytest -s \\
-        --override-ini python_files=bench_*.py tests/benchmarks/bench_starter.py
+        -o python_files=bench_*.py -o faulthandler_exit_on_timeout=false tests/benchmarks/bench_starter.py
 
 A part of each video is pixelated in the middle half of its time. `snakemake restore` then runs on these videos, and on those in
 the folder as they are. SHEETS=FOLDER gets a picture of each restored region beside the others.

@@ -16,7 +16,7 @@ from browser import chromium, faults, opened, served, shown
 from tessera.imaging.encode import write_video
 from tessera.records.decision_log import append_row
 from tessera.records.decisions import Decision, read_decisions
-from tessera.records.tables.review import CLIPS, FRAMES, IDENTITIES, REGIONS
+from tessera.records.tables.review import CLIPS, FACES, FRAMES, IDENTITIES, REGIONS
 
 CLASSIFIERS = {"blur": ["sharp", "soft"], "noise": {"least": 0.0, "most": 10.0}}
 FIRST, SECOND = "film-0000000-1", "film-0000100-1"
@@ -710,3 +710,61 @@ def test_frames_show_the_outlines_that_are_saved_and_their_label(tmp_path: Path,
         saved = [value for point in json.loads(label.read_text())["shapes"][0]["points"] for value in point]
         assert np.allclose(outline, saved, atol=0.01)
         expect(page.locator(".labelled")).to_have_text("label: shows no region")
+
+
+def test_thousands_of_faces_are_shown_in_a_chosen_sort_accepted_and_rejected(tmp_path: Path, browser: Browser) -> None:
+    picture = write_media(tmp_path)["picture"]
+    count = 5000
+    rows = []
+    for number in range(count):
+        key, rank = f"film-{number:07}-face-0", number * 7 % count  # in another order
+        sorts = {"sorts": ["frame", "blur"], "ranks": [number, rank], "sort_texts": [f"rank {number}", f"0.5; rank {rank}"]}
+        verdict = {"state": "dropped", "reason": "blurred", "detail": "0.1 < 0.2"} if number % 2 else {"state": "kept"}
+        rows.append(item(FACES, key, target=f"{key}+1-2-3-4", classifier="ada", picture=picture, **sorts, **verdict))
+    write_review(tmp_path, rows)
+    asked: list[str] = []
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        page.on("request", lambda request: asked.append(request.url))
+        page.reload()
+        expect(page.locator("section.one")).to_have_attribute("aria-label", "film-0000000-face-0")
+        page.get_by_label("sort").select_option("blur")
+        after_it = next(number for number in range(count) if number * 7 % count == 1)
+        page.locator("main").focus()
+        after(page, f"film-{after_it:07}-face-0", "d")
+        expect(page.locator(".side")).to_contain_text("0.5; rank 1")
+        expect(page.locator(".side")).to_contain_text("face setada")
+        if after_it % 2:
+            expect(page.locator(".side")).to_contain_text("blurred")
+        page.keyboard.press("k")
+        page.keyboard.press("d")
+        expect(page.locator("#queues button")).to_have_text("faces 3/5,000")
+        page.keyboard.press("u")
+        expect(page.locator("#queues button")).to_have_text("faces 2/5,000")
+        assert faults(page) == []
+        page.keyboard.press("v")
+        page.keyboard.press("End")
+        expect(page.locator(".tile").last).to_contain_text("rank 4999")
+        assert page.locator(".tile").count() < 100
+        assert faults(page) == []
+    assert len([url for url in asked if "/media/" in url]) < 200, "only what is in view, or soon will be, is loaded"
+    target = {number: f"film-{number:07}-face-0+1-2-3-4" for number in (0, after_it)}
+    found = read_decisions(tmp_path / "config" / "decisions.tsv", {"ada": ()})
+    assert [(each.key, each.decision, each.classifier) for each in found] == [
+        (target[0], "drop", "ada"),
+        (target[after_it], "keep", "ada"),
+    ]
+
+
+def test_a_face_of_two_sets_is_shown_again_in_the_set_that_its_decision_is_taken_back_of(
+    tmp_path: Path, browser: Browser
+) -> None:
+    shared = {"target": "film-0000001-face-0+1-2-3-4", "picture": write_media(tmp_path)["picture"]}
+    write_review(tmp_path, [item(FACES, "film-0000001-face-0", classifier=name, **shared) for name in ("ada", "bob")])
+    with served(tmp_path) as (address, _), opened(browser, address) as page:
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(".side")).to_contain_text("face setbob")
+        page.keyboard.press("d")
+        expect(page.locator(".side")).to_contain_text("face setada")
+        page.keyboard.press("u")
+        expect(page.locator(".side")).to_contain_text("face setbob")
+        expect(page.locator(".decided")).to_have_count(0)

@@ -1,6 +1,9 @@
 """Faces with metadata, and JPEG files of many kinds to hold them."""
 
 import io
+import pickle
+import struct
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -8,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from odd_pictures import DISPLAY_P3
 from PIL import Image
 
-from tessera.extras.face_sets.metadata import FACE_TYPES, Face, Polygon
+from tessera.extras.face_sets.metadata import FACE_TYPES, FaceMetadata, Polygon
 
 PNG = b"\x89PNG\r\n\x1a\n"
 coordinates = st.floats(-1e4, 1e4)
@@ -22,7 +25,7 @@ def points(count: int) -> st.SearchStrategy[np.ndarray]:
 polygons = st.builds(Polygon, st.booleans(), st.integers(0, 5).flatmap(points))
 masks = st.sampled_from([PNG, b"\xff\xd8\xff"]).flatmap(lambda start: st.binary(max_size=300).map(lambda rest: start + rest))
 faces = st.builds(
-    Face,
+    FaceMetadata,
     face_type=st.sampled_from(sorted(FACE_TYPES)),
     landmarks=points(68),
     source_filename=st.none() | texts,
@@ -36,11 +39,11 @@ faces = st.builds(
 )
 
 
-def face(seed: int = 0, mask: bytes | None = None) -> Face:
+def face(seed: int = 0, mask: bytes | None = None) -> FaceMetadata:
     """Return the metadata of a face with random numbers, as they are after an extraction."""
     draw = np.random.default_rng(seed)
     landmarks, source_landmarks = draw.uniform(0, 256, (2, 68, 2))
-    return Face(
+    return FaceMetadata(
         face_type="whole_face",
         landmarks=landmarks,
         source_filename=f"{seed:05}.png",
@@ -91,3 +94,31 @@ JPEGS = {
     "fill bytes": BASELINE[:2] + b"\xff\xff" + BASELINE[2:BEHIND_APP0] + b"\xff\xff\xff" + BASELINE[BEHIND_APP0:],
     "bytes behind the picture": BASELINE + b"more",
 }
+
+
+def slow_write(entries: object, files: list[bytes], protocol: int = 4, **changed: Any) -> bytes:
+    """Return a pack of `files`. `changed`: its `version`, the `length` of its index or its `offsets`, if they are wrong."""
+    index = entries if isinstance(entries, bytes) else pickle.dumps(entries, protocol)
+    begin = 16 + len(index) + 8 * (len(files) + 1)
+    offsets = [sum(map(len, files[:number])) for number in range(len(files))] + [begin + sum(map(len, files))]
+    header = struct.pack("<QQ", changed.get("version", 1), changed.get("length", len(index)))
+    offsets = changed.get("offsets", offsets)
+    return header + index + b"".join(struct.pack("<Q", offset) for offset in offsets) + b"".join(files)
+
+
+def entry(name: object = "a.jpg", seed: int = 0, **changed: object) -> dict[str, Any]:
+    """Return an entry of the index as DeepFaceLab writes it."""
+    return {
+        "sample_type": 1,
+        "filename": name,
+        "face_type": FACE_TYPES["whole_face"],
+        "shape": (16, 16, 3),
+        "landmarks": face(seed).landmarks.tolist(),
+        "seg_ie_polys": {"polys": []},
+        "xseg_mask": None,
+        "xseg_mask_compressed": None,
+        "eyebrows_expand_mod": 1.0,
+        "source_filename": f"{seed:05}.png",
+        "person_name": None,
+        **changed,
+    }

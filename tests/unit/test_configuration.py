@@ -922,6 +922,7 @@ LANDMARKS = {"landmarks": {"weights": {"source": "landmarks.onnx", "sha256": DEC
         ("ada", {**LANDMARKS, "pack": True, "squares": {"format": "png"}}, "`pack` needs `squares.format: jpeg`"),
         ("ada", {"sources": []}, "face_sets.ada.sources: "),
         ("ada", {"detector": {"turns": [45]}}, "face_sets.ada.detector.turns"),
+        ("ada", {"detector": {"weights": None}}, "`detector.weights: null` finds no face: name a detector"),
     ],
 )
 def test_a_face_set_that_could_not_be_made_is_refused(name: str, settings: dict[str, Any], told: str) -> None:

@@ -18,8 +18,10 @@ from portraits import write_tagger
 from projects import REPOSITORY, Project
 
 from image_set_readers import read_everydream2
+from tessera.demo.faces import BACKDROPS, SOURCE, render_faces
 from tessera.demo.footage import CLIPS, MARKS, STILLS
 from tessera.demo.render import render_demo_footage, render_logos, render_references, render_watermark_set
+from tessera.extras.face_sets.sorts import SORTS
 from tessera.imaging.watermark.drawing import draw_marks, load_materials
 from tessera.imaging.watermark.settings import DrawSettings
 
@@ -38,6 +40,7 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for clip in CLIPS
     ]
     render_demo_footage(folder, 0, clips=clips, stills=STILLS)
+    render_faces(folder, 0)
     render_references(folder / "references", 0)
     render_logos(folder / "logos")
     settings = DrawSettings(**MARKS, logos=folder / "logos")
@@ -180,3 +183,42 @@ def test_watermark_detection_has_probabilities_of_a_folder_label_errors_and_a_se
     folder = project.folder / project.settings["score"]["folder"]
     assert sorted(scored["path"]) == sorted(path.name for path in folder.iterdir())
     assert scored["probability of watermark"].is_between(0, 1).all()
+
+
+def test_the_demo_makes_a_face_set_of_the_person_who_agreed_and_removes_it(tmp_path: Path, footage: Path) -> None:
+    project = project_of("demo", tmp_path / "demo", footage)
+    run = project.run("visitor")
+    assert run.returncode == 0, run.output
+    assert "face_sets.stranger: refused: no consent" in run.output
+    assert not [job for job in run.jobs if job.startswith("fetch_weights")]
+    made = project.results / "datasets" / "visitor"
+    faces = pl.read_parquet(made / "faces.parquet")
+    assert set(faces["source"]) == {SOURCE} and faces.height == len(BACKDROPS)
+    assert faces["placed_by"].unique().to_list() == ["hand"] and faces["detector"].null_count() == faces.height
+    assert len(list((made / "masks").glob("*.png"))) == faces.height
+    assert {path.stem for path in (project.results / "face_sets" / "visitor" / "sheets").glob("*.jpg")} == set(SORTS)
+
+    # Unpacked, the pack is the set again.
+    shutil.copy(made / "faceset.pak", project.folder / "faceset.pak")
+    pack = {"path": "faceset.pak", "subject": "Visitor", "content": "general", "rights": "public domain"}
+    project.settings["face_packs"] = {"again": pack}
+    run = project.run("unpack")
+    assert run.returncode == 0, run.output
+    unpacked = project.results / "unpacked" / "again"
+    assert {path.name: path.read_bytes() for path in (unpacked / "aligned").glob("*.jpg")} == {
+        path.name: path.read_bytes() for path in (made / "aligned").glob("*.jpg")
+    }
+    same = pl.read_parquet(unpacked / "faces.parquet").join(faces, on="file", suffix="_of_set")
+    assert same.height == faces.height
+    assert same["source_landmarks"].to_list() == same["landmarks_of_set"].to_list()
+    assert same["matrix"].to_list() == same["matrix_of_set"].to_list()
+
+    run = project.run("stranger")
+    assert run.returncode == 1 and "`face_sets.stranger` is refused: no consent" in run.output
+    subjects = project.folder / "config" / "subjects.tsv"
+    lines = [f"{line.rstrip()}\t\tyes" if line.startswith("Visitor") else line for line in subjects.read_text().splitlines()]
+    subjects.write_text("\n".join(lines) + "\n")
+    run = project.run("frames")
+    assert run.returncode == 0 and "face_sets.visitor: refused: consent revoked" in run.output, run.output
+    left = [path.relative_to(project.results) for path in project.results.rglob("*")]
+    assert not [path for path in left if {"visitor", "again"} & {*path.parts} and path.parts[0] not in {"logs", "benchmarks"}]

@@ -131,7 +131,7 @@ def rules_of_shards() -> set[str]:
     """Return the rules that have a job per shard, without those of previews, crops, tags and faces, which are extras."""
     by_shard = {rule for rule, body in RULES.items() if f"<benchmarks>/{rule}/{{shard}}" in body}
     of_previews = {"predict_source", "render_preview", "propose_labels", "find_mosaics", "restore_videos"}
-    return by_shard - of_previews - {"crop_frames", "tag_pictures", "extract_faces"}
+    return by_shard - of_previews - {"crop_frames", "tag_pictures", "extract_faces", "embed_faces"}
 
 
 def test_a_source_has_at_most_six_jobs() -> None:

@@ -130,6 +130,7 @@ rule gate_restored:
     params:
         sources=sources_in(restored(project)),
         is_starter=finds_with_starter(project),
+        max_regions=lookup(dpath="restore/detect/max_regions", within=config),
         code=digest_of_script("gate_restored"),
     script:
         "../scripts/gate_restored.py"

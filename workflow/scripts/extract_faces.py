@@ -15,7 +15,7 @@ with job(snakemake) as (inputs, outputs, params):
         images=inputs.images,
         sources=inputs.sources,
         subject=Subject.model_validate(params.subject),
-        detector=inputs.detector,
+        detector=inputs.detector or None,
         landmarks=inputs.landmarks or None,
         settings=FaceSetSettings(**params.settings),
         cache=Path(snakemake.output.table).parent / "kept",

@@ -4,4 +4,10 @@ from tessera.core.job import job
 from tessera.stages.restore.restored import gate_restored
 
 with job(snakemake) as (inputs, outputs, params):
-    gate_restored(**vars(inputs), sources=params.sources, is_starter=params.is_starter, **vars(outputs))
+    gate_restored(
+        **vars(inputs),
+        sources=params.sources,
+        is_starter=params.is_starter,
+        max_regions=params.max_regions,
+        **vars(outputs),
+    )

@@ -7,6 +7,7 @@ from tessera.core.job import job
 from tessera.pages.review.gather import gather
 from tessera.pages.review.queues.asked import Answers, find_asked
 from tessera.pages.review.queues.clips import ClipFolder, find_clips
+from tessera.pages.review.queues.faces import FaceSetFiles, find_faces
 from tessera.pages.review.queues.frames import FrameFolder, find_frames, find_regions
 from tessera.pages.review.queues.identities import find_identities
 from tessera.pages.review.queues.labels import Checked, find_labels
@@ -77,6 +78,20 @@ with job(snakemake) as (inputs, outputs, params):
         )
     if inputs.identities:
         queues.append(find_identities(identities=inputs.identities, embeddings=inputs.crops, crops=inputs.crop_tables))
+    selections = {path.parent.name: path for path in inputs.face_selections}
+    queues.append(
+        find_faces(
+            sets={
+                path.parent.name: FaceSetFiles(
+                    tables=[table for table in inputs.faces if table.parent.name == path.parent.name],
+                    folders=[folder for folder in inputs.face_images if folder.parent.name == path.parent.name],
+                    orders=path,
+                    selection=selections[path.parent.name],
+                )
+                for path in inputs.face_orders
+            }
+        )
+    )
     gather(
         items=chain.from_iterable(queues),
         sources=inputs.sources,

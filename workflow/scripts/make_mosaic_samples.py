@@ -52,6 +52,7 @@ with job(snakemake) as (inputs, outputs, params):
         ledger=outputs.frame_ledger,
         detections=outputs.detection_ledger,
         matched=outputs.matched,
+        anywhere="anywhere" in [settings.weights for settings in detectors.values()],
     )
     pixelate_frames(
         frames=inputs.frames,

@@ -11,7 +11,7 @@ from tessera.extras.active_learning.settings import AskSettings
 from tessera.extras.classifiers.settings import ClassifierSettings, ScoreSettings
 from tessera.extras.crops.settings import CropSettings
 from tessera.extras.degraded_copies.settings import ConceptSettings
-from tessera.extras.face_sets.settings import FaceSetSettings
+from tessera.extras.face_sets.settings import FacePackSettings, FaceSetSettings
 from tessera.extras.harvest.settings import HarvestSettings
 from tessera.extras.identities.settings import IdentitySettings
 from tessera.extras.image_sets.settings import ImageSetSettings
@@ -494,7 +494,7 @@ class Sections(Settings, defer_build=True):
       shown: 24
     """
     subjects: Path = Path("config/subjects.tsv")
-    """Table of the people whose faces may be collected, which is read if there are face sets. docs/faces.md explains it."""
+    """Table of the people whose faces may be collected, which is read if there are face sets or packs. See docs/faces.md."""
     face_sets: dict[PlainName, FaceSetSettings] = Field({})
     """Sets of the faces of one consenting person each, by their names, which consist of small letters, digits and _. They are
     made of sources with general content alone, and removed when the consent ends. For example:
@@ -523,6 +523,14 @@ class Sections(Settings, defer_build=True):
         size: 512
         format: jpeg
         quality: 90
+      identity:
+        weights: null
+        size: 112
+        channels: RGB
+        mean: [0, 0, 0]
+        std: [0.00392156862745098, 0.00392156862745098, 0.00392156862745098]
+        alignment: arcface
+        references: []
       filter:
         max_cut_off: 0.1
         max_misfit: 0.1
@@ -531,9 +539,19 @@ class Sections(Settings, defer_build=True):
         max_dark: 0.5
         max_bright: 0.2
         min_contrast: 12.0
+        max_distance: 0.637
         alone: false
         best: null
       pack: false
+    """
+    face_packs: dict[PlainName, FacePackSettings] = Field({})
+    """Packs of others, faceset.pak, that `snakemake unpack` unpacks, by names of your choice. Each shows one consenting person,
+    in general content alone, and what was unpacked is removed when the consent ends. For example:
+    earlier:
+      path: earlier/faceset.pak
+      subject: Ada
+      content: general
+      rights: contract 2024-17
     """
     detection: RuntimeSettings = RuntimeSettings()
     """How detectors run. Each section of a detector, such as `regions.detectors.nsfw`, may state another value."""
@@ -775,7 +793,9 @@ class Sections(Settings, defer_build=True):
         )
         return _with_runtime(values, cls, known) if known else values
 
-    @field_validator("classifiers", "declared_classifiers", "embeddings", "face_sets", "image_sets", "search", mode="before")
+    @field_validator(
+        "classifiers", "declared_classifiers", "embeddings", "face_packs", "face_sets", "image_sets", "search", mode="before"
+    )
     @classmethod
     def _null_removes_an_entry(cls, entries: Any) -> Any:
         """A later settings file cannot remove an entry of an earlier one otherwise: Snakemake merges them."""

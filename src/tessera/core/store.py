@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.log import tell
@@ -16,6 +17,13 @@ LEDGER = "ledger.jsonl"
 
 
 Make = Callable[[Path, Ledger], None]  # writes an item of a store to a folder, and its rows to a ledger
+
+
+class StoredItem(Protocol):
+    """Returns the folder of the item `name` of a store, see `stored_items`."""
+
+    def __call__(self, name: str, make: Make, counts: Callable[[str], bool] = ...) -> Path:
+        """Return the folder, for whose item `make` is called if there is none. `counts`: whether the row of a key does."""
 
 
 class Store:
@@ -75,24 +83,25 @@ class Store:
 
 
 @contextmanager
-def stored_items(folder: Path, unit: str, ledger: Path) -> Iterator[tuple[Ledger, Callable[[str, Make], Path]]]:
+def stored_items(folder: Path, unit: str, ledger: Path) -> Iterator[tuple[Ledger, StoredItem]]:
     """Yield the `ledger` of a job, and a function that returns the item `name` of the store in `folder`.
 
-    If the item does not exist, `make` writes it: its files to a folder, and its rows to a ledger of its own. All rows go into
-    the ledger of the job. At the end, the store keeps the items without a failed row; the next run makes the others
-    again. `unit`: see `Store`.
+    If the item does not exist, `make` writes it: its files to a folder, and its rows to a ledger of its own. The rows whose key
+    `counts`, all by default, go into the ledger of the job. At the end, the store keeps the items without a failed row; the
+    next run makes the others again. `unit`: see `Store`.
     """
     store = Store(folder, unit)
     complete: set[str] = set()
     with Ledger(ledger) as rows:
 
-        def item(name: str, make: Make) -> Path:
+        def item(name: str, make: Make, counts: Callable[[str], bool] = lambda key: True) -> Path:
             if not store.holds(name):
                 with store.make(name) as folder_of_item, Ledger(folder_of_item / LEDGER) as item_rows:
                     make(folder_of_item, item_rows)
             outcomes = read_ledger(store.item(name) / LEDGER)
             for outcome in outcomes:
-                rows.row(**outcome)
+                if counts(outcome["key"]):
+                    rows.row(**outcome)
             if all(outcome["status"] != "failed" for outcome in outcomes):
                 complete.add(name)
             return store.item(name)

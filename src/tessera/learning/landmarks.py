@@ -19,7 +19,7 @@ POINTS = 68
 Run = Callable[[np.ndarray], Sequence[np.ndarray]]  # all outputs for a batch
 
 
-class Face(NamedTuple):
+class FaceInPicture(NamedTuple):
     """A face in `picture`, uint8 (H, W, 3), RGB. `box`: in pixels of the picture.
 
     `turned`: by how many degrees the picture was turned counterclockwise when the face was found, as by
@@ -36,7 +36,7 @@ class Crop(NamedTuple):
 
     `pixels`: float32 (3, size, size), as the model gets them. `origin`, `side`: the upper left corner, float64 (2,), and the
     side of the square that the model describes, in pixels of the turned picture; NaN if there is no face to see. `turned`: as
-    in `Face`. `shape`: of the picture, its height and width.
+    in `FaceInPicture`. `shape`: of the picture, its height and width.
     """
 
     pixels: np.ndarray
@@ -68,7 +68,7 @@ class LandmarkModel:
             self._batch = min(settings.batch, most)
             self._fractions(np.zeros((1, 3, settings.size, settings.size), np.float32))
 
-    def locate(self, faces: Iterable[Face]) -> Iterator[np.ndarray]:
+    def locate(self, faces: Iterable[FaceInPicture]) -> Iterator[np.ndarray]:
         """Yield the landmarks of each of `faces`: float64 (68, 2), x and y in pixels of its picture.
 
         They may be outside of the picture. All are NaN if nothing of the box is in the picture, or the model returns numbers
@@ -146,7 +146,7 @@ def _torchscript(path: Path) -> tuple[Run, int]:
     return run, MOST
 
 
-def cut(face: Face, settings: LandmarkSettings) -> Crop:
+def cut(face: FaceInPicture, settings: LandmarkSettings) -> Crop:
     """Return the part of the picture of `face` that a model with `settings` gets. What is outside of the picture is black."""
     picture = np.rot90(face.picture, face.turned // 90)
     height, width = picture.shape[:2]
@@ -233,7 +233,7 @@ def read_heatmaps(maps: np.ndarray) -> np.ndarray:
 def unturned(points: np.ndarray, turned: int, height: int, width: int) -> np.ndarray:
     """Return `points`, float64 (n, 2), x, y, in a picture that was turned, in pixels of the picture as it was before.
 
-    `turned`: 0, 90, 180 or 270 degrees, as in `Face`. `height`, `width`: of the picture before.
+    `turned`: 0, 90, 180 or 270 degrees, as in `FaceInPicture`. `height`, `width`: of the picture before.
     """
     x, y = points.T
     before = {0: (x, y), 90: (width - y, x), 180: (width - x, height - y), 270: (y, height - x)}

@@ -28,6 +28,7 @@ def open_model(path: Path | bytes, threads: int, *, gpu: bool = False) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors; its warnings are for the authors of a model, one line for each tensor
     preferred = ["CUDAExecutionProvider", "CPUExecutionProvider"] if gpu else ["CPUExecutionProvider"]
     providers = [name for name in preferred if name in onnxruntime.get_available_providers()]
     return onnxruntime.InferenceSession(path, options, providers=providers)

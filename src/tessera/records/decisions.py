@@ -1,4 +1,4 @@
-"""Decisions of people about single clips, frames, regions and pictures of classifiers, which override all filters."""
+"""Decisions of people about single clips, frames, regions, pictures of classifiers and faces, which override all filters."""
 
 import re
 from collections import Counter
@@ -34,7 +34,7 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    key: str = Field(min_length=1, description="key of a clip, a frame, a region or a picture of a classifier")
+    key: str = Field(min_length=1, description="key of a clip, a frame, a region, a picture of a classifier or a face")
     decision: Literal["keep", "drop", "relabel", "negative", "undo"]
     reason: str = Field("", description="why; any text")
     who: str = Field(min_length=1, description="who decided")
@@ -42,7 +42,7 @@ class Decision(BaseModel):
     classifier: str = Field(
         "",
         validate_default=True,
-        description="classifier that the decision is for; empty: a decision on a clip, a frame or a region",
+        description="classifier or face set that the decision is for; empty: a decision on a clip, a frame or a region",
     )
     label: str = Field("", validate_default=True, description="class or score that a picture gets; of `relabel` alone")
     overrules: str = Field("", description="person whose decision it replaces, because the two disagree")
@@ -88,9 +88,9 @@ def read_decisions(path: Path, classifiers: Mapping[str, Any]) -> list[Decision]
     """Return the decisions in the file `path`. `tessera.core.tsv.read_sheet` describes the format.
 
     The table is a log, see `records.decision_log.in_force`. The decisions that count are returned, without the column
-    `overrules`. `classifiers`: by name, the list of their classes, or `{"least": …, "most": …}` for a score. There are no
-    decisions if the default file does not exist. Raises `TesseraError` that lists every fault with its line, such as a label
-    that the classifier does not know, or two people who disagree.
+    `overrules`. `classifiers`: by name, the list of their classes, or `{"least": …, "most": …}` for a score; of face
+    sets, an empty list. There are no decisions if the default file does not exist. Raises `TesseraError` that lists every fault
+    with its line, such as a label that the classifier does not know, or two people who disagree.
     """
     fix = "set `decisions` to your table of decisions"
     sheet = read_shipped_sheet(path, Decision, "table of decisions", fix, DEFAULT)
@@ -115,7 +115,7 @@ def unknown_label(label: str, labels: Sequence[str] | Mapping[str, float] | None
     if labels is None:
         return ""
     if not isinstance(labels, Mapping):
-        return "" if label in labels else f"has the classes {', '.join(labels)}"
+        return "" if label in labels else f"has the classes {', '.join(labels)}" if labels else "has no classes"
     try:
         is_inside = labels["least"] <= float(label) <= labels["most"]
     except ValueError:

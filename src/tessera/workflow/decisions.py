@@ -35,9 +35,8 @@ def load_decisions(
     looked up in these folders and in `results`, and `warn` is called with what became of them; None: they are not looked up.
     Raises `TesseraError` for faults in the tables of decisions.
     """
-    samples = read_decisions(
-        config["decisions"], {name: classifier["labels"] for name, classifier in config["classifiers"].items()}
-    )
+    labels: dict[str, Any] = {name: classifier["labels"] for name, classifier in config["classifiers"].items()}
+    samples = read_decisions(config["decisions"], labels | dict.fromkeys(config["face_sets"], ()))
     identities = _identity_decisions(config, sources)
     in_folders = [source.source for source in sources if file_name(source.source) in folders]
     labelled = frame_label_keys(config["annotations"]["frame_labels"], in_folders)

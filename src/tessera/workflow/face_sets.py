@@ -1,13 +1,24 @@
 """Face sets: what each is made of, and what must be removed of those that may not be made any more."""
 
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tessera.core.errors import TesseraError
+from tessera.core.files import check_exists, file_name
+from tessera.core.messages import pluralize, truncate
+from tessera.core.provenance import digest
+from tessera.extras.face_sets.placed import Placement, read_placements
 from tessera.learning.weights.resolve import weights_file
+from tessera.records.manifest import results_among
+from tessera.workflow.labels import decisions_on_pictures
 from tessera.workflow.project import Paths, Project, Wildcards, require_sources
 
 FACES = "<results>/faces/{shard}/{face_set}"
+UNPACKED = "<results>/unpacked"
+SEARCHED = {"path", "folder", "frame_labels"}  # settings whose folders are read with all that lies in them
 
 
 def faces_of_set(project: Project, name: str, part: str) -> list[str]:
@@ -22,11 +33,19 @@ def faces_of_job(project: Project, wildcards: Wildcards, part: str) -> list[str]
     return faces_of_set(project, wildcards.dataset, part)
 
 
+def face_sets(project: Project) -> list[str]:
+    """Return the names of the face sets that are made."""
+    return [name for name in project.config["face_sets"] if name in project.datasets]
+
+
+def faces_of_all_sets(project: Project, part: str) -> list[str]:
+    """Return `part` of the faces of each set that is made, for each of its shards."""
+    return [path for name in face_sets(project) for path in faces_of_set(project, name, part)]
+
+
 def ledgers_of_faces(project: Project) -> dict[str, list[str]]:
     """Return the ledgers of the faces of each set that may be made, by its name."""
-    return {
-        name: faces_of_set(project, name, "ledger.jsonl") for name in project.config["face_sets"] if name in project.datasets
-    }
+    return {name: faces_of_set(project, name, "ledger.jsonl") for name in face_sets(project)}
 
 
 def extraction(project: Project, wildcards: Wildcards) -> dict[str, Any]:
@@ -34,27 +53,133 @@ def extraction(project: Project, wildcards: Wildcards) -> dict[str, Any]:
     admitted = project.face_sets[wildcards.face_set].sources
     in_shard = {source.source for source in project.shards[wildcards.shard]}
     settings = project.config["face_sets"][wildcards.face_set]
-    stated = {name: value for name, value in settings.items() if name not in {"filter", "pack"}}
+    stated = {name: value for name, value in settings.items() if name not in {"identity", "filter", "pack"}}
     return {**stated, "sources": [source for source in admitted if source in in_shard]}
 
 
+@cache
+def placements_of_set(project: Project, name: str) -> dict[str, list[Placement]]:
+    """Return what a person placed in frames for the face set `name`, by the names of sources, see `read_placements`.
+
+    Raises `TesseraError` if there is nothing at the path in the settings, or a table has a fault.
+    """
+    path = project.config["face_sets"][name]["landmarks_by_hand"]
+    if not path:
+        return {}
+    check_exists(f"face_sets.{name}.landmarks_by_hand", Path(path))
+    return read_placements(Path(path))
+
+
+def watched_landmarks(project: Project, wildcards: Wildcards) -> str:
+    """Return a value that changes with the landmarks that a person placed in the frames of a shard."""
+    placed = placements_of_set(project, wildcards.face_set)
+    names = sorted(file_name(source) for source in extraction(project, wildcards)["sources"])
+    return digest([[each.frame, each.content] for name in names for each in placed.get(name, [])])
+
+
+def unknown_landmarks(project: Project) -> Iterator[str]:
+    """Yield a message for each admitted face set whose landmarks by hand cannot be read, or name no source in the manifest."""
+    names = {file_name(source.source) for source in project.sources}
+    for name, admission in project.face_sets.items():
+        try:
+            placed = placements_of_set(project, name) if admission.sources else {}
+        except TesseraError as error:
+            yield str(error)
+            continue
+        if lost := [
+            f"{each.where}: {each.frame!r}" for source, of_source in placed.items() if source not in names for each in of_source
+        ]:
+            yield (
+                f"face_sets.{name}.landmarks_by_hand: landmarks of {pluralize(len(lost), 'frames')} are not used, because they"
+                f" name no source in the manifest: {'; '.join(truncate(lost, 5))}; correct the name of the frame or the file"
+            )
+
+
 def face_models(project: Project, wildcards: Wildcards, part: str) -> Paths:
-    """Return the file of the weights in `part` of a face set, `detector` or `landmarks`; an empty list without any."""
+    """Return the file of the weights in `part` of a face set, such as `detector`; an empty list without any."""
     return weights_file(project.config["face_sets"][wildcards.face_set][part]["weights"])
+
+
+def embeddings_of_set(project: Project, name: str, suffix: str) -> list[str]:
+    """Return the files of the vectors of the faces of the set `name`, or their ledgers, by `suffix`; none without a model."""
+    is_embedded = project.config["face_sets"][name]["identity"]["weights"]
+    return faces_of_set(project, name, f"embeddings{suffix}") if is_embedded else []
+
+
+def embeddings_of_job(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the files of the vectors of the faces of the set of a job."""
+    return embeddings_of_set(project, wildcards.dataset, ".parquet")
+
+
+def distances_of_job(project: Project, wildcards: Wildcards) -> Paths:
+    """Return the table of how far the faces of the set of a job are from its person; an empty list without a model."""
+    is_embedded = project.config["face_sets"][wildcards.dataset]["identity"]["weights"]
+    return f"<results>/face_sets/{wildcards.dataset}/distances.parquet" if is_embedded else []
+
+
+def identity(project: Project, wildcards: Wildcards) -> dict[str, Any]:
+    """Return the settings of the model that tells other people from the person of a set."""
+    settings: dict[str, Any] = project.config["face_sets"][wildcards.face_set]["identity"]
+    return settings
+
+
+def references_of_person(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return the sources that show the person of a set alone."""
+    return list(project.config["face_sets"][wildcards.dataset]["identity"]["references"])
 
 
 def subject_of_set(project: Project, wildcards: Wildcards) -> dict[str, Any]:
     """Return the row of the person of a face set in the table of subjects."""
-    name = project.config["face_sets"][wildcards.face_set]["subject"]
+    return _subject(project, project.config["face_sets"][wildcards.face_set]["subject"])
+
+
+def subject_of_pack(project: Project, wildcards: Wildcards) -> dict[str, Any]:
+    """Return the row of the person of a pack of others in the table of subjects."""
+    return _subject(project, project.config["face_packs"][wildcards.pack]["subject"])
+
+
+def _subject(project: Project, name: str) -> dict[str, Any]:
     if name not in project.subjects:
         raise TesseraError(f"{project.config['subjects']} does not name {name!r}")
     return project.subjects[name].model_dump(mode="json")
+
+
+def pack_of_others(project: Project, wildcards: Wildcards) -> str:
+    """Return the path of the pack of a job. Raises `TesseraError` if it is refused, or there is nothing at its path."""
+    _require_pack(project, wildcards.pack)
+    path = project.config["face_packs"][wildcards.pack]["path"]
+    check_exists(f"face_packs.{wildcards.pack}.path", Path(path))
+    return str(path)
+
+
+def _require_pack(project: Project, name: str) -> None:
+    if refusal := project.refused_packs.get(name):
+        raise TesseraError(f"`face_packs.{name}` is refused: {refusal}")
+
+
+def unpacked(project: Project) -> list[str]:
+    """Return the last file of each pack that may be unpacked."""
+    return [f"{UNPACKED}/{name}/ledger.jsonl" for name in project.config["face_packs"] if name not in project.refused_packs]
+
+
+def require_packs(project: Project, wildcards: Wildcards) -> list[str]:
+    """Return no files. Raises `TesseraError` if a pack is refused, or the settings name none."""
+    if not project.config["face_packs"]:
+        raise TesseraError("no pack is named: add one to `face_packs` (see docs/faces.md)")
+    for name in project.config["face_packs"]:
+        _require_pack(project, name)
+    return []
 
 
 def face_filter(project: Project, wildcards: Wildcards) -> dict[str, Any]:
     """Return the settings by which the faces of a set are selected."""
     settings: dict[str, Any] = project.config["face_sets"][wildcards.dataset]["filter"]
     return settings
+
+
+def decisions_on_faces(project: Project, wildcards: Wildcards) -> list[dict[str, Any]]:
+    """Return the decisions on single faces of a set."""
+    return decisions_on_pictures(project, wildcards.dataset, "keep", "drop")
 
 
 def admitted_face_sets(project: Project) -> list[dict[str, str]]:
@@ -69,6 +194,45 @@ def admitted_face_sets(project: Project) -> list[dict[str, str]]:
                 {"key": key, "status": status, "reason": error.reason if error else "", "detail": error.detail if error else ""}
             )
     return rows
+
+
+def check_apart_from_faces(project: Project) -> None:
+    """Raise `TesseraError` if a setting of anything but face sets names a folder of faces, or one that has such a folder in it.
+
+    What is made of such faces could also be made of adult footage, and would stay when the consent ends. The manifest names
+    no results at all. The models of face sets may not be results either, because these can have learned of adult footage.
+    """
+    config, results = project.config, Path(project.results).resolve()
+    if not config["face_sets"] and not config["face_packs"]:
+        return
+    folders = [results / name for name in ("faces", "face_sets", "unpacked")]
+    folders += [results / "datasets" / name for name in config["face_sets"]]
+    for setting, text in _texts({name: value for name, value in config.items() if name not in {"face_sets", "face_packs"}}):
+        with suppress(ValueError):  # a null character
+            path = Path(text).resolve()
+            is_searched = setting.rpartition(".")[2] in SEARCHED
+            if any(path.is_relative_to(each) or (is_searched and each.is_relative_to(path)) for each in folders):
+                raise TesseraError(
+                    f"`{setting}`: {text!r} holds faces of a person, of which nothing else is made; name another"
+                )
+
+    for setting, text in _texts(config["face_sets"], "face_sets"):
+        if setting.endswith(".weights.source") and results_among([text], results):
+            raise TesseraError(
+                f"`{setting}`: {text!r} is a model that was trained here, which may have learned of adult footage; name another"
+            )
+
+
+def _texts(value: Any, setting: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path of each setting in `value` that is a text, and the text, unless it is empty."""
+    if isinstance(value, str) and value:
+        yield setting, value
+    elif isinstance(value, dict):
+        for name, child in value.items():
+            yield from _texts(child, f"{setting}.{name}" if setting else name)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _texts(child, setting)
 
 
 def face_targets(project: Project) -> list[str]:
@@ -86,13 +250,26 @@ def require_face_set(project: Project, wildcards: Wildcards, name: str) -> list[
 
 
 def refused_faces(project: Project) -> list[str]:
-    """Return the folders of faces that may not be there any more: of sets and of shards of sets that are not admitted."""
+    """Return the faces and vectors that may not be there any more.
+
+    They are the folders of sets, of shards of sets, and of packs, that are not admitted, and what tells people apart in sets
+    without a model for it: it would not be made again when a source is withdrawn.
+    """
     results = Path(project.results)
+    unused = [
+        path
+        for name, settings in project.config["face_sets"].items()
+        if not settings["identity"]["weights"]
+        for pattern in (f"faces/*/{name}/embedd*", f"face_sets/{name}/distances.*")
+        for path in results.glob(pattern)
+    ]
     admitted = {
         Path(path.replace("<results>", project.results)) for paths in ledgers_of_faces(project).values() for path in paths
     }
     folders = [folder for folder in results.glob("faces/*/*") if folder.is_dir() and folder / "ledger.jsonl" not in admitted]
-    return [str(folder) for folder in sorted(folders)]
+    packs = project.config["face_packs"].keys() - project.refused_packs.keys()
+    folders += [folder for folder in results.glob("unpacked/*/") if folder.name not in packs]
+    return [str(path) for path in sorted([*folders, *unused])]
 
 
 def refused_face_sets(project: Project) -> list[str]:

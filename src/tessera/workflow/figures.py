@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tessera.catalogue import CLASSIFIER, CLIPS, DETECTOR, IMAGE_SETS, IMAGES, RESTORER, Dataset, Model
+from tessera.catalogue import CLASSIFIER, CLIPS, DETECTOR, FACE_SETS, IMAGE_SETS, IMAGES, RESTORER, Dataset, Model
 from tessera.workflow.active_learning import asked_classifiers
 from tessera.workflow.classifiers import label_checks
 from tessera.workflow.detectors import compared_detectors
@@ -126,6 +126,14 @@ FIGURES = (
         "Balance, pictures and captions",
         _of_layout(IMAGE_SETS.rules),
         caption="image_set.rst",
+    ),
+    _of_dataset(
+        "show_face_set",
+        "faces.html",
+        "Samples",
+        "Selection and sorts",
+        _of_layout(FACE_SETS.rules),
+        caption="face_set.rst",
     ),
     _of_model(
         "render_card",
@@ -251,6 +259,17 @@ FIGURES = (
         caption="identities.rst",
         shown=_if(lambda project: project.config["identities"]),
         files=("{identity}.html",),
+    ),
+    Figure(
+        name="tabulate_face_sets",
+        path="face_sets.html",
+        section="Footage",
+        group="face sets",
+        title="What is refused",
+        caption="face_sets.rst",
+        shown=_if(lambda project: project.config["face_sets"]),
+        function=f"{REPORT}.face_sets:tabulate_face_sets",
+        inputs={"ledger": "<results>/face_sets/ledger.jsonl"},
     ),
     Figure(
         name="plot_timings",

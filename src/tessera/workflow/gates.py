@@ -7,7 +7,7 @@ from typing import Any
 from tessera.catalogue import GATES, Step, fed_by
 from tessera.workflow.classifiers import degraded_concepts, dropping_classifiers
 from tessera.workflow.embeddings import embedded, embedded_crops, embeddings_of_frames, embeddings_with
-from tessera.workflow.face_sets import ledgers_of_faces
+from tessera.workflow.face_sets import embeddings_of_set, ledgers_of_faces
 from tessera.workflow.identities import references
 from tessera.workflow.labels import decisions_on_folders
 from tessera.workflow.project import Project, Wildcards
@@ -60,6 +60,8 @@ def _steps_of_settings(project: Project) -> Iterator[tuple[str, str, str, list[s
             yield "identities", "references", "pictures", ledgers
     for name, ledgers in ledgers_of_faces(project).items():
         yield "faces", f"faces of {name}", "faces", ledgers
+        if ledgers := embeddings_of_set(project, name, ".jsonl"):
+            yield "faces", f"embedding faces of {name}", "faces", ledgers
 
 
 def ledgers_of_gate(project: Project, wildcards: Wildcards) -> list[str]:

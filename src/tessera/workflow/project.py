@@ -24,10 +24,10 @@ from tessera.catalogue import (
 )
 from tessera.configuration.confidences import targets_in
 from tessera.configuration.read import load_configuration
-from tessera.core.errors import TesseraError
+from tessera.core.errors import Dropped, TesseraError
 from tessera.core.files import check_exists, file_name, files_below
 from tessera.core.messages import truncate
-from tessera.extras.face_sets.admit import Admission, admit_face_set
+from tessera.extras.face_sets.admit import Admission, admit_face_set, refusal_of_pack
 from tessera.learning.weights.declare import with_source
 from tessera.learning.weights.known import DETECTOR_STARTER
 from tessera.records.decisions import Decided, split_decisions
@@ -54,6 +54,7 @@ class Wildcards(Protocol):
     labels: str
     layout: str
     model: str
+    pack: str
     search: str
     sha256: str
     shard: str
@@ -84,6 +85,11 @@ def unwatched_param(value: T) -> Callable[[Wildcards, Any], T]:
         return value
 
     return of_output
+
+
+def unwatched_job_param(function: Given[T]) -> Callable[[Wildcards, Any], T]:
+    """Return `function`, for params. Another value that it returns reruns nothing, see `unwatched_param`."""
+    return lambda wildcards, output: function(wildcards)
 
 
 class _Shards(dict[str, list[ListedSource]]):
@@ -128,7 +134,8 @@ class Project:
     @cached_property
     def subjects(self) -> dict[str, Subject]:
         """The people whose faces may be collected, by name. Raises `TesseraError` for faults in their table."""
-        return read_subjects(Path(self.config["subjects"])) if self.config["face_sets"] else {}
+        is_read = self.config["face_sets"] or self.config["face_packs"]
+        return read_subjects(Path(self.config["subjects"])) if is_read else {}
 
     @cached_property
     def face_sets(self) -> dict[str, Admission]:
@@ -138,6 +145,16 @@ class Project:
             name: admit_face_set(name, each["subject"], each["sources"], self.subjects, manifest, today)
             for name, each in self.config["face_sets"].items()
         }
+
+    @cached_property
+    def refused_packs(self) -> dict[str, Dropped]:
+        """Why packs that the settings name may not be unpacked today, UTC, by their names. Those that may are left out."""
+        today = datetime.now(UTC).date()
+        refusals = {
+            name: refusal_of_pack(each["subject"], each["content"], self.subjects, today)
+            for name, each in self.config["face_packs"].items()
+        }
+        return {name: refusal for name, refusal in refusals.items() if refusal}
 
     @cached_property
     def models(self) -> dict[str, Model]:

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from tessera.catalogue import CLIPS, DETECTOR, PICTURES, RESTORER, Dataset, Step, fed_by, labelled_sets
+from tessera.catalogue import CLIPS, DETECTOR, FACE_SETS, PICTURES, RESTORER, Dataset, Step, fed_by, labelled_sets
 from tessera.configuration.read import settings_files
 from tessera.workflow.labels import decisions_on_folders
 from tessera.workflow.project import Project, Wildcards
@@ -84,7 +84,7 @@ def matched_decisions(project: Project) -> list[str]:
         *(
             f"<results>/selections/{name}/decisions.jsonl"
             for name, dataset in project.datasets.items()
-            if dataset.layout in {CLIPS, PICTURES}
+            if dataset.layout.rules in {CLIPS.rules, PICTURES.rules, FACE_SETS.rules}
         ),
         *(project.of_shards("<results>/regions/{shard}/decisions.jsonl") if is_fed else []),
         *(["<results>/frames/decisions.jsonl"] if decisions_on_folders(project) else []),

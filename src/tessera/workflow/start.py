@@ -18,6 +18,7 @@ from tessera.core.messages import pluralize, truncate
 from tessera.records.manifest import describe_missing
 from tessera.stages.labels.settings import unclaimed_labels
 from tessera.workflow.active_learning import asked_rounds
+from tessera.workflow.face_sets import check_apart_from_faces, unknown_landmarks
 from tessera.workflow.image_sets import check_files, unknown_tags_of_sets
 from tessera.workflow.labels import exports_of_frames
 from tessera.workflow.locks import explain_lock
@@ -53,8 +54,9 @@ def check_options(arguments: Iterable[str]) -> None:
 
 
 def check_project(project: Project) -> None:
-    """Raise `TesseraError` if the settings name files or sources that are not there, or what cannot be read."""
+    """Raise `TesseraError` if the settings name files or sources that are not there, what cannot be read, or faces."""
     check_files(project)
+    check_apart_from_faces(project)
     _ = project.face_sets
     previewed(project)
     restored(project)
@@ -96,16 +98,18 @@ def warnings(project: Project) -> Iterator[str]:
         yield _missing_message(project) + (
             "; a run that reads it will stop" if stops else "; it is left out (`missing_sources`)"
         )
-    if unknown := {each.classifier for each in project.decisions.samples} - {"", *config["classifiers"]}:
+    if unknown := {each.classifier for each in project.decisions.samples} - {"", *config["classifiers"], *config["face_sets"]}:
         yield (
-            f"{config['decisions']} has decisions for {', '.join(sorted(unknown))}, which `classifiers` does not name: they are"
-            " not used; correct the column `classifier` if this is not intended"
+            f"{config['decisions']} has decisions for {', '.join(sorted(unknown))}, which neither `classifiers` nor `face_sets`"
+            " names: they are not used; correct the column `classifier` if this is not intended"
         )
     if (labels := config["annotations"]["frame_labels"]) and not os.path.exists(labels):  # noqa: PTH110
         beside = _beside_images(project)
         yield f"annotations.frame_labels: {labels!r} is not there yet, so that no sampled frame is labelled{beside}"
     for name, admission in project.face_sets.items():
         yield from (f"face_sets.{name}: refused: {reason}" for reason in admission.reasons())
+    yield from (f"face_packs.{name}: refused: {refusal}" for name, refusal in project.refused_packs.items())
+    yield from unknown_landmarks(project)
     yield from _unclaimed_labels(project)
     yield from unknown_tags_of_sets(project)
 

@@ -4,7 +4,7 @@ from tessera.catalogue import Model, all_models, image_set_of_part, trained_mode
 from tessera.core.errors import TesseraError
 from tessera.workflow.crops import crop_targets, tag_targets
 from tessera.workflow.embeddings import embedding_targets
-from tessera.workflow.face_sets import face_targets, require_face_set
+from tessera.workflow.face_sets import face_targets, require_face_set, unpacked
 from tessera.workflow.identities import identity_targets
 from tessera.workflow.models import exported_names
 from tessera.workflow.project import Given, Project, Wildcards, require_sources
@@ -61,7 +61,7 @@ def extra_targets(project: Project) -> list[str]:
     if project.is_emptied:
         return []
     extras = [*embedding_targets(project), *crop_targets(project), *tag_targets(project), *identity_targets(project)]
-    return [*extras, *face_targets(project), *refused_but_restored(project)]
+    return [*extras, *face_targets(project), *unpacked(project), *refused_but_restored(project)]
 
 
 def _finished(project: Project, wildcards: Wildcards, model: Model) -> list[str]:

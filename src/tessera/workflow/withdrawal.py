@@ -14,6 +14,7 @@ from tessera.workflow.sources import missing_sources, source_order
 
 # Every target makes these lists of what was removed because its source is no longer in the manifest.
 WITHDRAWN = ["<results>/sources/withdrawn.tsv", "<results>/previews/withdrawn.tsv"]
+PAGES = ("reports/report.html", "review/items.parquet")  # what shows the faces of all sets
 
 
 def _outputs_with(workflow: Any, wildcard: str, name: str) -> list[str]:
@@ -80,10 +81,13 @@ def switched_off(project: Project, wildcards: Wildcards, workflow: Any) -> dict[
 def refused_results(project: Project, wildcards: Wildcards, workflow: Any) -> dict[str, int]:
     """Return what there is of face sets whose consent has ended, or that the settings name no longer, with the time of each.
 
-    What was made again after it was removed has another time, so that the job that removes it runs again.
+    The pages that show all faces come first, if there is something else: they are not found again after it. What was made again
+    after it was removed has another time, so that the job that removes it runs again.
     """
     sets = [path for name in refused_face_sets(project) for path in _outputs_with(workflow, "dataset", name)]
-    return {path: os.lstat(path).st_mtime_ns for path in (*refused_faces(project), *sets) if os.path.lexists(path)}
+    found = [path for path in (*refused_faces(project), *sets) if os.path.lexists(path)]
+    pages = [path for page in PAGES if found and os.path.lexists(path := f"{project.results}/{page}")]
+    return {path: os.lstat(path).st_mtime_ns for path in (*pages, *found)}
 
 
 def results_of_datasets(project: Project, wildcards: Wildcards, workflow: Any) -> dict[str, list[str]]:

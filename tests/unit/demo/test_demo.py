@@ -3,6 +3,7 @@ import io
 import json
 import zipfile
 from collections import Counter
+from datetime import date
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+import polars as pl
 import pytest
 import yaml
 from PIL import Image
@@ -19,6 +21,7 @@ from pycocotools import mask as run_lengths
 from tessera.catalogue import DATASETS, MODELS
 from tessera.core.errors import TesseraError
 from tessera.core.files import file_name
+from tessera.demo.faces import BACKDROPS, LANDMARKS, SOURCE, render_faces
 from tessera.demo.footage import (
     ANGLES,
     CLIPS,
@@ -34,17 +37,21 @@ from tessera.demo.footage import (
     Still,
 )
 from tessera.demo.labels import outlines
+from tessera.demo.photographs import photograph
 from tessera.demo.render import (
     render_demo_footage,
     render_logos,
     render_references,
     render_watermark_set,
 )
+from tessera.extras.face_sets.admit import admit_face_set
+from tessera.extras.face_sets.alignment import misfit
 from tessera.extras.image_sets.settings import LayoutSettings
 from tessera.imaging.watermark.drawing import draw_marks, load_materials
 from tessera.imaging.watermark.settings import DrawSettings
 from tessera.records.identities import read_references
 from tessera.records.manifest import ListedSource, read_manifest
+from tessera.records.subjects import read_subjects
 from tessera.records.tables.demo import DemoClips, DemoRegions
 from tessera.records.tables.table import read_table
 from tessera.stages.watermarks.settings import WatermarkSettings
@@ -213,16 +220,16 @@ def test_a_missing_photograph_is_an_error_with_the_fix(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def manifest() -> dict[str, ListedSource]:
-    image_sets = yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8"))["image_sets"]
+    settings = yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8"))
     datasets, findable = (
-        [*(dataset.name for dataset in DATASETS), *image_sets],
+        [*(dataset.name for dataset in DATASETS), *settings["image_sets"], *settings["face_sets"]],
         [model.finds for model in MODELS if model.finds],
     )
     return {source.source: source for source in read_manifest(CONFIG / "sources.tsv", datasets, findable)}
 
 
 def test_the_manifest_names_the_rendered_files(manifest: dict[str, ListedSource]) -> None:
-    rendered = {clip.source: f"videos/{clip.source}.mp4" for clip in CLIPS}
+    rendered = {clip.source: f"videos/{clip.source}.mp4" for clip in CLIPS} | {SOURCE: f"images/{SOURCE}"}
     for still in STILLS:
         if still.source:
             is_alone = sum(other.source == still.source for other in STILLS) == 1
@@ -330,3 +337,38 @@ def test_the_demo_writes_its_image_set_in_every_layout_from_identified_crops() -
     assert set(image_set["layouts"]) == set(LayoutSettings.model_fields)
     assert image_set["select"]["identities"] == "any" and settings["identities"]["step"] in image_set["select"]["of"]
     assert settings["identities"]["references"]["folder"] == "resources/demo/references"
+
+
+def test_the_landmarks_of_the_demo_lie_where_her_face_is(tmp_path: Path) -> None:
+    render_faces(tmp_path / "demo", 0)
+    table = pl.read_csv(tmp_path / "demo" / "landmarks" / f"{SOURCE}.tsv", separator="\t")
+    placed = {str(frame): rows for (frame,), rows in table.group_by("frame", maintain_order=True)}
+    assert list(placed) == [f"{number:02}.jpg" for number in range(1, len(BACKDROPS) + 1)]
+    assert table["source"].unique().to_list() == [SOURCE]
+    turns = set()
+    original = photograph("astronaut")
+    for frame, rows in placed.items():
+        assert rows["point"].to_list() == list(range(68))
+        points = rows.select("x", "y").to_numpy()
+        picture = np.asarray(Image.open(tmp_path / "demo" / "images" / SOURCE / frame))
+        matrix, _ = cv2.estimateAffinePartial2D(points, LANDMARKS)
+        turns.add(round(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))))
+        # Back in its place, the face has the pixels of the photograph.
+        back = cv2.warpAffine(picture, matrix, original.shape[1::-1]).astype(float)
+        x0, y0, x1, y1 = (round(value) for value in (*LANDMARKS[17:].min(0), *LANDMARKS[17:].max(0)))
+        assert np.abs(back - original)[y0:y1, x0:x1].mean() < 5
+        assert misfit(points) < 0.05
+    assert max(turns) - min(turns) > 20
+    render_faces(tmp_path / "again", 0)
+    assert digests(tmp_path / "again") == digests(tmp_path / "demo")
+
+
+def test_the_demo_makes_a_set_of_the_person_who_agreed_alone(manifest: dict[str, ListedSource]) -> None:
+    sets = yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8"))["face_sets"]
+    subjects, today = read_subjects(CONFIG / "subjects.tsv"), date(2026, 1, 31)
+    admitted = {
+        name: admit_face_set(name, each["subject"], each["sources"], subjects, manifest, today) for name, each in sets.items()
+    }
+    assert {name: each.sources for name, each in admitted.items()} == {"visitor": (SOURCE,), "stranger": ()}
+    assert "no consent" in str(admitted["stranger"].refusal)
+    assert manifest[SOURCE].use == ("visitor",), "no model learns from it"

@@ -2,17 +2,20 @@
 
 import json
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import onnx
 import polars as pl
 import pytest
 import torch
 from source_files import write_source_files
 
+from fixed_detector import write_detector
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.provenance import sha256_file, write_checksums
@@ -510,6 +513,54 @@ def test_weights_that_are_not_a_detector_are_named(weights: Path, tmp_path: Path
         declared = DetectionSettings(**SETTINGS, weights={"source": f"my/{name}", "sha256": sha256_file(path)})
         with pytest.raises(TesseraError, match=f"^my/{name} cannot be used as"):
             list(Detector(path, sha256_file(path), declared).predict(pictures(1)))
+
+
+@pytest.mark.parametrize("name", ["ultralytics.nn.modules.block", "C3k2"])
+def test_weights_of_another_version_of_ultralytics_are_named_with_what_helps(name: str, weights: Path, tmp_path: Path) -> None:
+    import ultralytics
+
+    newer = tmp_path / "newer.pt"
+    with zipfile.ZipFile(weights) as original, zipfile.ZipFile(newer, "w") as archive:
+        for item in original.namelist():
+            content = original.read(item)
+            # A module or a class that this version does not have, with a name of the same length.
+            archive.writestr(
+                item, content.replace(name.encode(), name[:-1].encode() + b"9") if item.endswith(".pkl") else content
+            )
+    helps = rf"if another version of ultralytics than {ultralytics.__version__} made them, their export \(\.onnx\)$"
+    with pytest.raises(TesseraError, match=rf"newer\.pt cannot be used as a detector .*{helps}") as raised:
+        Detector(newer, sha256_file(newer), InferenceSettings(**SETTINGS))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "value", "reason"),
+    [
+        ((2, 3, 7), 0.5, r"for 2 images, its output has the shape \(2, 3, 7\); expected are boxes with confidences"),
+        ((2, 5), 0.5, r"for 2 images, its output has the shape \(2, 5\)"),
+        ((1, 5, 7), 0.5, r"for 2 images, its output has the shape \(1, 5, 7\)"),
+        ((2, 5, 7), 7.5, r"its confidences reach 7\.5, and should be at most 1"),
+        ((2, 5, 7), np.inf, "its confidences reach inf"),
+        ((2, 5, 0), 0, ""),
+        ((2, 5, 7), np.nan, ""),
+    ],
+)
+def test_an_output_that_is_no_detections_is_named_and_one_without_detections_is_none(
+    shape: tuple[int, ...], value: float, reason: str, tmp_path: Path
+) -> None:
+    model = onnx.load(write_detector(tmp_path / "boxes.onnx", ["nsfw"]))
+    output = onnx.numpy_helper.from_array(np.full(shape, value, np.float32))
+    del model.graph.node[:], model.graph.initializer[:], model.graph.output[:]
+    model.graph.node.append(onnx.helper.make_node("Constant", [], ["output0"], value=output))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("output0", onnx.TensorProto.FLOAT, shape))
+    path = tmp_path / "other.onnx"
+    onnx.save(model, path)
+    found = Detector(path, sha256_file(path), InferenceSettings(**SETTINGS)).predict(pictures(2))
+    if not reason:
+        assert list(found) == [[], []]
+        return
+    with pytest.raises(TesseraError, match=rf"other\.onnx cannot be used as .*\({reason}.*\); declare other weights$"):
+        list(found)
 
 
 def test_the_default_image_size_is_that_of_the_training(weights: Path, tmp_path: Path) -> None:

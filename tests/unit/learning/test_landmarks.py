@@ -19,7 +19,7 @@ from tessera.core.settings import load
 from tessera.imaging.boxes import Box
 from tessera.imaging.images import read_image
 from tessera.learning.landmark_settings import LandmarkSettings, Turn
-from tessera.learning.landmarks import Face, LandmarkModel, cut, read_heatmaps, unturned
+from tessera.learning.landmarks import FaceInPicture, LandmarkModel, cut, read_heatmaps, unturned
 from tessera.learning.weights.declare import WeightsSettings
 from tessera.learning.weights.fetch import fetch_weights
 
@@ -149,7 +149,7 @@ def test_landmarks_are_those_that_slow_code_finds(suffix: str, batch: int, tmp_p
     network = Network()
     model = opened(write(network, tmp_path / f"a{suffix}"), batch=batch)
     pictures = [noise(120, 160, seed) for seed in range(len(BOXES))]
-    found = list(model.locate(map(Face, pictures, BOXES)))
+    found = list(model.locate(map(FaceInPicture, pictures, BOXES)))
     assert [(each.shape, each.dtype) for each in found] == [((68, 2), np.float64)] * len(BOXES)
     for each, picture, box in zip(found, pictures, BOXES, strict=True):
         np.testing.assert_allclose(each, slow_fan(picture, box, network), atol=1e-9)
@@ -170,7 +170,7 @@ def test_coordinates_refer_to_the_square_around_the_box(suffix: str, shape: tupl
     colours: dict[str, Any] = {"channels": "BGR", "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}
     model = opened(write(network, tmp_path / f"a{suffix}"), crop="square", factor=2, coordinates=unit, **colours)
     picture = noise(120, 160)
-    (found,) = model.locate([Face(picture, (50, 40, 90, 80))])
+    (found,) = model.locate([FaceInPicture(picture, (50, 40, 90, 80))])
     pixels = (slow_crop(picture, (30, 20, 110, 100)) / 255 - colours["mean"]) / colours["std"]
     with torch.no_grad():
         (stated,) = network(torch.tensor(pixels[..., ::-1].copy(), dtype=torch.float32).permute(2, 0, 1)[None]).numpy()
@@ -197,7 +197,7 @@ def test_landmarks_of_a_turned_picture_are_where_the_face_is(turned: Turn, tmp_p
     model = opened(save(tmp_path / "spot.onnx", nodes, {"maps": ["n", 68, SIZE, SIZE]}))
     picture = np.zeros((300, 200, 3), np.uint8)
     picture[212:214, 62:64] = 255
-    (found,) = model.locate([Face(picture, (40, 190, 80, 240), turned)])
+    (found,) = model.locate([FaceInPicture(picture, (40, 190, 80, 240), turned)])
     np.testing.assert_allclose(found, [(63, 213)] * 68, atol=2)
 
 
@@ -208,8 +208,8 @@ def test_the_model_gets_the_face_as_the_detector_did(turned: Turn) -> None:
     box = (20.0, 30.0, 75.0, 95.0)  # in the picture that the detector got
     corners = unturned(np.array([box[:2], box[2:]]), turned, 120, 160)
     x0, y0, x1, y1 = *corners.min(axis=0), *corners.max(axis=0)
-    crop = cut(Face(picture, (x0, y0, x1, y1), turned), settings)
-    np.testing.assert_array_equal(crop.pixels, cut(Face(given, box), settings).pixels)
+    crop = cut(FaceInPicture(picture, (x0, y0, x1, y1), turned), settings)
+    np.testing.assert_array_equal(crop.pixels, cut(FaceInPicture(given, box), settings).pixels)
 
 
 def test_of_several_outputs_the_heatmaps_of_the_last_stage_count(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_of_several_outputs_the_heatmaps_of_the_last_stage_count(tmp_path: Path)
         def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
             return [self.parts[name](x) for name in self.order]
 
-    face = Face(noise(120, 160), BOXES[0])
+    face = FaceInPicture(noise(120, 160), BOXES[0])
     for order, last in [("ab", 2), ("pba", 1), ("abp", 2)]:
         torch.jit.trace(Stages(order), torch.zeros(2, 3, SIZE, SIZE), strict=False).save(tmp_path / "a.pt")
         (found,) = opened(tmp_path / "a.pt").locate([face])
@@ -241,11 +241,11 @@ NOTHING: list[Box] = [
 def test_a_box_without_a_face_to_see_has_no_landmarks_and_changes_no_others(crop: str, tmp_path: Path) -> None:
     network, picture = Network(), noise(120, 160)
     model = opened(write(network, tmp_path / "a.onnx"), crop=crop)
-    good = Face(picture, BOXES[0])
+    good = FaceInPicture(picture, BOXES[0])
     (alone,) = model.locate([good])
     # A square may be less than a pixel: what is there is seen.
     nothing = NOTHING if crop == "fan" else NOTHING[:-1]
-    found = list(model.locate(face for box in nothing for face in (Face(picture, box), good)))
+    found = list(model.locate(face for box in nothing for face in (FaceInPicture(picture, box), good)))
     assert len(found) == 2 * len(nothing)
     assert all(np.isnan(each).all() for each in found[::2])
     for each in found[1::2]:
@@ -258,7 +258,7 @@ def test_pictures_of_one_pixel_and_huge_boxes_have_an_answer(box: Box, tmp_path:
     for crop in ("fan", "square"):
         model = opened(write(Network(), tmp_path / "a.onnx"), crop=crop)
         for picture in (np.full((1, 1, 3), 255, np.uint8), noise(1, 300), noise(300, 1)):
-            (found,) = model.locate([Face(picture, box)])
+            (found,) = model.locate([FaceInPicture(picture, box)])
             assert found.shape == (68, 2) and np.isfinite(found).all() != np.isnan(found).all()
 
 
@@ -266,14 +266,14 @@ def test_a_grey_file_is_seen_as_it_is(tmp_path: Path) -> None:
     network = Network()
     grey = noise(120, 160)[..., 0]
     Image.fromarray(grey).save(tmp_path / "a.png")
-    (found,) = opened(write(network, tmp_path / "a.pt")).locate([Face(read_image(tmp_path / "a.png"), BOXES[0])])
+    (found,) = opened(write(network, tmp_path / "a.pt")).locate([FaceInPicture(read_image(tmp_path / "a.png"), BOXES[0])])
     np.testing.assert_allclose(found, slow_fan(np.stack([grey] * 3, axis=-1), BOXES[0], network), atol=1e-9)
 
 
 def test_a_crop_at_the_edge_is_not_moved_into_the_picture() -> None:
     """Its framing is that of other faces, with black beside the picture."""
     picture = np.full((100, 100, 3), 255, np.uint8)
-    crop = cut(Face(picture, (-20, 30, 20, 70)), LandmarkSettings(size=SIZE, crop="square", factor=2))
+    crop = cut(FaceInPicture(picture, (-20, 30, 20, 70)), LandmarkSettings(size=SIZE, crop="square", factor=2))
     assert (crop.origin.tolist(), crop.side) == ([-40, 10], 80)
     np.testing.assert_array_equal(crop.pixels[:, :, : SIZE // 2 - 1], 0)
     np.testing.assert_array_equal(crop.pixels[:, :, SIZE // 2 + 1 :], 1)
@@ -285,7 +285,7 @@ def test_numbers_that_are_not_finite_are_no_landmarks(shape: tuple[int, ...], va
     network = Network(shape)
     assert network.convolution.bias is not None
     network.convolution.bias.data[5] = value
-    (found,) = opened(write(network, tmp_path / "a.pt")).locate([Face(noise(120, 160), BOXES[0])])
+    (found,) = opened(write(network, tmp_path / "a.pt")).locate([FaceInPicture(noise(120, 160), BOXES[0])])
     assert np.isnan(found).all()
     # One cell is enough.
     maps = np.zeros((1, 68, 8, 8), np.float32)
@@ -296,7 +296,7 @@ def test_numbers_that_are_not_finite_are_no_landmarks(shape: tuple[int, ...], va
 def test_a_model_that_takes_one_face_at_a_time_gets_one(tmp_path: Path) -> None:
     network, pictures = Network(), [noise(120, 160, seed) for seed in range(3)]
     model = opened(write(network, tmp_path / "a.onnx", batch=1))
-    for found, picture in zip(model.locate(Face(each, BOXES[1]) for each in pictures), pictures, strict=True):
+    for found, picture in zip(model.locate(FaceInPicture(each, BOXES[1]) for each in pictures), pictures, strict=True):
         np.testing.assert_allclose(found, slow_fan(picture, BOXES[1], network), atol=1e-9)
 
 
@@ -335,7 +335,7 @@ def one_row(path: Path) -> Path:
 
 def test_a_model_that_returns_less_than_a_row_for_each_face_is_named(tmp_path: Path) -> None:
     model = opened(one_row(tmp_path / "one.onnx"))
-    face = Face(noise(120, 160), BOXES[0])
+    face = FaceInPicture(noise(120, 160), BOXES[0])
     assert len(list(model.locate([face]))) == 1
     with pytest.raises(TesseraError, match=r"one\.onnx cannot .* of the shapes \(1, 68, 2\)"):
         list(model.locate([face, face]))

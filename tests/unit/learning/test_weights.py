@@ -14,6 +14,7 @@ import pytest
 from tessera.core import web
 from tessera.core.errors import TesseraError
 from tessera.learning.weights import fetch as module
+from tessera.learning.weights import known, resolve
 from tessera.learning.weights.declare import WeightsSettings
 from tessera.learning.weights.fetch import fetch_weights
 from tessera.learning.weights.purpose import check_purpose
@@ -210,6 +211,29 @@ def test_a_path_with_another_sha256_is_found_while_planning(tmp_path: Path) -> N
     # The job that copies it says what is wrong with a pipe, which must not block the planning.
     os.mkfifo(tmp_path / "pipe.pt")
     check_declared("a.weights", WeightsSettings(source=str(tmp_path / "pipe.pt"), sha256=SHA256))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"version https://git-lfs.github.com/spec/v1", "cut"])
+def test_weights_that_come_with_tessera_are_to_be_got_again_if_they_are_damaged(
+    content: bytes | str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = known.known_weights()[known.DETECTOR_STARTER]
+    whole = known.local_file(row.source).read_bytes()
+    for holder in (known, resolve):
+        monkeypatch.setattr(holder, "RESOURCES", tmp_path / "my clone" / "resources")
+    path = known.local_file(row.source)
+    path.parent.mkdir(parents=True)
+    weights = WeightsSettings(source=row.source, sha256=row.sha256)
+    path.write_bytes(whole)
+    check_declared("a.weights", weights)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(whole[:-1000] if isinstance(content, str) else content)
+    again = rf"`git -C '{tmp_path}/my clone/resources' checkout {row.file}`$"
+    with pytest.raises(
+        TesseraError, match=rf"^a\.weights: .*{row.file} comes with Tessera, and is missing or damaged; .*{again}"
+    ):
+        check_declared("a.weights", weights)
 
 
 DECLARED = {"source": "mine.pt", "sha256": SHA256}

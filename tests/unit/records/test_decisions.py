@@ -141,7 +141,7 @@ def test_a_picture_of_a_set_of_labelled_images_can_be_decided_on(tmp_path: Path)
 
 def test_labels_of_pictures_are_checked_against_the_classes_and_ranges_of_their_classifiers(tmp_path: Path) -> None:
     header = "key\tdecision\twho\twhen\tclassifier\tlabel\n"
-    known = {"blur": ["sharp", "soft"], "noise": {"least": 0.0, "most": 10.0}}
+    known = {"blur": ["sharp", "soft"], "noise": {"least": 0.0, "most": 10.0}, "ada": ()}
 
     def read(*rows: str) -> list[Decision]:
         lines = [f"{key}\t{decision}\tAda\t2026-01-31\t{rest}" for key, decision, rest in map(str.split, rows)]
@@ -154,13 +154,14 @@ def test_labels_of_pictures_are_checked_against_the_classes_and_ranges_of_their_
     with pytest.raises(TesseraError) as error:
         read(
             *["a relabel blur,dark", "b relabel noise,11", "c relabel noise,nan", "d relabel blur,", "e relabel ,soft"],
-            "f keep blur,soft",
+            *["f keep blur,soft", "g relabel ada,soft", "h drop ada,"],
         )
     faults = str(error.value)
     assert "line 2: label: 'blur' has the classes sharp, soft; given: 'dark'" in faults
     assert "line 3: label: 'noise' gives scores from 0 to 10; given: '11'" in faults and "given: 'nan'" in faults
     assert faults.count("`relabel` needs a label, and a classifier; state both") == 2
     assert "line 7: label: should be empty, because the decision is not `relabel`" in faults
+    assert "line 8: label: 'ada' has no classes; given: 'soft'" in faults and "line 9" not in faults
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,29 @@ from tessera.workflow.code import digest_of_script
 from tessera.workflow.datasets import gates_of
 from tessera.workflow.face_sets import (
     admitted_face_sets,
+    decisions_on_faces,
+    distances_of_job,
+    embeddings_of_job,
     extraction,
     face_filter,
     face_models,
     faces_of_job,
+    identity,
+    pack_of_others,
+    references_of_person,
+    require_packs,
+    subject_of_pack,
     subject_of_set,
+    unpacked,
+    watched_landmarks,
 )
-from tessera.workflow.project import any_of, literal_param, project_of
+from tessera.workflow.project import (
+    any_of,
+    literal_param,
+    project_of,
+    unwatched_job_param,
+)
+from tessera.workflow.withdrawal import WITHDRAWN
 
 project = project_of(config)
 
@@ -54,12 +70,64 @@ rule extract_faces:
     resources:
         gpu=1,
     params:
-        subject=project.of_job(subject_of_set),
+        # A renewed consent changes no face.
+        subject=unwatched_job_param(project.of_job(subject_of_set)),
         settings=project.of_job(extraction),
+        watched=project.of_job(watched_landmarks),
         extract_code=code_digest("tessera.extras.face_sets.extract:extract_faces"),
         code=digest_of_script("extract_faces"),
     script:
         "../../scripts/extract_faces.py"
+
+
+rule embed_faces:
+    input:
+        faces="<results>/faces/{shard}/{face_set}/faces.parquet",
+        frames="<results>/frames/{shard}/frames.parquet",
+        images="<results>/frames/{shard}/images",
+        weights=project.of_job(face_models, "identity"),
+    output:
+        # The store, the folder `embedded`, is not an output, so that it survives killed jobs and changes.
+        table="<results>/faces/{shard}/{face_set}/embeddings.parquet",
+        ledger="<results>/faces/{shard}/{face_set}/embeddings.jsonl",
+    log:
+        "<logs>/embed_faces/{shard}/{face_set}.log",
+    benchmark:
+        "<benchmarks>/embed_faces/{shard}/{face_set}.jsonl"
+    wildcard_constraints:
+        face_set=any_of(config["face_sets"]),
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        # A renewed consent changes no vector.
+        subject=unwatched_job_param(project.of_job(subject_of_set)),
+        settings=project.of_job(identity),
+        embed_code=code_digest("tessera.extras.face_sets.identity:embed_faces"),
+        code=digest_of_script("embed_faces"),
+    script:
+        "../../scripts/embed_faces.py"
+
+
+rule compare_faces:
+    input:
+        embeddings=project.of_job(embeddings_of_job),
+        tables=project.of_job(faces_of_job, "faces.parquet"),
+        folders=project.of_job(faces_of_job, "images"),
+    output:
+        distances="<results>/face_sets/{dataset}/distances.parquet",
+        sheet="<results>/face_sets/{dataset}/distances.jpg",
+    log:
+        "<logs>/compare_faces/{dataset}.log",
+    benchmark:
+        "<benchmarks>/compare_faces/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=project.datasets_with_layout(FACE_SETS),
+    params:
+        references=project.of_job(references_of_person),
+        code=digest_of_script("compare_faces"),
+    script:
+        "../../scripts/compare_faces.py"
 
 
 rule sort_faces:
@@ -87,10 +155,12 @@ rule select_faces:
         tables=project.of_job(faces_of_job, "faces.parquet"),
         folders=project.of_job(faces_of_job, "images"),
         orders="<results>/face_sets/{dataset}/orders.parquet",
+        distances=project.of_job(distances_of_job),
         gates=project.of_job(gates_of),
     output:
         selected="<results>/selections/{dataset}/faces.parquet",
         ledger="<results>/selections/{dataset}/ledger.jsonl",
+        matched="<results>/selections/{dataset}/decisions.jsonl",
     log:
         "<logs>/select_faces/{dataset}.log",
     benchmark:
@@ -99,6 +169,7 @@ rule select_faces:
         dataset=project.datasets_with_layout(FACE_SETS),
     params:
         settings=project.of_job(face_filter),
+        decisions=project.of_job(decisions_on_faces),
         code=digest_of_script("select_faces"),
     script:
         "../../scripts/select_faces.py"
@@ -159,3 +230,35 @@ rule pack_faces:
         code=digest_of_script("pack_faces"),
     script:
         "../../scripts/pack_faces.py"
+
+
+rule unpack_faces:
+    input:
+        pack=project.of_job(pack_of_others),
+        blocklist=lookup(dpath="sources/blocklist", within=config),
+    output:
+        aligned=directory("<results>/unpacked/{pack}/aligned"),
+        table="<results>/unpacked/{pack}/faces.parquet",
+        ledger="<results>/unpacked/{pack}/ledger.jsonl",
+    log:
+        "<logs>/unpack_faces/{pack}.log",
+    benchmark:
+        "<benchmarks>/unpack_faces/{pack}.jsonl"
+    wildcard_constraints:
+        pack=any_of(config["face_packs"]),
+    params:
+        # A renewed consent changes no face.
+        subject=unwatched_job_param(project.of_job(subject_of_pack)),
+        blocklist_distance=lookup(dpath="sources/blocklist_distance", within=config),
+        code=digest_of_script("unpack_faces"),
+    script:
+        "../../scripts/unpack_faces.py"
+
+
+rule unpack:
+    "the faces in packs of others, of people who consented"
+    input:
+        project.of_job(require_packs),
+        WITHDRAWN,
+        unpacked(project),
+    localrule: True

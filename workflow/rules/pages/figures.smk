@@ -1,6 +1,14 @@
 # The figures of the report: a rule for each entry of the table that names a function, then those that need a rule of their own.
 
-from tessera.catalogue import CLASSIFIER, CLIPS, DETECTOR, IMAGES, IMAGE_SETS, RESTORER
+from tessera.catalogue import (
+    CLASSIFIER,
+    CLIPS,
+    DETECTOR,
+    FACE_SETS,
+    IMAGES,
+    IMAGE_SETS,
+    RESTORER,
+)
 from tessera.core.definitions import code_digest
 from tessera.workflow.active_learning import asked_classifiers, reached_by_rounds
 from tessera.workflow.classifiers import label_checks
@@ -192,6 +200,30 @@ rule show_set:
         code=digest_of_script("show_set"),
     script:
         "../../scripts/show_set.py"
+
+
+rule show_face_set:
+    input:
+        selection="<results>/selections/{dataset}/ledger.jsonl",
+        orders="<results>/face_sets/{dataset}/orders.parquet",
+        sheets="<results>/face_sets/{dataset}/sheets",
+    output:
+        page=report(
+            "<results>/reports/datasets/{dataset}/faces.html",
+            **figure_flags("show_face_set", "datasets/{dataset}/faces.html"),
+        ),
+    log:
+        "<logs>/show_face_set/{dataset}.log",
+    benchmark:
+        "<benchmarks>/show_face_set/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=project.datasets_with_layout(FACE_SETS),
+    localrule: True
+    params:
+        settings=lookup(dpath="report", within=config),
+        code=digest_of_script("show_face_set"),
+    script:
+        "../../scripts/show_face_set.py"
 
 
 rule tabulate_metrics:

@@ -7,6 +7,7 @@ from tessera.workflow.classifiers import label_checks
 from tessera.workflow.code import digest_of_script
 from tessera.workflow.detectors import evaluations
 from tessera.workflow.embeddings import embeddings_with
+from tessera.workflow.face_sets import face_sets, faces_of_all_sets
 from tessera.workflow.identities import identity_table, vectors_of_crops
 from tessera.workflow.project import project_of, require_sources_or_images
 from tessera.workflow.review import (
@@ -114,6 +115,14 @@ rule gather_review:
         crop_tables=expand(
             "<results>/crops/{shard}/crops.parquet",
             shard=project.shards if config["identities"] else [],
+        ),
+        faces=faces_of_all_sets(project, "faces.parquet"),
+        face_images=faces_of_all_sets(project, "images"),
+        face_orders=expand(
+            "<results>/face_sets/{dataset}/orders.parquet", dataset=face_sets(project)
+        ),
+        face_selections=expand(
+            "<results>/selections/{dataset}/ledger.jsonl", dataset=face_sets(project)
         ),
     output:
         table="<results>/review/items.parquet",

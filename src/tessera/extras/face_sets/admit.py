@@ -1,4 +1,4 @@
-"""Admit face sets: of a person whose consent covers them, and of sources with general content alone."""
+"""Admit face sets and packs: of a person whose consent covers them, and of general content alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tessera.core.errors import Dropped
+from tessera.core.errors import Dropped, TesseraError
 from tessera.core.ledger import Ledger
 from tessera.records.manifest import Source
 from tessera.records.rights import check_identifiable, check_rights
@@ -48,9 +48,7 @@ def admit_face_set(
     """
     refused: dict[str, Dropped] = {}
     try:
-        if subject not in subjects:
-            raise Dropped("no such subject", f"the table of subjects does not name {subject!r}")
-        check_consent(subjects[subject], SCOPE, today)
+        _check_subject(subject, subjects, today)
     except Dropped as error:
         return Admission((), error, {})
     for source in sources:
@@ -60,6 +58,35 @@ def admit_face_set(
             refused[source] = error
     admitted = tuple(source for source in sources if source not in refused)
     return Admission(admitted, None if admitted else Dropped("no source", "all of its sources are refused"), refused)
+
+
+def refusal_of_pack(subject: str, content: str, subjects: Mapping[str, Subject], today: date) -> Dropped | None:
+    """Return why a pack with this `content`, of the person `subject`, may not be unpacked on the day `today`, UTC.
+
+    It is None if it may. `subjects`: the table of subjects, by name.
+    """
+    try:
+        _check_subject(subject, subjects, today)
+        check_identifiable(content)
+    except Dropped as error:
+        return error
+    return None
+
+
+def require_consent(subject: Subject, today: date) -> None:
+    """Raise `TesseraError` if the consent of `subject` does not cover face sets on the day `today`, UTC."""
+    try:
+        check_consent(subject, SCOPE, today)
+    except Dropped as error:
+        raise TesseraError(
+            f"no faces of {subject.name!r} are collected ({error}); run again to remove those there are"
+        ) from None
+
+
+def _check_subject(name: str, subjects: Mapping[str, Subject], today: date) -> None:
+    if name not in subjects:
+        raise Dropped("no such subject", f"the table of subjects does not name {name!r}")
+    check_consent(subjects[name], SCOPE, today)
 
 
 def _check_source(source: str, manifest: Mapping[str, Source], name: str) -> None:

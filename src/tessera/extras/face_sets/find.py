@@ -1,7 +1,7 @@
 """Find the faces in frames: turn a frame until it shows one, and place the landmarks of each."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -12,20 +12,25 @@ from tessera.imaging.boxes import Box
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.found import Region
 from tessera.learning.landmark_settings import Turn
-from tessera.learning.landmarks import Face, LandmarkModel, unturned
+from tessera.learning.landmarks import FaceInPicture, LandmarkModel, unturned
+
+PlacedBy: TypeAlias = Literal["detector", "model", "hand"]
 
 
 class FoundFace(NamedTuple):
     """A face in a frame.
 
     `box`: its rectangle, x0, y0, x1, y1 in pixels of the frame. `landmarks`: float64 (68, 2) or (5, 2), x and y in pixels of
-    the frame. `turned`: degrees counterclockwise by which the frame was turned when it was found.
+    the frame. `turned`: degrees counterclockwise by which the frame was turned when it was found. `placed_by`: what placed the
+    landmarks. `where`: if that was a person, the file and the line, for messages.
     """
 
     box: Box
     landmarks: np.ndarray
     confidence: float
     turned: Turn
+    placed_by: PlacedBy = "detector"
+    where: str = ""
 
     @property
     def shorter_side(self) -> float:
@@ -65,15 +70,20 @@ class FaceFinder:
             x0, y0, x1, y1 = np.round([*corners.min(axis=0), *corners.max(axis=0)], 2).tolist()
             points = unturned(np.reshape(region.points, (-1, 2)), turn, height, width)
             faces.append(FoundFace((x0, y0, x1, y1), points, round(region.score, 4), turn))
-        return sorted(faces, key=lambda face: (-_area(face.box), face.box))
+        return by_size(faces)
 
     def _with_landmarks(self, image: np.ndarray, faces: Sequence[FoundFace]) -> list[FoundFace]:
         if self._model:
-            placed = self._model.locate(Face(image, face.box, face.turned) for face in faces)
-            faces = [face._replace(landmarks=points) for face, points in zip(faces, placed, strict=True)]
+            placed = self._model.locate(FaceInPicture(image, face.box, face.turned) for face in faces)
+            faces = [face._replace(landmarks=points, placed_by="model") for face, points in zip(faces, placed, strict=True)]
         if any(len(face.landmarks) not in {COUNT, len(MEAN_FIVE)} for face in faces):
             raise TesseraError("the detector of faces finds no landmarks; declare a model that does in `landmarks.weights`")
         return [face._replace(landmarks=np.round(face.landmarks, 2)) for face in faces]
+
+
+def by_size(faces: Iterable[FoundFace]) -> list[FoundFace]:
+    """Return `faces`, the largest first, and of equal ones the leftmost."""
+    return sorted(faces, key=lambda face: (-_area(face.box), face.box))
 
 
 def _area(box: Box) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tessera.core.errors import Failed
-from tessera.extras.face_sets.metadata import Face, face_of_jpeg, jpeg_fields
+from tessera.extras.face_sets.metadata import FaceMetadata, face_of_jpeg, jpeg_fields
 from tessera.extras.face_sets.plain_pickle import read_pickle, write_pickle
 
 MAX_PAYLOAD = 65_533  # bytes of a segment; its length counts itself
@@ -72,7 +72,7 @@ def _size(content: bytes, segments: Iterable[_Segment]) -> tuple[int, int]:
     raise Failed(BROKEN, "it does not state the size of its picture")
 
 
-def read_metadata(content: bytes) -> Face | None:
+def read_metadata(content: bytes) -> FaceMetadata | None:
     """Return the metadata of the face in the JPEG file `content`; None if it has none.
 
     Raises `Failed` if the file or the metadata are damaged, or the metadata are not those of a face.
@@ -80,19 +80,34 @@ def read_metadata(content: bytes) -> Face | None:
     return _face(content, _segments(content))
 
 
-def read_face_and_size(content: bytes) -> tuple[Face | None, tuple[int, int]]:
+def read_face_and_size(content: bytes) -> tuple[FaceMetadata | None, tuple[int, int]]:
     """Return what `read_metadata` and `size_of_picture` return of the JPEG file `content`."""
     segments = list(_segments(content))
     return _face(content, segments), _size(content, segments)
 
 
-def _face(content: bytes, segments: Iterable[_Segment]) -> Face | None:
+def read_sole_face(content: bytes) -> tuple[FaceMetadata, tuple[int, int]]:
+    """Return the metadata of the face in the JPEG file `content`, and the height and the width of its picture, in pixels.
+
+    Raises `Failed` as `read_metadata` does, and if the file has no metadata, or another segment APP15: DeepFaceLab loads each
+    as a pickle, and one that this module does not take for metadata could run code there.
+    """
+    segments = list(_segments(content))
+    face, size = _face(content, segments), _size(content, segments)
+    if face is None:
+        raise Failed("no face metadata", "no segment APP15 is a pickle of protocol 2 or later")
+    if (count := sum(segment.marker == APP15 for segment in segments)) > 1:
+        raise Failed("more than one segment APP15", f"there are {count}, and DeepFaceLab loads each as a pickle")
+    return face, size
+
+
+def _face(content: bytes, segments: Iterable[_Segment]) -> FaceMetadata | None:
     # DeepFaceLab takes the last one, too.
     found = [segment for segment in segments if _is_metadata(segment, content)]
     return face_of_jpeg(read_pickle(content[found[-1].start + 4 : found[-1].end], MAX_OPCODES)) if found else None
 
 
-def write_metadata(content: bytes, face: Face) -> bytes:
+def write_metadata(content: bytes, face: FaceMetadata) -> bytes:
     """Return the JPEG file `content` with the metadata of `face`, instead of those that it has.
 
     They follow on the last segment APP0 to APP15. Raises `Failed` if they have more than `MAX_PAYLOAD` bytes, or the file is

@@ -48,7 +48,7 @@ class Polygon:
 
 
 @dataclass(frozen=True, eq=False)
-class Face:
+class FaceMetadata:
     """The metadata of an aligned face. Lists of numbers become arrays, and two faces are equal if they are written equally.
 
     `face_type`: the alignment, one of `FACE_TYPES`. `landmarks`: float64 (68, 2), x and y in pixels of the aligned picture as
@@ -92,7 +92,7 @@ class Face:
             object.__setattr__(self, "eyebrows_expand_mod", factor)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Face) and write_pickle(jpeg_fields(self)) == write_pickle(jpeg_fields(other))
+        return isinstance(other, FaceMetadata) and write_pickle(jpeg_fields(self)) == write_pickle(jpeg_fields(other))
 
 
 def _numbers(name: str, value: Any, rows: int | None, *columns: int) -> np.ndarray:
@@ -121,14 +121,14 @@ def _is_numeric(value: Any, depth: int) -> bool:
     return isinstance(value, NUMBERS)
 
 
-def face_of_jpeg(content: Plain) -> Face:
+def face_of_jpeg(content: Plain) -> FaceMetadata:
     """Return the face whose metadata in a JPEG file are `content`. Raises `Failed` if they are not usable."""
     values = _values(content)
     # Files of early versions do not say it.
     return _face(values, values.pop("face_type", "full_face"), values.pop("xseg_mask", None))
 
 
-def face_of_index(content: Plain) -> Face:
+def face_of_index(content: Plain) -> FaceMetadata:
     """Return the face whose entry in the index of a pack is `content`. Raises `Failed` if it is not usable."""
     values = _values(content)
     for name in ("sample_type", "filename", "shape", "person_name"):
@@ -147,7 +147,7 @@ def _values(content: Plain) -> dict[str, Plain]:
     return _without_none(content)
 
 
-def _face(values: dict[str, Plain], face_type: Plain, mask: Plain) -> Face:
+def _face(values: dict[str, Plain], face_type: Plain, mask: Plain) -> FaceMetadata:
     if "landmarks" not in values:
         raise Failed(UNUSABLE, "it has no landmarks")
     polygons = _polygons(values.pop("seg_ie_polys", None))
@@ -156,7 +156,7 @@ def _face(values: dict[str, Plain], face_type: Plain, mask: Plain) -> Face:
         mask = mask.tobytes()
     if not isinstance(face_type, str) or not isinstance(mask, bytes | None):
         raise Failed(UNUSABLE, "face_type is no text, or xseg_mask no bytes")
-    return Face(face_type, mask=mask, polygons=polygons, others=values, **own)
+    return FaceMetadata(face_type, mask=mask, polygons=polygons, others=values, **own)
 
 
 def _polygons(content: Plain) -> tuple[Polygon, ...]:
@@ -180,7 +180,7 @@ def _encoded(mask: Plain) -> bytes:
     return bytes(cv2.imencode(".png", levels)[1].tobytes())
 
 
-def jpeg_fields(face: Face) -> dict[str, Plain]:
+def jpeg_fields(face: FaceMetadata) -> dict[str, Plain]:
     """Return the metadata of `face` as its JPEG file has them."""
     values = {
         **_shared_fields(face),
@@ -193,7 +193,7 @@ def jpeg_fields(face: Face) -> dict[str, Plain]:
     return _without_none(values)
 
 
-def index_fields(face: Face, name: str, person: str | None, height: int, width: int) -> dict[str, Plain]:
+def index_fields(face: FaceMetadata, name: str, person: str | None, height: int, width: int) -> dict[str, Plain]:
     """Return the entry of `face` in the index of a pack, as the file `name` of `person`, with `height` by `width` pixels."""
     return {
         **_shared_fields(face),
@@ -207,7 +207,7 @@ def index_fields(face: Face, name: str, person: str | None, height: int, width: 
     }
 
 
-def _shared_fields(face: Face) -> dict[str, Plain]:
+def _shared_fields(face: FaceMetadata) -> dict[str, Plain]:
     polygons = [{"type": int(each.is_included), "pts": each.points.tolist()} for each in face.polygons]
     return {
         **face.others,

@@ -24,7 +24,7 @@ from tessera.core.ledger import Status
 from tessera.core.names import folded
 from tessera.core.outputs import beside, clean, discard
 from tessera.extras.face_sets.jpeg_metadata import read_face_and_size, size_of_picture
-from tessera.extras.face_sets.metadata import Face, face_of_index, index_fields
+from tessera.extras.face_sets.metadata import FaceMetadata, face_of_index, index_fields
 from tessera.extras.face_sets.plain_pickle import read_pickle, value_opcodes
 from tessera.imaging.images import MAX_BYTES
 
@@ -60,7 +60,7 @@ class Packed:
 
     name: str
     person: str | None
-    face: Face
+    face: FaceMetadata
     offset: int
     size: int
 

@@ -1,23 +1,36 @@
 """Settings of face sets."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
+from tessera.core.files import InputFile, not_an_address
 from tessera.core.messages import Message
 from tessera.core.settings import Fraction, Settings
 from tessera.extras.face_sets.alignment import FaceType
 from tessera.learning.detection.settings import InferenceSettings
 from tessera.learning.landmark_settings import LandmarkSettings, Turn
-from tessera.learning.weights.declare import WeightsSettings
+from tessera.learning.preprocessing import Channels
+from tessera.learning.weights.declare import DeclaredWeights, WeightsSettings
 
 
 class FaceDetectorSettings(InferenceSettings):
     """The detector of faces. The smallest side, the overlap and the turns are those of DeepFaceLab."""
 
-    weights: WeightsSettings = Field("centerface", validate_default=True)
+    weights: WeightsSettings | None = Field("centerface", validate_default=True)
     """Weights of the detector: a name in resources/weights.tsv, {source: a path or https://…, sha256: …}, or {package: …,
     file: …, sha256: …}. CenterFace also finds five landmarks. A detector that finds none needs a model in `landmarks`.
+    `null` finds no face: there are only those in `landmarks_by_hand`.
     """
     confidence: float = Field(0.5, gt=0, lt=1)
     """Smallest confidence of a face."""
@@ -49,6 +62,37 @@ class SquareSettings(Settings):
     """Quality of JPEG, from 1 to 100."""
 
 
+class IdentitySettings(Settings):
+    """A model that tells people apart by their faces. The defaults are those of SFace (Zhong et al. 2021)."""
+
+    weights: DeclaredWeights = None
+    """Weights of the model: a name in resources/weights.tsv, {source: a path or https://…, sha256: …}, or {package: …, file: …,
+    sha256: …}. It is a file .onnx with one input (faces, 3, size, size) and an output (faces, numbers). `null` tells nobody
+    apart.
+    """
+    size: int = Field(112, ge=16, le=1024)
+    """Side of the input in pixels."""
+    channels: Literal["RGB", "BGR"] = "RGB"
+    """Order of the channels of the input."""
+    mean: Channels = (0, 0, 0)
+    """Mean of red, green and blue, which is subtracted. Values run from 0 to 1."""
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1 / 255, 1 / 255, 1 / 255)
+    """Standard deviation of red, green and blue, by which is divided."""
+    alignment: Literal["arcface"] | FaceType = "arcface"
+    """How a face becomes the input. `arcface` moves eyes, nose and mouth to their places in ArcFace, as most models want it.
+    The others are those of `squares.face_type`.
+    """
+    references: tuple[str, ...] = ()
+    """Ids of those of `sources` that show the person alone. Without any, the person is whom most faces of the set show."""
+
+    @field_validator("weights")
+    @classmethod
+    def _is_onnx(cls, weights: WeightsSettings | None) -> WeightsSettings | None:
+        if weights and not weights.file.endswith(".onnx"):
+            raise ValueError("should be a file .onnx: export the model")
+        return weights
+
+
 class FaceFilterSettings(Settings):
     """Which faces are left out. `null` leaves out none for this reason, and neither does what could not be measured."""
 
@@ -68,12 +112,29 @@ class FaceFilterSettings(Settings):
     """Largest fraction of a face that is nearly white."""
     min_contrast: NonNegativeFloat | None = 12.0
     """Smallest standard deviation of the brightness of a face, in levels of 0 to 255."""
+    max_distance: float | None = Field(0.637, ge=0, le=2)
+    """Largest distance of a face from the person, whom the model in `identity` tells from others: 1 less the cosine of the
+    angle between their vectors. More is another person. The default is that of OpenCV for SFace.
+    """
     alone: bool = False
     """Whether faces are left out whose frame shows several."""
     best: PositiveInt | None = None
     """Number of faces to select of all that are left: sharp ones that differ, and look in all directions. It needs 68
     landmarks.
     """
+
+
+class FacePackSettings(Settings):
+    """A faceset.pak of others that shows one person."""
+
+    path: Annotated[InputFile, BeforeValidator(not_an_address)]
+    """Path of the pack. Nothing is done to it."""
+    subject: str = Field(min_length=1)
+    """Name of the person in the table of `subjects`. No one else may be in the pack."""
+    content: Literal["general", "adult"]
+    """Content of the footage that the faces are from, `general` or `adult`. Packs of faces of adult footage are refused."""
+    rights: str = Field(min_length=1)
+    """Licence or contract reference of that footage."""
 
 
 class FaceSetSettings(Settings):
@@ -88,10 +149,16 @@ class FaceSetSettings(Settings):
     """The detector of faces."""
     landmarks: LandmarkSettings = LandmarkSettings()
     """The model that finds 68 landmarks of a face. Without one, faces are aligned by the five landmarks of the detector. Then
-    their pose is unknown, and they are neither masked nor packed.
+    their pose is unknown, and they are neither masked nor packed, unless a person placed 68 landmarks.
+    """
+    landmarks_by_hand: Annotated[Path, BeforeValidator(not_an_address)] | None = None
+    """Landmarks that a person placed, which replace what is found in their frames: a table, or a folder with tables (.tsv) and
+    files of labelme (.json). docs/faces.md explains both.
     """
     squares: SquareSettings = SquareSettings()
     """The squares that are cut out around faces."""
+    identity: IdentitySettings = IdentitySettings()
+    """The model that tells other people from the person."""
     filter: FaceFilterSettings = FaceFilterSettings()
     """Which faces are left out."""
     pack: bool = False
@@ -105,11 +172,19 @@ class FaceSetSettings(Settings):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         faults: list[Message] = []
-        if self.landmarks.weights is None:
+        if self.landmarks.weights is None and self.landmarks_by_hand is None:
             needing = {"pack": self.pack, "filter.best": self.filter.best}
-            faults += [
-                f"`{name}` needs 68 landmarks: declare a model in `landmarks.weights`" for name, use in needing.items() if use
-            ]
+            fix = "declare a model in `landmarks.weights`, or place them in `landmarks_by_hand`"
+            faults += [f"`{name}` needs 68 landmarks: {fix}" for name, use in needing.items() if use]
+        if self.detector.weights is None and self.landmarks_by_hand is None:
+            faults.append("`detector.weights: null` finds no face: name a detector, or place faces in `landmarks_by_hand`")
+        if self.identity.references and self.identity.weights is None:
+            faults.append("`identity.references` needs a model: declare one in `identity.weights`")
+        faults += [
+            f"`identity.references` names {source!r}, which is not in `sources`"
+            for source in self.identity.references
+            if source not in self.sources
+        ]
         if self.pack and self.squares.format != "jpeg":
             faults.append("`pack` needs `squares.format: jpeg`, because DeepFaceLab packs no other files")
         if faults:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from tessera.extras.face_sets.alignment import transform
-from tessera.extras.face_sets.sorts import SORTS, Face, Places, place_faces
+from tessera.extras.face_sets.sorts import SORTS, AlignedFace, Places, place_faces
 from tessera.imaging.images import read_image, shrink, write_image
 from tessera.imaging.sheets import contact_sheet
 from tessera.records.tables.faces import FaceOrders, Faces
@@ -32,15 +32,15 @@ def sort_faces(tables: Sequence[Path], folders: Sequence[Path], *, orders: Path,
             (name, key, None if isinstance(place.key, str) else place.key, place.rank, place.reason)
             for key, place in sorted(places.items())
         ]
-        write_image(sheets / f"{name}.jpg", _sheet(name, faces, places))
+        write_image(sheets / f"{name}.jpg", draw_sheet(name, faces, places))
     write_table(pl.DataFrame(rows, schema=types(FaceOrders), orient="row"), FaceOrders, orders)
 
 
-def faces_in(table: Path, folder: Path) -> Iterator[Face]:
+def faces_in(table: Path, folder: Path) -> Iterator[AlignedFace]:
     """Yield the faces in `table` (`tables.Faces`), whose files are in `folder`, by key."""
     for row in read_table(table, Faces).sort("key").iter_rows(named=True):
         landmarks = np.reshape(row["landmarks"], (-1, 2))
-        yield Face(
+        yield AlignedFace(
             name=row["key"],
             frame=row["frame"],
             box=(row["x0"], row["y0"], row["x1"], row["y1"]),
@@ -50,7 +50,7 @@ def faces_in(table: Path, folder: Path) -> Iterator[Face]:
         )
 
 
-def _sheet(sort: str, faces: dict[str, Face], places: Places) -> np.ndarray:
+def draw_sheet(sort: str, faces: dict[str, AlignedFace], places: Places) -> np.ndarray:
     """Return a sheet of the first and the last of `faces` in a sort: uint8 (H, W, 3), RGB."""
     ranks = {key: place.rank for key, place in places.items() if place.rank is not None}
     ordered = sorted(ranks, key=lambda key: ranks[key])

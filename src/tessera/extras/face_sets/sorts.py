@@ -31,7 +31,7 @@ CANDIDATES = 10  # the sharpest faces of a yaw, as a multiple of those that are 
 
 
 @dataclass(frozen=True)
-class Face:
+class AlignedFace:
     """An aligned face. What is measured of it is kept with it."""
 
     name: str
@@ -128,19 +128,19 @@ _Key = TypeVar("_Key", float, str)
 class Sort(Generic[_Value]):
     """A sort of faces."""
 
-    measure: Callable[[Face], _Value]
+    measure: Callable[[AlignedFace], _Value]
     """Return what decides on the place of a face. It may raise `Dropped`."""
     place: Callable[[Any], Places]
     """Return the places of faces by what was kept of each, in the order of their names."""
     keep: Callable[[], Any] = dict
     """Return where what is measured is kept: a dictionary by name, or what can be set like one."""
 
-    def __call__(self, faces: Iterable[Face]) -> Places:
+    def __call__(self, faces: Iterable[AlignedFace]) -> Places:
         """Return the places of `faces`. Raises `ValueError` if two have the same name."""
         return place_faces(faces, {"": self})[""]
 
 
-def place_faces(faces: Iterable[Face], sorts: Mapping[str, Sort[Any]], threads: int = 1) -> dict[str, Places]:
+def place_faces(faces: Iterable[AlignedFace], sorts: Mapping[str, Sort[Any]], threads: int = 1) -> dict[str, Places]:
     """Return the places of `faces` in each of `sorts`. Each face is loaded once for all sorts, and not kept.
 
     Raises `ValueError` if two faces have the same name.
@@ -152,7 +152,7 @@ def place_faces(faces: Iterable[Face], sorts: Mapping[str, Sort[Any]], threads: 
     values = {name: sort.keep() for name, sort in sorts.items()}
     unmeasured: dict[str, Places] = {name: {} for name in sorts}
 
-    def measure(face: Face) -> dict[str, Any]:
+    def measure(face: AlignedFace) -> dict[str, Any]:
         face = replace(face)  # which keeps what was measured, and is not kept
         return {name: _attempt(sort.measure, face) for name, sort in sorts.items()}
 
@@ -169,7 +169,7 @@ def place_faces(faces: Iterable[Face], sorts: Mapping[str, Sort[Any]], threads: 
     return {name: unmeasured[name] | sort.place(values[name]) for name, sort in sorts.items()}
 
 
-def _attempt(measure: Callable[[Face], _Value], face: Face) -> _Value | Dropped:
+def _attempt(measure: Callable[[AlignedFace], _Value], face: AlignedFace) -> _Value | Dropped:
     try:
         return measure(face)
     except Dropped as error:
@@ -196,12 +196,12 @@ def _histogram(image: np.ndarray) -> np.ndarray:
     return np.stack(counts).astype(np.int32)
 
 
-def motion_sharpness(face: Face) -> float:
+def motion_sharpness(face: AlignedFace) -> float:
     """Return the variance of the Laplacian of `face` inside its hull, squared levels; motion lowers it."""
     return laplacian_variance(face.inside_hull())
 
 
-def area(face: Face) -> float:
+def area(face: AlignedFace) -> float:
     """Return the area of the rectangle of `face` in its frame, square pixels. Raises `Failed` if it is not finite."""
     x0, y0, x1, y1 = face.box
     size = abs((x1 - x0) * (y1 - y0))
@@ -210,7 +210,7 @@ def area(face: Face) -> float:
     return size
 
 
-def black_values(face: Face) -> float:
+def black_values(face: AlignedFace) -> float:
     """Return how many values of all channels of `face` are 0; the part of the square outside the frame is black."""
     return float(face.picture.size - np.count_nonzero(face.picture))
 
@@ -292,7 +292,7 @@ class _Candidate(NamedTuple):
     histogram: np.ndarray  # of the luma
 
 
-def by_best(quality: Callable[[Face], float], target: int = 2000) -> Sort[_Candidate]:
+def by_best(quality: Callable[[AlignedFace], float], target: int = 2000) -> Sort[_Candidate]:
     """Return a sort that selects about `target` faces of high `quality` that differ, and look in all directions.
 
     The key is the quality. The faces are divided by yaw into `YAW_BINS`. Each bin may select an equal share of the target, and

@@ -38,6 +38,7 @@ FRAME = "frame"  # the step of a whole frame
 HEAD = "head"  # the step whose crops are heads
 CONTENT = ("tags", "identity")  # the rules on what a picture shows; pictures for regularisation meet all others
 Verdict = tuple[str, str]  # reason and detail why a picture is left out, for a ledger
+NOT_BESIDE: Verdict = "adult source", "another picture of the set shows an identity"
 
 
 class Candidate(NamedTuple):
@@ -97,9 +98,10 @@ def select_set(
     pictures that look alike differ at most.
 
     The rules are applied in this order: the source, decisions, the size, what it contains, the sharpness, the scores, the tags,
-    the identities. A crop has the scores of its frame. A picture shows the identities of the crops in it. Of pictures that look
-    alike, one is selected. Then `settings.others` pictures that only the rules of tags or identities leave out are drawn for
-    regularisation; the draw depends on the seed, the set and the keys. `ledger` gets one row per candidate.
+    the identities. A crop has the scores of its frame. A picture shows the identities of the crops in it. If one that is left
+    shows an identity, those of sources whose content is not general are left out. Of pictures that look alike, one is selected.
+    Then `settings.others` pictures that only the rules of tags or identities leave out are drawn for regularisation; the draw
+    depends on the seed, the set and the keys. `ledger` gets one row per candidate.
 
     Raises `TesseraError` if no picture is left, or if an identity is of a source whose content is not general.
     """
@@ -124,6 +126,10 @@ def select_set(
     wanted = sorted(key for key in chosen if not verdicts[key][0])
     others = [key for key in chosen if verdicts[key][0] in CONTENT] if settings.others else []
     others.sort(key=lambda key: (fraction(f"others of {uses} {seed}", key), key))
+    if any(shown.identities.get(key) for key in (*wanted, *others)):
+        refused = {key: NOT_BESIDE for key in (*wanted, *others) if origins[pool[key].source]["content"] != "general"}
+        verdicts |= refused
+        wanted, others = ([key for key in keys if key not in refused] for keys in (wanted, others))
     if settings.unique:
         alike = _alike([*wanted, *others], len(wanted), pool, duplicates, distance)
         verdicts |= {key: ("near-duplicate", other) for key, other in alike.items() if not verdicts[key][0]}

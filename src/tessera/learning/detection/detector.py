@@ -22,6 +22,8 @@ from tessera.learning.weights.declare import WeightsSettings
 from tessera.learning.weights.purpose import check_purpose
 from tessera.learning.weights.resolve import verify_weights
 
+BOX = 4  # values of a box in the output of ultralytics, before its confidences
+
 
 class Detector:
     """A detector that is loaded once and runs over any number of images."""
@@ -38,7 +40,7 @@ class Detector:
         check_purpose(weights, "detector")
         declared = getattr(settings, "weights", None)
         self._name = declared.source if isinstance(declared, WeightsSettings) else str(weights)
-        self._batch = settings.batch
+        self._batch, self._is_export = settings.batch, weights.suffix == ".onnx"
         offline()
         with self._errors():
             self._network = open_decoded(weights, settings) or _Ultralytics(weights, settings)
@@ -87,8 +89,14 @@ class Detector:
             raise self._unusable(error) from error
 
     def _unusable(self, reason: Exception | str) -> TesseraError:
+        from ultralytics import __version__
+
         message = " ".join(str(reason).split())[:300]
-        return TesseraError(f"{self._name} cannot be used as a detector of boxes or masks ({message}); declare other weights")
+        export = f" or, if another version of ultralytics than {__version__} made them, their export (.onnx)"
+        return TesseraError(
+            f"{self._name} cannot be used as a detector of boxes or masks ({message}); declare other weights"
+            f"{'' if self._is_export else export}"
+        )
 
 
 class _Ultralytics:
@@ -121,6 +129,8 @@ class _Ultralytics:
                 predictions = predictor.model(pixels)
             except _NothingFound:
                 return [[] for _ in batch]
+            if predictor.model.format != "pt":
+                _check_output(predictions, len(batch))
             # Only the shapes of the images are used.
             images = [np.broadcast_to(np.uint8(0), (*scaled.shape, 3)) for scaled in batch]
             results = predictor.postprocess(predictions, pixels, images)
@@ -157,6 +167,15 @@ def _load(weights: Path, settings: InferenceSettings) -> Any:
     if isinstance(predictor, SegmentationPredictor):
         predictor.construct_result = partial(_with_logits, predictor)
     return predictor
+
+
+def _check_output(predictions: Any, count: int) -> None:
+    """Raise `ValueError` if the `predictions` of an exported model for `count` images are no boxes with confidences."""
+    first = predictions[0] if isinstance(predictions, list | tuple) else predictions
+    if first.ndim != 3 or len(first) != count or first.shape[1] < BOX + 1:
+        raise ValueError(
+            f"for {count} images, its output has the shape {tuple(first.shape)}; expected are boxes with confidences"
+        )
 
 
 def _stop_early(head: Any, confidence: float) -> None:
@@ -201,6 +220,8 @@ def _batches(images: Iterable[Scaled], size: int) -> Iterator[list[Scaled]]:
 
 def _regions(result: Any) -> Iterator[Region]:
     boxes, logits = result.boxes.cpu().numpy(), result.masks
+    if (boxes.conf > 1).any():
+        raise ValueError(f"its confidences reach {boxes.conf.max():g}, and should be at most 1")
     for number, (kind, score, box) in enumerate(zip(boxes.cls, boxes.conf, boxes.xyxy.tolist(), strict=True)):
         rle = None
         if logits is not None:

@@ -145,7 +145,7 @@ def _onnx(weights: Path, settings: EmbedderSettings) -> Network:
         stated = ", ".join(f"{tensor.name} {tensor.type} {tensor.shape}" for tensor in inputs)
         raise TesseraError(
             f"{weights}: its inputs are {stated or 'none'}; expected is one input of 32-bit floating-point numbers"
-            f" (pictures, 3, {size}, {size}); set `preprocessing.size`, or export the model with this input alone"
+            f" (pictures, 3, {size}, {size}); set its `size`, or export the model with this input alone"
         )
     chosen = next((tensor.name for tensor in outputs if len(tensor.shape) == 2), None)
     if chosen is None:

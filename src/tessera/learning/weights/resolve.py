@@ -1,6 +1,7 @@
 """Find the weights that a setting asks for: trained here, or declared and fetched."""
 
 import hashlib
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from tessera.core.errors import Failed, TesseraError
 from tessera.core.files import check_exists, open_file
 from tessera.core.provenance import sha256_file
 from tessera.learning.weights.declare import ComparedWeights, WeightsSettings
-from tessera.learning.weights.known import local_file
+from tessera.learning.weights.known import RESOURCES, SHIPPED, local_file
 
 Weights = str | Mapping[str, Any] | None  # `trained`, the fields of `WeightsSettings`, or none
 
@@ -58,12 +59,21 @@ def check_declared(setting: str, weights: WeightsSettings) -> None:
     if "://" in weights.source or weights.is_packaged:
         return
     path = local_file(weights.source)
-    check_exists(setting, path)
+    is_shipped = weights.source.startswith(SHIPPED)
+    if not is_shipped:
+        check_exists(setting, path)
     try:
         with open_file(path) as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except (Failed, OSError):
-        return  # The job that copies it says why it cannot be read.
+        if not is_shipped:
+            return  # The job that copies it says why it cannot be read.
+        sha256 = ""
+    if sha256 != weights.sha256 and is_shipped:
+        again = shlex.join(["git", "-C", str(RESOURCES), "checkout", weights.source.removeprefix(SHIPPED)])
+        raise TesseraError(
+            f"{setting}: {path} comes with Tessera, and is missing or damaged; get it again, such as with `{again}`"
+        )
     if sha256 != weights.sha256:
         raise TesseraError(
             f"{setting}: the weights {path} have the sha256 {sha256}, declared is {weights.sha256}; correct the declaration if"

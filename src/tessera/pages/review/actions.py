@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any, Literal, NamedTuple
 
 from tessera.pages.review.settings import OwnKey
-from tessera.records.tables.review import ASKED, CLIPS, FALSE_POSITIVES, FRAMES, IDENTITIES, LABELS, PAIRS, REGIONS
+from tessera.records.tables.review import ASKED, CLIPS, FACES, FALSE_POSITIVES, FRAMES, IDENTITIES, LABELS, PAIRS, REGIONS
 
 DIGITS = "123456789"  # keys of the classes of a classifier
 ACCEPT = "accept"  # makes a label of the marked regions; in the table, it is a decision to keep the frame
@@ -40,6 +40,7 @@ ACTIONS: Mapping[str, Sequence[Action]] = {
         Action("rename", "r", "rename the whole identity to …", asks="to"),
         Action("merge", "g", "merge the whole identity into …", asks="to"),
     ),
+    FACES: (KEEP._replace(text="accept: it stays"), DROP._replace(text="reject: it is left out")),
 }
 
 

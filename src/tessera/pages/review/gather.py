@@ -19,6 +19,7 @@ USUAL: Mapping[pl.DataType, Any] = {
     pl.Int64(): 0,
     pl.List(pl.String): [],
     pl.List(pl.Boolean): [],
+    pl.List(pl.Int64): [],
     pl.List(pl.List(pl.Float64)): [],
 }
 

@@ -15,7 +15,7 @@ from tessera.records.tables.review import CLIPS, QUEUES, ReviewItems
 from tessera.records.tables.table import read_quickly
 
 ITEMS, PAGE = "items.parquet", "page.json"
-FILTERS = ("source", "split", "reason", "state")  # columns by which the page filters
+FILTERS = ("classifier", "source", "split", "reason", "state")  # columns by which the page filters
 CHOICES = 500  # values of a filter that the page offers
 
 
@@ -75,17 +75,26 @@ class Items:
                 for column in FILTERS
             }
             names = items["label"].unique().drop_nulls().sort().head(CHOICES).to_list()
-            queues.append({"name": name, "count": items.height, "choices": choices, "names": [each for each in names if each]})
+            queue = {"name": name, "count": items.height, "choices": choices, "names": [each for each in names if each]}
+            ranked = items.select("sorts", "ranks").explode("sorts", "ranks").drop_nulls("ranks")
+            queues.append({**queue, "sorts": ranked["sorts"].unique(maintain_order=True).to_list()})
         return queues
 
-    def choose(self, queue: str, chosen: Mapping[str, str], text: str, least: float, most: float) -> pl.DataFrame:
+    def choose(
+        self, queue: str, chosen: Mapping[str, str], text: str, least: float, most: float, sort: str = ""
+    ) -> pl.DataFrame:
         """Return the items of `queue` with these values of some `FILTERS` and a value from `least` to `most`, in order.
 
-        `text`: a part of their key or their source; empty: any.
+        `text`: a part of their key or their source; empty: any. `sort`: the order of each face set, one set after the other;
+        those without a place in it come last. Empty: that of the table.
         """
         wanted = (pl.col("queue") == queue) & pl.col("value").is_between(least, most)
         for column, value in chosen.items():
             wanted &= pl.col(column) == value
         if text:
             wanted &= pl.any_horizontal(pl.col("key", "source").str.contains(text, literal=True))
-        return self.frame.filter(wanted)
+        found = self.frame.filter(wanted)
+        if not sort:
+            return found
+        placed = found.select("id", "sorts", "ranks").explode("sorts", "ranks").filter(sorts=sort).select("id", rank="ranks")
+        return found.join(placed, on="id", how="left").sort("classifier", "rank", "key", nulls_last=True)

@@ -10,9 +10,9 @@ from typing import Any
 from tessera.core.errors import TesseraError
 from tessera.core.messages import pluralize
 from tessera.pages.review.actions import LABELLED
-from tessera.records.tables.review import CLIPS, REGIONS
+from tessera.records.tables.review import CLIPS, FACES, REGIONS
 
-UNITS = {CLIPS: "clips", REGIONS: "regions"}
+UNITS = {CLIPS: "clips", FACES: "faces", REGIONS: "regions"}
 OF_IDENTITIES = {
     "move": ("moved to another identity", "crops"),
     "reject": ("rejected", "crops"),

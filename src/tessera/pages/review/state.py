@@ -23,8 +23,9 @@ from tessera.pages.review.media import NotShown, Proxies, inside, picture_type
 from tessera.pages.review.plan import ask_snakemake, plan
 from tessera.pages.review.tables import Conflict, DecisionTable, Lost, Written
 from tessera.records import decisions, identities
+from tessera.records.face_decisions import find_faces
 from tessera.records.frame_keys import for_frames
-from tessera.records.tables.review import CLIPS, FALSE_POSITIVES, FRAMES, IDENTITIES, REGIONS
+from tessera.records.tables.review import CLIPS, FACES, FALSE_POSITIVES, FRAMES, IDENTITIES, REGIONS
 
 DIGITS = 12  # of a number in a request, fewer
 PAGE = 200  # items that are sent at a time
@@ -99,6 +100,9 @@ class Review:
         """Find which decisions are on which items."""
         frame = self.items.frame
         self._followed, self.unmatched = follow(self.tables["decisions"].standing(), frame)
+        faces, gone = follow_faces(self.tables["decisions"].standing(), frame)
+        self._followed |= faces
+        self.unmatched += gone
         if "identities" in self.tables:
             crops, lost = follow_crops(self.tables["identities"].standing(), frame)
             self._followed |= crops
@@ -158,16 +162,18 @@ class Review:
         """Return what can be decided about the items of `queue` that are about the `classifier`."""
         return actions_of(queue, self.labels(classifier), self.items.page.keys, may_label=self.items.page.labels is not None)
 
-    def shown(self, item: Mapping[str, Any], who: str) -> dict[str, Any]:
-        """Return what the page needs to know of `item`."""
+    def shown(self, item: Mapping[str, Any], who: str, sort: str = "") -> dict[str, Any]:
+        """Return what the page needs to know of `item`. `sort`: that by which the items are shown; empty: none."""
         paths = ("picture", "clip", "mask", "beside", "outlines", "labelled")
-        known = {name: value for name, value in item.items() if name not in {"before", "after", "target"}}
+        unsent = {"before", "after", "target", "sorts", "ranks", "sort_texts"}
+        known = {name: value for name, value in item.items() if name not in unsent}
         return {
             **known,
             **{name: bool(item[name]) for name in paths},
             "decisions": self.decided(item["id"], who),
             "actions": [each.name for each in self.actions(item["queue"], item["classifier"]) if applies(each.name, item)],
             "neighbours": [item["before"], item["after"]],
+            "sorted": dict(zip(item["sorts"], item["sort_texts"], strict=True)).get(sort, ""),
         }
 
     def state(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,7 +198,8 @@ class Review:
         """Return the numbers of all items that the query `given` asks for, in order, and of those that are decided."""
         chosen = {name: given[name] for name in FILTERS if name in given}
         limits = _number(given, "least", 0.0), _number(given, "most", 1.0)
-        numbers = self.items.choose(given.get("queue", ""), chosen, given.get("find", ""), *limits)["id"].to_list()
+        queue, text, sort = (given.get(name, "") for name in ("queue", "find", "sort"))
+        numbers = self.items.choose(queue, chosen, text, *limits, sort)["id"].to_list()
         if given.get("decided") in {"yes", "no"}:
             numbers = [number for number in numbers if (number in self._decided) == (given["decided"] == "yes")]
         elif given.get("decided") == "disputed":
@@ -205,7 +212,8 @@ class Review:
         """Return the items with the numbers in the query `given`, at most `PAGE` of them."""
         who = self.person(given)
         numbers = [int(each) if _is_number(each) else -1 for each in given.get("ids", "").split(",")][:PAGE]
-        return {"version": self.items.version, "items": [self.shown(item, who) for item in self.chosen(given, numbers)]}
+        items = [self.shown(item, who, given.get("sort", "")) for item in self.chosen(given, numbers)]
+        return {"version": self.items.version, "items": items}
 
     # Decisions
 
@@ -462,6 +470,21 @@ def follow(rows: Sequence[decisions.Decision], items: pl.DataFrame) -> tuple[dic
     unmatched = [f"{key}: {why or 'there is no such clip'}" for key, why in nothing.items()]
     moved = on_clips | on_regions | for_frames(split.frames, frames)
     return {(key, ""): each.key for key, each in moved.items()}, unmatched
+
+
+def follow_faces(rows: Sequence[decisions.Decision], items: pl.DataFrame) -> tuple[dict[tuple[str, str], str], list[str]]:
+    """Return under which key what is decided about a face of a set stands, by its key and the set, and the decisions on none.
+
+    Decisions follow faces as in a run.
+    """
+    followed: dict[tuple[str, str], str] = {}
+    unmatched = []
+    for (name,), of_set in items.filter(queue=FACES).group_by("classifier", maintain_order=True):
+        boxes = {key: decisions.region_of(target)[1] for key, target in of_set.select("key", "target").iter_rows()}
+        found, lost = find_faces([each for each in rows if each.classifier == name], boxes)
+        followed |= {(key, str(name)): each.key for key, each in found.items()}
+        unmatched += [f"{key}: {why}" for key, why in lost.items()]
+    return followed, unmatched
 
 
 def follow_crops(

@@ -18,7 +18,7 @@ class Faces(Table):
     y0: pl.Float64 = pa.Field(description="rectangle, top edge, pixels")
     x1: pl.Float64 = pa.Field(description="rectangle, right edge, pixels")
     y1: pl.Float64 = pa.Field(description="rectangle, bottom edge, pixels")
-    confidence: pl.Float64 = pa.Field(ge=0, le=1, description="confidence of the detection")
+    confidence: pl.Float64 = pa.Field(ge=0, le=1, description="confidence of the detection; 1 if a person placed the landmarks")
     turned: pl.Int64 = pa.Field(isin=[0, 90, 180, 270], description="degrees counterclockwise by which the frame was turned")
     landmarks: pl.List(pl.Float64) = pa.Field(  # type: ignore[valid-type]
         description="x and y of each landmark in turn, pixels of the frame; 68 or 5 landmarks"
@@ -38,9 +38,12 @@ class Faces(Table):
     yaw: pl.Float64 = pa.Field(nullable=True, description="radians, positive to the left of the picture; null without a pose")
     pitch: pl.Float64 = pa.Field(nullable=True, description="radians, positive upwards; null without a pose")
     roll: pl.Float64 = pa.Field(nullable=True, description="radians, positive clockwise; null without a pose")
-    detector: pl.String = pa.Field(description="sha256 of the detector")
+    placed_by: pl.String = pa.Field(
+        isin=["detector", "model", "hand"], description="who placed the landmarks: the detector, the landmark model or a person"
+    )
+    detector: pl.String = pa.Field(nullable=True, description="sha256 of the detector; null if a person placed the landmarks")
     landmark_model: pl.String = pa.Field(
-        nullable=True, description="sha256 of the landmark model; null if the detector placed them"
+        nullable=True, description="sha256 of the landmark model; null if it did not place them"
     )
     file: pl.String = pa.Field(description="name of the file in the folder of images beside this table")
     sha256: pl.String = pa.Field(description="sha256 of that file")
@@ -65,6 +68,54 @@ class FaceOrders(Table):
 
     class Config(Table.Config):
         unique = ("sort", "key")
+
+
+class FaceEmbeddings(Table):
+    """The vectors of the faces of a set in a shard: those of one person are close to each other."""
+
+    key: pl.String = pa.Field(unique=True, description="key of the face")
+    source: pl.String = pa.Field(description="id from the manifest")
+    vector: pl.List(pl.Float16) = pa.Field(description="of length 1; the same number of values for all faces")  # type: ignore[valid-type]
+
+
+class FaceDistances(Table):
+    """How far the faces of a set are from its person, sorted by key; those that could not be embedded are left out."""
+
+    key: pl.String = pa.Field(unique=True, description="key of the face")
+    distance: pl.Float64 = pa.Field(
+        ge=-0.001, le=2.001, description="1 less the cosine of the angle between its vector and that of the person"
+    )
+
+
+class UnpackedFaces(Table):
+    """What the files of a pack of others state of their faces, in the order of the pack."""
+
+    file: pl.String = pa.Field(unique=True, description="path of the file in the folder beside this table")
+    width: pl.Int64 = pa.Field(gt=0, description="pixels, as the file stores the picture")
+    height: pl.Int64 = pa.Field(gt=0, description="pixels, as the file stores the picture")
+    face_type: pl.String = pa.Field(description="how much the square shows, as DeepFaceLab calls it")
+    landmarks: pl.List(pl.Float64) = pa.Field(  # type: ignore[valid-type]
+        description="x and y of each of the 68 landmarks in turn, pixels of the picture"
+    )
+    source_file: pl.String = pa.Field(nullable=True, description="name of the file of its frame")
+    rectangle: pl.List(pl.Float64) = pa.Field(  # type: ignore[valid-type]
+        nullable=True, description="left, top, right and bottom of the face in the frame, pixels"
+    )
+    source_landmarks: pl.List(pl.Float64) = pa.Field(  # type: ignore[valid-type]
+        nullable=True, description="x and y of each of the 68 landmarks in turn, pixels of the frame"
+    )
+    matrix: pl.List(pl.Float64) = pa.Field(  # type: ignore[valid-type]
+        nullable=True, description="the matrix from the frame to the picture: six values, row by row, for x, y, 1 in pixels"
+    )
+    brow_expansion: pl.Float64 = pa.Field(description="by how much a mask of landmarks is raised above the eyebrows")
+    polygons: pl.List(pl.List(pl.Float64)) = pa.Field(  # type: ignore[valid-type]
+        description="x and y of the points of each outline in turn, pixels of the picture; later outlines lie above"
+    )
+    included: pl.List(pl.Boolean) = pa.Field(  # type: ignore[valid-type]
+        description="of each outline, whether its inside belongs to the face"
+    )
+    has_mask: pl.Boolean = pa.Field(description="whether the file has a mask, which stays in its metadata")
+    sha256: pl.String = pa.Field(description="sha256 of the file")
 
 
 class FaceMasks(Table):

@@ -6,18 +6,18 @@ import polars as pl
 from tessera.records.tables.table import Table
 
 CLIPS, FRAMES, REGIONS, FALSE_POSITIVES = "clips", "frames", "regions", "false positives"
-PAIRS, LABELS, ASKED, IDENTITIES = "near-duplicates", "labels", "asked", "identities"
+PAIRS, LABELS, ASKED, IDENTITIES, FACES = "near-duplicates", "labels", "asked", "identities", "faces"
 # In the order of the pipeline: what comes first changes what comes later.
-QUEUES = (FRAMES, FALSE_POSITIVES, PAIRS, ASKED, LABELS, REGIONS, CLIPS, IDENTITIES)
+QUEUES = (FRAMES, FALSE_POSITIVES, PAIRS, ASKED, LABELS, REGIONS, CLIPS, IDENTITIES, FACES)
 
 
 class ReviewItems(Table):
     """What can be decided: by queue, and in it those items first whose decision is worth most."""
 
     queue: pl.String = pa.Field(isin=QUEUES, description="queue that the item is in")
-    key: pl.String = pa.Field(description="key of the clip, the frame, the region, the picture or the crop")
+    key: pl.String = pa.Field(description="key of the clip, the frame, the region, the picture, the crop or the face")
     target: pl.String = pa.Field(description="key under which a decision on it is written; empty: its key")
-    classifier: pl.String = pa.Field(description="classifier that the decision is for; empty: none")
+    classifier: pl.String = pa.Field(description="classifier or face set that the decision is for; empty: none")
     source: pl.String = pa.Field(description="id from the manifest, or of a set of images that the settings name")
     split: pl.String = pa.Field(isin=["train", "val", "test", ""], description="its split; empty: none")
     value: pl.Float64 = pa.Field(ge=0, le=1, description="how much a decision is worth, compared with others of the queue")
@@ -43,6 +43,11 @@ class ReviewItems(Table):
     outlines: pl.String = pa.Field(description="path of the table with the outlines of the regions; empty: none")
 
     labelled: pl.String = pa.Field(description="path of the table with the label of the picture; empty: it has none")
+    sorts: pl.List(pl.String) = pa.Field(description="names of the sorts of its face set")  # type: ignore[valid-type]
+    ranks: pl.List(pl.Int64) = pa.Field(description="its rank in each of them, from 0; null: none")  # type: ignore[valid-type]
+    sort_texts: pl.List(pl.String) = pa.Field(  # type: ignore[valid-type]
+        description="what each of them measured, its rank, and why it has none or is not selected"
+    )
 
     class Config(Table.Config):
         unique = ("queue", "key", "classifier")

@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from tessera.core.files import file_name
 from tessera.core.settings import Fraction, Settings
+from tessera.imaging.containers import GUESSED_RATE
 
 if TYPE_CHECKING:
     import polars as pl
@@ -101,7 +102,7 @@ def choose_stretches(
     """
     name = file_name(video["source"][0])
     time = video["time"].to_numpy()
-    usual = float(np.median(np.diff(time))) if len(time) > 1 else 0.0
+    usual = float(np.median(np.diff(time))) if len(time) > 1 else 1 / GUESSED_RATE
     ends = np.append(time[1:], time[-1] + usual)
     score = detections["score"].to_numpy()
 

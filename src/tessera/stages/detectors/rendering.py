@@ -14,7 +14,7 @@ from tessera.core.seeds import fraction
 from tessera.imaging.boxes import Box
 from tessera.imaging.encode import write_video
 from tessera.imaging.footage import read_footage
-from tessera.imaging.images import shrink, write_image
+from tessera.imaging.images import resize, shrink, write_image
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.sheets import COLOURS, SHADE, Colour, RenderSettings, contact_sheet, stamp, write
 from tessera.records.stills import read_stills, stills_of
@@ -121,6 +121,7 @@ def _render(
     def pictures() -> Iterator[np.ndarray]:
         """Yield each frame as the video shows it, and store the tiles of the sheet."""
         path = Path(source["path"])
+        size: tuple[int, ...] = ()  # of the first picture
         footage = read_footage(path, source["kind"], [row["index"] for row in rows.values()], stills_of(path, files))
         for row, frame in progress(zip(rows.values(), footage, strict=True), len(rows), f"frames of {source['source']!r}"):
             image = frame.square_image()
@@ -131,7 +132,9 @@ def _render(
             elif row["key"] in doubtful:
                 # Show all regions: the uncertain one may be below the confidence.
                 tiles[row["key"]] = draw_marks(image, marks, settings.tile), _caption(row, marks)
-            picture = draw_marks(image, counting, settings.max_side)
+            drawn = draw_marks(image, counting, settings.max_side)
+            size = size or drawn.shape[:2]
+            picture = _framed(drawn, *size)
             write(picture, _caption(row, counting), (0, picture.shape[0]), _line_height(picture))
             yield picture
 
@@ -151,6 +154,19 @@ def _render(
         settings.columns,
     )
     write_image(sheets / f"{name}.jpg", sheet)
+
+
+def _framed(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return `picture`, uint8 (H, W, 3), scaled into `height` by `width` pixels; black fills the rest.
+
+    The frames of a video that changes its size have other sizes than the sheet expects.
+    """
+    scale = min(height / picture.shape[0], width / picture.shape[1])
+    inner = resize(picture, *(max(1, round(side * scale)) for side in picture.shape[:2]))
+    framed = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
+    framed[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return framed
 
 
 def _choose(frames: pl.DataFrame, regions: pl.DataFrame, confidence: float, count: int) -> tuple[list[str], list[str]]:

@@ -133,13 +133,15 @@ def choose_regions(
     ledger: Path,
     detections: Path,
     matched: Path,
+    *,
+    anywhere: bool = False,
 ) -> None:
     """Write the regions of a shard that get a mosaic to `regions`, and the frames without any detection to `backgrounds`.
 
     `frames`: `tables.Frames`. `tables`, `ledgers`: for each of `detectors`, its detections (`tables.Annotations`) and its
     ledger of frames. `regions` gets `tables.Annotations`, with masks of the size of the frame and the labels `nsfw`, `face` or
     `head`, in the order in which they were chosen. `backgrounds` gets `tables.Frames`; in these, no detector found anything at
-    any confidence. `decisions`: of people on regions, see `records.decisions.find_regions`.
+    any confidence. `decisions`: of people on regions, see `records.decisions.find_regions`. `anywhere`: see `judge`.
 
     `ledger` gets one row per frame. Frames with a region are ok, and so are those with the reason `background`. A frame is
     dropped if it `already carries a mosaic`, if it has detections but `no region` was chosen, or if a detector dropped it.
@@ -179,11 +181,21 @@ def choose_regions(
             with entries.item(key) as note:
                 _check_detectors_ran(key, ledger_rows)
                 verdicts = judge(
-                    key, frame_detections, frame["height"], frame["width"], detectors, settings, seed, kept, refused
+                    key,
+                    frame_detections,
+                    frame["height"],
+                    frame["width"],
+                    detectors,
+                    settings,
+                    seed,
+                    kept,
+                    refused,
+                    anywhere=anywhere,
                 )
                 if any(d.detector == "mosaic" and not verdicts[d.key].reason for d in frame_detections):
                     raise Dropped("already carries a mosaic")
-                picked = [(d, mask) for d in _in_turn(frame_detections, kept) if (mask := verdicts[d.key].mask) is not None]
+                ordered = _in_turn(frame_detections, kept, anywhere)
+                picked = [(d, mask) for d in ordered if (mask := verdicts[d.key].mask) is not None]
                 if frame_detections and not picked:
                     counts = Counter(f"{d.detector} {verdicts[d.key].reason or 'counts'}" for d in frame_detections)
                     raise Dropped("no region", ", ".join(f"{outcome}: {count}" for outcome, count in sorted(counts.items())))
@@ -213,6 +225,8 @@ def judge(
     seed: int,
     kept: Collection[str] = (),
     refused: Collection[str] = (),
+    *,
+    anywhere: bool = False,
 ) -> dict[str, Verdict]:
     """Return the decision on each of the `detections` in the frame `key` of `height` by `width` pixels, by their keys.
 
@@ -229,12 +243,15 @@ def judge(
     `kept`, `refused`: keys of detections that people decided on. One that is refused counts nowhere. One that is kept is judged
     before the others, and only another one that is kept, or a mosaic in the frame, prevents a region there.
 
+    `anywhere`: whether regions of nsfw are random shapes, which know nothing of faces. Then these are judged last, and give way
+    to faces and heads of any confidence: otherwise the model would learn that a covered face is nsfw.
+
     `detectors`: the detectors that ran. If both face and head did, a draw decides which of them a frame uses. Draws depend on
     `seed`.
     """
     verdicts = {detection.key: Verdict("below the confidence") for detection in detections}
     verdicts |= {detection.key: Verdict("dropped by decision") for detection in detections if detection.key in refused}
-    detections = [detection for detection in _in_turn(detections, kept) if detection.key not in refused]
+    detections = [detection for detection in _in_turn(detections, kept, anywhere) if detection.key not in refused]
     sure = [each for each in detections if each.key in kept or each.score >= getattr(settings.confidence, each.detector)]
     verdicts |= {detection.key: Verdict("") for detection in sure}
     candidates = [detection for detection in sure if detection.detector in CANDIDATES]
@@ -249,11 +266,12 @@ def judge(
                 verdicts[detection.key] = Verdict("too small")
             else:
                 marks |= detection.mask(height, width)
-    nsfw = np.zeros_like(marks)
-    if {"face", "head"} & {detection.detector for detection in candidates}:
+    first, overlapped = (("face", "head"), "a face") if anywhere else (("nsfw",), "nsfw")
+    avoided = np.zeros_like(marks)
+    if {detection.detector for detection in candidates} - set(first):
         for detection in detections:
-            if detection.detector == "nsfw":
-                nsfw |= detection.mask(height, width)
+            if detection.detector in first:
+                avoided |= detection.mask(height, width)
     unused_detector = None
     if {"face", "head"} <= set(detectors):
         unused_detector = "face" if generator(seed, "regions", key).random() < settings.heads else "head"
@@ -265,7 +283,7 @@ def judge(
             "other kind drawn": detection.detector == unused_detector,
             "too small": min(x1 - x0, y1 - y0) < getattr(settings.min_side, detection.detector),
             "overlaps a watermark": (mask & marks).any(),
-            "overlaps nsfw": detection.detector != "nsfw" and (mask & nsfw).any(),
+            f"overlaps {overlapped}": detection.detector not in first and (mask & avoided).any(),
         }
         reason = "" if detection.key in kept else next((fault for fault, applies in faults.items() if applies), "")
         # A mask without a pixel is no region, whoever keeps it.
@@ -323,8 +341,8 @@ def _shape(detection: Detection, height: int, width: int, settings: RegionSettin
     return refine(mask, draws.choice(settings.extension) * step)
 
 
-def _in_turn(detections: Sequence[Detection], kept: Collection[str]) -> list[Detection]:
-    return sorted(detections, key=lambda d: (d.key not in kept, d.detector != "nsfw", -d.score, d.key))
+def _in_turn(detections: Sequence[Detection], kept: Collection[str], anywhere: bool) -> list[Detection]:
+    return sorted(detections, key=lambda d: (d.key not in kept, (d.detector == "nsfw") == anywhere, -d.score, d.key))
 
 
 def _check_detectors_ran(key: str, ledger_rows: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:

@@ -162,18 +162,20 @@ def gate_restored(
     detections: Sequence[Path],
     sources: Sequence[str],
     is_starter: bool,
+    max_regions: int,
     *,
     summary: Path,
 ) -> None:
     """Write the summary of all `ledgers` to `summary`, and print what was restored and where it lies, and which show no mosaic.
 
     `videos`: the folder of restored videos of each shard. `detections`: its `tables.VideoDetections`. `sources`: the ids of the
-    sources to restore. `is_starter`: whether the mosaics were found by the starter detector. `summary` lies beside the shards.
+    sources to restore. `is_starter`: whether the mosaics were found by the starter detector. `max_regions`: the most that are
+    detected in a frame. `summary` lies beside the shards.
     Raises `TesseraError`, naming each of them, if a source failed, was refused or is no video.
     """
     rows = {row["key"]: row for path in ledgers for row in read_ledger(path)}
     plain = [key for key, row in rows.items() if row["reason"] == NO_MOSAIC]
-    surest = _surest(detections) if plain else {}
+    surest, most = _detected(detections)
     if unsure := [f"{key} (confidence at most {surest[key]:.2f})" for key in plain if key in surest]:
         tell(
             f"{NO_MOSAIC} in {', '.join(truncate(unsure, SHOWN))}; if there is one, lower `restore.choose.confidence`,"
@@ -183,6 +185,11 @@ def gate_restored(
         tell(
             f"{NO_MOSAIC} in {', '.join(truncate(unseen, SHOWN))}: nothing at all was detected, so that lower limits do not"
             " help; if there is one, train the detector on more footage like it, or declare another in `restore.detect.weights`"
+        )
+    if full := [key for key in rows if most.get(key, 0) >= max_regions]:
+        tell(
+            f"{', '.join(truncate(full, SHOWN))}: in a frame, {max_regions} regions were detected, the most that"
+            " `restore.detect.max_regions` allows; if there are more mosaics, raise it"
         )
     files = {file.stem: file for folder in videos for file in folder.iterdir()}
     folders = {row["key"]: path.with_name("videos") for path in ledgers for row in read_ledger(path)}
@@ -204,15 +211,17 @@ def gate_restored(
     summarise_sources(ledgers, sources, set(sources) - set(plain), summary, done="restored", fix=fix)
 
 
-def _surest(detections: Sequence[Path]) -> dict[str, float]:
-    """Return the highest confidence of a detection in each source that has one."""
+def _detected(detections: Sequence[Path]) -> tuple[dict[str, float], dict[str, int]]:
+    """Return the highest confidence of a detection, and the most detections in a frame, of each source that has one."""
     import polars as pl
 
     from tessera.records.tables.scenes import VideoDetections
     from tessera.records.tables.table import read_table
 
     found = (read_table(path, VideoDetections, without=["rle"]) for path in detections)
-    return dict(row for table in found for row in table.group_by("source").agg(pl.max("score")).iter_rows())
+    frames = [table.group_by("source", "index").agg(pl.max("score"), pl.len()) for table in found]
+    rows = [row for table in frames for row in table.group_by("source").agg(pl.max("score", "len")).iter_rows()]
+    return {source: score for source, score, _ in rows}, {source: count for source, _, count in rows}
 
 
 def describe_frames(counts: Mapping[str, int]) -> str:

@@ -7,11 +7,11 @@ import numpy as np
 import onnx
 import polars as pl
 import pytest
+from ledgers import outcomes
 from onnx import TensorProto, helper
 
 from frame_shards import write_shard
 from tessera.core.errors import TesseraError
-from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
 from tessera.extras.crops.crop import crop_frames
 from tessera.extras.crops.settings import CropSettings
@@ -65,12 +65,6 @@ def run(folder: Path, steps: list[dict[str, Any]], out: str = "out", **given: An
         }
     )
     return place
-
-
-def outcomes(place: Path) -> dict[str, tuple[str, str]]:
-    rows = read_ledger(place / "ledger.jsonl")
-    assert len({row["key"] for row in rows}) == len(rows)
-    return {row["key"]: (row["status"], row["reason"]) for row in rows}
 
 
 def content(place: Path) -> dict[str, bytes]:

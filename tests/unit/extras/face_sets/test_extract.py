@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from ledgers import outcomes
 
 from decoded_models import write_centerface, write_landmark_model, write_s3fd
 from frame_shards import write_shard
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
 from tessera.core.provenance import sha256_file
+from tessera.core.tsv import write_sheet
 from tessera.extras.face_sets.alignment import align, transform, warp
 from tessera.extras.face_sets.extract import extract_faces
 from tessera.extras.face_sets.jpeg_metadata import read_metadata
@@ -74,6 +76,7 @@ def run(folder: Path, out: str = "out", subject: Subject = ADA, landmarks: np.nd
     settings["landmarks"] = {"crop": "square", "factor": 1.0, **declared}
     settings["squares"] = {"size": 128, **given.pop("squares", {})}
     settings["detector"] |= given.pop("find", {})
+    settings["landmarks_by_hand"] = given.pop("by_hand", None)
     extract_faces(
         **{
             "frames": folder / "frames.parquet",
@@ -93,12 +96,6 @@ def run(folder: Path, out: str = "out", subject: Subject = ADA, landmarks: np.nd
         }
     )
     return place
-
-
-def outcomes(place: Path) -> dict[str, tuple[str, str]]:
-    rows = read_ledger(place / "ledger.jsonl")
-    assert len({row["key"] for row in rows}) == len(rows)
-    return {row["key"]: (row["status"], row["reason"]) for row in rows}
 
 
 def content(place: Path) -> dict[str, bytes]:
@@ -250,3 +247,97 @@ def test_a_source_that_is_not_general_or_not_named_gives_no_face(shard: Path) ->
     frames = read_table(shard / "frames.parquet", Frames)
     write_table(frames.with_columns(source=pl.lit("other")), Frames, shard / "frames.parquet")
     assert outcomes(run(shard, "again")) == {}
+
+
+def place(path: Path, *faces: tuple[str, np.ndarray]) -> Path:
+    """Write a table of landmarks in the frames of these keys."""
+    rows = [(frame, number, *point) for frame, points in faces for number, point in enumerate(points.tolist())]
+    write_sheet(path, ("frame", "point", "x", "y"), rows)
+    return path
+
+
+def test_landmarks_by_hand_replace_what_is_found_in_their_frames_and_nothing_else(shard: Path) -> None:
+    before = run(shard)
+    stored = {path.name for path in (shard / "kept").iterdir()}
+    corner, side = np.array([100, 120]), 100
+    points = corner + MEAN * side
+    table = place(shard / "hand.tsv", ("film-0000000", points), ("film-0000001", points))
+    # The models are not loaded: what they found is stored.
+    after = run(shard, "after", by_hand=table, detector=shard / "nowhere.onnx")
+    assert outcomes(after) == {
+        "film-0000000-face-0": ("ok", ""),
+        "film-0000001-face-0": ("ok", ""),
+        "film-0000002-face-0": ("ok", ""),
+        "film-0000003-face-0": ("dropped", "face too small"),
+    }
+    rows = {row["key"]: row for row in read_table(after / "faces.parquet", Faces).to_dicts()}
+    assert list(rows) == sorted(rows) == sorted(path.stem for path in (after / "images").iterdir())
+    assert {key: row["placed_by"] for key, row in rows.items()} == {
+        "film-0000000-face-0": "hand",
+        "film-0000001-face-0": "hand",
+        "film-0000002-face-0": "detector",
+    }
+    row = rows["film-0000001-face-0"]
+    assert row["landmarks"] == points.ravel().tolist() and row["confidence"] == 1 and row["yaw"] is not None
+    assert (row["detector"], row["landmark_model"]) == (None, None)
+    assert [row["x0"], row["y0"], row["x1"], row["y1"]] == pytest.approx([*points.min(axis=0), *points.max(axis=0)], abs=0.01)
+    face = read_metadata((after / "images" / row["file"]).read_bytes())
+    np.testing.assert_array_equal(face.source_landmarks, points)
+    of_film = {row["key"]: row for row in read_table(before / "faces.parquet", Faces).to_dicts()}
+    assert rows["film-0000002-face-0"] == of_film["film-0000002-face-0"]
+    assert stored < {path.name for path in (shard / "kept").iterdir()}
+    # Another place in one frame cuts out no other face.
+    moved = place(shard / "hand.tsv", ("film-0000000", points), ("film-0000001", points + 5))
+    again = run(shard, "again", by_hand=moved, detector=shard / "nowhere.onnx")
+    changed = {row["key"] for row in read_table(again / "faces.parquet", Faces).to_dicts() if row != rows[row["key"]]}
+    assert changed == {"film-0000001-face-0"}
+    assert content(run(shard, "removed", detector=shard / "nowhere.onnx")) == content(before)
+
+
+def test_a_source_with_landmarks_by_hand_in_each_frame_needs_no_model(shard: Path) -> None:
+    points = 100 + MEAN * 30
+    table = place(shard / "hand.tsv", *((f"film-{number:07d}", points) for number in range(4)))
+    (shard / "faces.onnx").write_bytes(b"no model")
+    faces = read_table(run(shard, by_hand=table) / "faces.parquet", Faces)
+    assert faces["placed_by"].to_list() == ["hand"] * 4, "a face that a person placed is never too small"
+
+
+def test_a_head_that_stands_upside_down_is_aligned_by_landmarks_by_hand(shard: Path) -> None:
+    points = 200 - POINTS * 80
+    place(shard / "hand.tsv", ("film-0000001", points))
+    row = read_table(run(shard, by_hand=shard / "hand.tsv") / "faces.parquet", Faces).filter(placed_by="hand").to_dicts()[0]
+    aligned = transform(points, np.reshape(row["matrix"], (2, 3)))
+    assert aligned[:2, 1].max() < aligned[3:, 1].min(), "the eyes are above the mouth"
+    # Five points span a part of the face: the rectangle is that of the square of the mean face.
+    assert row["x1"] - row["x0"] == pytest.approx(64, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("points", "reason", "detail"),
+    [
+        (MEAN * 100 + 1000, "landmarks outside the picture", "point 0 is ("),
+        (np.full((68, 2), 50.0), "landmarks at one point", "all 68 lie within a pixel of (50, 50)"),
+    ],
+)
+def test_landmarks_by_hand_that_cannot_be_used_are_rows_with_their_line(
+    shard: Path, points: np.ndarray, reason: str, detail: str
+) -> None:
+    table = place(shard / "hand.tsv", ("film-0000001", MEAN * 100 + 50), ("film-0000002", points))
+    rows = {row["key"]: row for row in read_ledger(run(shard, by_hand=table) / "ledger.jsonl")}
+    assert len(rows) == len({row["key"] for row in rows.values()}) and rows["film-0000001-face-0"]["status"] == "ok"
+    row = rows["film-0000002-face-0"]
+    assert (row["status"], row["reason"]) == ("dropped", reason)
+    assert row["detail"].startswith(f"{table}, line 70: {detail}") and row["detail"].endswith("place the landmarks again")
+
+
+def test_a_frame_with_unusable_landmarks_by_hand_has_no_face_and_the_next_run_reads_them_again(shard: Path) -> None:
+    (shard / "hand").mkdir()
+    (shard / "hand" / "film-0000000.json").write_text("{")
+    found = outcomes(run(shard, by_hand=shard / "hand"))
+    assert found["film-0000000"] == ("failed", "broken JSON") and "film-0000000-face-0" not in found
+    assert found["film-0000002-face-0"] == ("ok", "")
+    place(shard / "hand" / "ada.tsv", ("film-0000000", MEAN * 100 + 50))
+    found = outcomes(run(shard, "twice", by_hand=shard / "hand"))
+    assert found["film-0000000"] == ("failed", "landmarks placed twice")
+    (shard / "hand" / "film-0000000.json").unlink()
+    assert outcomes(run(shard, "again", by_hand=shard / "hand"))["film-0000000-face-0"] == ("ok", "")

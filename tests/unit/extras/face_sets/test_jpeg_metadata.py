@@ -15,7 +15,7 @@ from PIL import Image
 
 from tessera.core.errors import Failed
 from tessera.extras.face_sets.jpeg_metadata import MAX_PAYLOAD, read_metadata, remove_metadata, size_of_picture, write_metadata
-from tessera.extras.face_sets.metadata import Face, jpeg_fields
+from tessera.extras.face_sets.metadata import FaceMetadata, jpeg_fields
 from tessera.extras.face_sets.plain_pickle import write_pickle
 
 files = pytest.mark.parametrize("content", JPEGS.values(), ids=JPEGS)
@@ -42,7 +42,7 @@ def pixels(content: bytes) -> np.ndarray:
 
 
 @given(st.sampled_from(list(JPEGS.values())), faces)
-def test_every_field_is_read_as_it_was_written(content: bytes, face: Face) -> None:
+def test_every_field_is_read_as_it_was_written(content: bytes, face: FaceMetadata) -> None:
     assert read_metadata(write_metadata(content, face)) == face
 
 
@@ -134,7 +134,7 @@ def test_faces_differ_in_every_field() -> None:
         "mask": PNG,
         "others": {"a": 1},
     }
-    assert list(other) == [each.name for each in fields(Face)]
+    assert list(other) == [each.name for each in fields(FaceMetadata)]
     assert face() == face()
     for name, value in other.items():
         assert face() != replace(face(), **{name: value}), name

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from packed_faces import BASELINE, JPEGS, PNG, face, faces, jpeg, segment
+from packed_faces import BASELINE, JPEGS, PNG, entry, face, faces, jpeg, segment, slow_write
 
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.names import folded
 from tessera.extras.face_sets.jpeg_metadata import read_metadata, write_metadata
-from tessera.extras.face_sets.metadata import FACE_TYPES, Face
+from tessera.extras.face_sets.metadata import FACE_TYPES, FaceMetadata
 from tessera.extras.face_sets.packs import Row, pack, read_index, unpack
 
 
@@ -37,7 +37,7 @@ def contents_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def in_pack(face: Face) -> Face:
+def in_pack(face: FaceMetadata) -> FaceMetadata:
     """Return what a pack has of `face`."""
     return replace(face, source_rect=None, source_landmarks=None, image_to_face_mat=None)
 
@@ -52,39 +52,11 @@ def slow_read(content: bytes) -> list[tuple[dict[str, Any], bytes]]:
     start = file.tell()
     assert version == 1
     read = []
-    for number, entry in enumerate(entries):
+    for number, fields in enumerate(entries):
         file.seek(start + offsets[number])
         # The last one reads too much, and ends with the file.
-        read.append((entry, file.read(offsets[number + 1] - offsets[number])))
+        read.append((fields, file.read(offsets[number + 1] - offsets[number])))
     return read
-
-
-def slow_write(entries: object, files: list[bytes], protocol: int = 4, **changed: Any) -> bytes:
-    """Return a pack of `files`. `changed`: its `version`, the `length` of its index or its `offsets`, if they are wrong."""
-    index = entries if isinstance(entries, bytes) else pickle.dumps(entries, protocol)
-    begin = 16 + len(index) + 8 * (len(files) + 1)
-    offsets = [sum(map(len, files[:number])) for number in range(len(files))] + [begin + sum(map(len, files))]
-    header = struct.pack("<QQ", changed.get("version", 1), changed.get("length", len(index)))
-    offsets = changed.get("offsets", offsets)
-    return header + index + b"".join(struct.pack("<Q", offset) for offset in offsets) + b"".join(files)
-
-
-def entry(name: object = "a.jpg", seed: int = 0, **changed: object) -> dict[str, Any]:
-    """Return an entry of the index as DeepFaceLab writes it."""
-    return {
-        "sample_type": 1,
-        "filename": name,
-        "face_type": FACE_TYPES["whole_face"],
-        "shape": (16, 16, 3),
-        "landmarks": face(seed).landmarks.tolist(),
-        "seg_ie_polys": {"polys": []},
-        "xseg_mask": None,
-        "xseg_mask_compressed": None,
-        "eyebrows_expand_mod": 1.0,
-        "source_filename": f"{seed:05}.png",
-        "person_name": None,
-        **changed,
-    }
 
 
 def unpacked(tmp_path: Path, content: bytes) -> tuple[list[Row], dict[str, bytes]]:
@@ -96,7 +68,7 @@ def unpacked(tmp_path: Path, content: bytes) -> tuple[list[Row], dict[str, bytes
 
 @given(st.lists(st.tuples(faces, st.sampled_from(sorted(JPEGS))), max_size=4), st.booleans())
 def test_a_set_is_packed_as_deepfacelab_reads_it_and_comes_back(
-    tmp_path_factory: pytest.TempPathFactory, members: list[tuple[Face, str]], has_persons: bool
+    tmp_path_factory: pytest.TempPathFactory, members: list[tuple[FaceMetadata, str]], has_persons: bool
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("set")
     contents = {

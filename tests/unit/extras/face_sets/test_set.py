@@ -1,5 +1,6 @@
 """A face set: every face has its places and a reason, and what is selected is linked, masked and packed, unchanged."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tessera.extras.face_sets.alignment import transform
 from tessera.extras.face_sets.hull import face_hull
 from tessera.extras.face_sets.jpeg_metadata import write_metadata
 from tessera.extras.face_sets.landmarks import five_points
-from tessera.extras.face_sets.metadata import Face
+from tessera.extras.face_sets.metadata import FaceMetadata
 from tessera.extras.face_sets.packs import read_index, unpack
 from tessera.extras.face_sets.select import select_faces
 from tessera.extras.face_sets.settings import FaceFilterSettings
@@ -22,7 +23,8 @@ from tessera.extras.face_sets.sort import faces_in, sort_faces
 from tessera.extras.face_sets.sorts import SORTS, by_best
 from tessera.extras.face_sets.write import mask_faces, pack_faces, write_face_set
 from tessera.imaging.images import read_image, write_image
-from tessera.records.tables.faces import FaceMasks, FaceOrders, Faces, SelectedFaces
+from tessera.records.decisions import Decision
+from tessera.records.tables.faces import FaceDistances, FaceMasks, FaceOrders, Faces, SelectedFaces
 from tessera.records.tables.table import read_table, types, write_table
 
 SIZE = 64
@@ -42,7 +44,7 @@ def write_faces(folder: Path, count: int, points: int = 68) -> tuple[list[Path],
         write_image(place / f"{name}.jpg", image)
         content = (place / f"{name}.jpg").read_bytes()
         if points == 68:
-            (place / f"{name}.jpg").write_bytes(write_metadata(content, Face("whole_face", landmarks)))
+            (place / f"{name}.jpg").write_bytes(write_metadata(content, FaceMetadata("whole_face", landmarks)))
         else:
             landmarks = five_points(landmarks)
         matrix = np.array([[0.5, 0, 3], [0, 0.5, -4]])
@@ -60,7 +62,13 @@ def write_faces(folder: Path, count: int, points: int = 68) -> tuple[list[Path],
         }
         row |= {"yaw": 0.01, "pitch": 0.01, "roll": 0.0} if points == 68 else {}
         row |= {"key": name, "source": "film", "frame": f"film-{max(number, 1):07d}", "landmarks": in_frame.ravel().tolist()}
-        row |= {"matrix": matrix.ravel().tolist(), "face_type": "whole", "detector": "d", "file": f"{name}.jpg", "sha256": "s"}
+        row |= {
+            "matrix": matrix.ravel().tolist(),
+            "face_type": "whole",
+            "placed_by": "detector",
+            "file": f"{name}.jpg",
+            "sha256": "s",
+        }
         shards[number % 2].append(row)
     for number, rows in enumerate(shards):
         frame = pl.DataFrame([{**dict.fromkeys(types(Faces)), **row} for row in rows], schema=types(Faces))
@@ -75,14 +83,21 @@ def change(tables: list[Path], key: str, **values: float) -> None:
         write_table(pl.DataFrame(rows, schema=types(Faces)), Faces, path)
 
 
-def selected(folder: Path, tables: list[Path], folders: list[Path], **settings: Any) -> tuple[list[str], dict[str, str]]:
-    """Return the keys that are selected, and the reason of each other face."""
+def selected(
+    folder: Path, tables: list[Path], folders: list[Path], decided: Mapping[str, str] | None = None, **settings: Any
+) -> tuple[list[str], dict[str, str]]:
+    """Return the keys that are selected, and the reason of each other face. `decided`: decisions by their keys."""
     out = folder / "selected.parquet"
     orders = folder / "orders.parquet"
     if not orders.exists():
         sort_faces(tables, folders, orders=orders, sheets=folder / "sheets")
     filters = FaceFilterSettings(**{**KEEP_ALL, **settings})
-    select_faces(tables, folders, orders, filters, selected=out, ledger=folder / "ledger.jsonl")
+    distances = folder / "distances.parquet"
+    decisions = [
+        Decision(key=key, decision=each, who="Bo", when="2026-01-31", classifier="ada") for key, each in (decided or {}).items()
+    ]
+    outputs = {"selected": out, "ledger": folder / "ledger.jsonl", "matched": folder / "decisions.jsonl"}
+    select_faces(tables, folders, orders, distances if distances.exists() else None, filters, decisions, **outputs)
     rows = read_ledger(folder / "ledger.jsonl")
     keys = read_table(out, SelectedFaces)["key"].to_list()
     assert keys == sorted(row["key"] for row in rows if row["status"] == "ok")
@@ -137,6 +152,15 @@ def test_a_face_beyond_a_limit_is_left_out(
     assert selected(tmp_path, tables, folders, **limit)[1] == {}
 
 
+def test_a_face_that_is_far_from_the_person_is_another_person(tmp_path: Path) -> None:
+    tables, folders = write_faces(tmp_path, 4)
+    near, far, unknown = (f"film-000000{number}-face-0" for number in (1, 2, 3))
+    write_table(pl.DataFrame({"key": [near, far], "distance": [0.5, 0.7]}), FaceDistances, tmp_path / "distances.parquet")
+    keys, reasons = selected(tmp_path, tables, folders, max_distance=0.637)
+    assert reasons == {far: "another person"} and near in keys and unknown in keys, "what is not known leaves out nothing"
+    assert selected(tmp_path, tables, folders, max_distance=0.7)[1] == {}
+
+
 def test_a_blurred_face_stays_where_its_direction_is_rare(tmp_path: Path) -> None:
     tables, folders = write_faces(tmp_path, 6)
     change(tables, "film-0000002-face-0", yaw=0.8)
@@ -159,6 +183,39 @@ def test_faces_that_are_alone_and_the_best_are_selected_with_reasons(tmp_path: P
     chosen = sorted(key for key, place in by_best(lambda face: face.sharpness, 1)(left).items() if not place.reason)
     assert keys == chosen
     assert set(reasons.values()) <= {"several faces in the frame", "not among the best"}
+
+
+def test_a_rejected_face_is_left_out_and_an_accepted_one_stays_whatever_the_filters_say(tmp_path: Path) -> None:
+    tables, folders = write_faces(tmp_path, 6)
+    accepted, rejected, gone = "film-0000002-face-0", "film-0000003-face-0", "film-0000009-face-0"
+    change(tables, accepted, dark=0.9)
+    decided = {f"{accepted}+0-0-12-20": "keep", rejected: "drop", gone: "drop"}
+    keys, reasons = selected(tmp_path, tables, folders, decided, max_dark=0.5)
+    assert reasons == {rejected: "rejected by a person"} and accepted in keys
+    details = {row["key"]: (row["reason"], row["detail"]) for row in read_ledger(tmp_path / "ledger.jsonl")}
+    assert details[accepted] == ("accepted by a person", "Bo, 2026-01-31; otherwise too dark: 0.9 > 0.5")
+    matched = {row["key"]: (row["status"], row["detail"]) for row in read_ledger(tmp_path / "decisions.jsonl")}
+    assert matched[f"{accepted}+0-0-12-20"] == ("ok", accepted) and matched[rejected] == ("ok", "")
+    assert matched[gone] == ("dropped", "Bo, 2026-01-31; there is no such face") and matched.keys() == set(decided)
+
+
+def test_a_face_is_alone_in_its_frame_if_the_other_is_rejected(tmp_path: Path) -> None:
+    tables, folders = write_faces(tmp_path, 4)
+    first, second = "film-0000001-face-0", "film-0000001-face-1"
+    assert selected(tmp_path, tables, folders, alone=True)[1].keys() == {first, second}
+    keys, reasons = selected(tmp_path, tables, folders, {first: "drop"}, alone=True)
+    assert second in keys and reasons == {first: "rejected by a person"}
+
+
+def test_a_rejected_face_takes_no_place_among_the_best_and_an_accepted_one_needs_none(tmp_path: Path) -> None:
+    tables, folders = write_faces(tmp_path, 24)
+    best, reasons = selected(tmp_path, tables, folders, best=1)
+    other = sorted(reasons)[0]
+    keys, reasons = selected(tmp_path, tables, folders, {best[0]: "drop", other: "keep"}, best=1)
+    assert other in keys and reasons[best[0]] == "rejected by a person"
+    faces = [face for table, folder in zip(tables, folders, strict=True) for face in faces_in(table, folder)]
+    places = by_best(lambda face: face.sharpness, 1)(face for face in faces if face.name != best[0])
+    assert set(keys) == {key for key, place in places.items() if not place.reason} | {other}
 
 
 def test_a_set_is_linked_masked_packed_and_unpacked_without_a_change(tmp_path: Path) -> None:

@@ -15,14 +15,14 @@ from face_pictures import face, head_landmarks, portrait, portraits
 from tessera.core.errors import Failed
 from tessera.demo.photographs import photograph
 from tessera.extras.face_sets.landmarks import five_points
-from tessera.extras.face_sets.sorts import SORTS, Face, Place, area, by_best
+from tessera.extras.face_sets.sorts import SORTS, AlignedFace, Place, area, by_best
 
 FACES = portraits(24)
 NEEDS_LANDMARKS = {"blur", "motion_blur", "yaw", "pitch", "histogram_dissimilarity", "best", "best_faster"}
 NEEDS_NO_PICTURE = {"yaw", "pitch", "area", "frame", "faces_in_frame"}
 
 
-def of(colour: tuple[int, int, int], name: str = "a") -> Face:
+def of(colour: tuple[int, int, int], name: str = "a") -> AlignedFace:
     image = np.full((8, 8, 3), colour, np.uint8)
     return face(name, lambda: image, 8)
 
@@ -41,7 +41,7 @@ SORTED = {sort: SORTS[sort](FACES) for sort in SORTS}
 @pytest.mark.parametrize("sort", SORTS)
 @settings(max_examples=3, deadline=None)
 @given(order=st.permutations(FACES))
-def test_places_do_not_depend_on_the_order_of_the_faces(sort: str, order: list[Face]) -> None:
+def test_places_do_not_depend_on_the_order_of_the_faces(sort: str, order: list[AlignedFace]) -> None:
     assert SORTS[sort](iter(order)) == SORTED[sort]
 
 
@@ -85,7 +85,7 @@ def test_two_faces_of_one_name_are_an_error() -> None:
             sort([FACES[0], FACES[1], FACES[0]])
 
 
-def ranked(sort: str, faces: list[Face]) -> list[str]:
+def ranked(sort: str, faces: list[AlignedFace]) -> list[str]:
     places = SORTS[sort](faces)
     return sorted(places, key=lambda name: places[name].rank)
 

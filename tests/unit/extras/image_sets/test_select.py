@@ -220,7 +220,7 @@ def test_a_frame_and_a_crop_show_who_is_in_them_and_a_head_who_it_is_of(footage:
         assert (chosen[key]["identities"], chosen[key]["appearances"]) == (["ann"], ["winter"])
     for key in ("other-0", "other-0-person-0", "other-0-head-0"):
         assert (chosen[key]["identities"], chosen[key]["appearances"]) == (["bob"], [""])
-    assert not any(chosen[key]["identities"] for key in ("film-1", "listed-0-person-0", "adult-0"))
+    assert not any(chosen[key]["identities"] for key in ("film-1", "listed-0-person-0"))
     assert [chosen[key]["head"] for key in ("film-0", "film-0-person-0", "film-0-head-0", "film-1")] == [0.3, 0.3, 0.75, None]
     anyone = footage.select({"of": ["frames"], "identities": "any"}, identities=people)
     assert anyone["key"].to_list() == ["film-0", "other-0"]
@@ -245,6 +245,20 @@ def test_a_cluster_is_an_identity_only_if_it_has_a_name_or_the_settings_say_so(f
 def test_an_identity_of_adult_footage_is_refused(footage: Footage) -> None:
     with pytest.raises(TesseraError, match="its source 'adult' is not general"):
         footage.select(identities=footage.identify(adult_0_person_0="ann"))
+
+
+def test_no_set_has_both_an_identity_and_adult_footage(footage: Footage) -> None:
+    people = footage.identify(film_0_person_0="ann", other_0_head_0="")
+    mixed = footage.select({"of": ALL}, identities=people)
+    assert set(mixed["source"]) == USED - {"adult"} and mixed["identities"].list.len().max()
+    assert footage.rows["adult-0"] == ("dropped", "adult source")
+    drawn = footage.select({"of": ["frames"], "identities": "any", "others": 99}, identities=people)
+    assert set(drawn["source"]) == USED - {"adult"}
+    # Nobody is named in the rest.
+    rest = footage.select({"of": ALL, "sources": ["adult", "other"]}, identities=people)
+    assert set(rest["source"]) == {"adult", "other"} and not rest["identities"].list.len().max()
+    only = footage.select({"of": ["frames"], "sources": ["film", "adult"], "identities": ["ann"]}, identities=people)
+    assert set(only["source"]) == {"film"}
 
 
 def test_one_of_several_frames_that_look_alike_is_used_with_its_crops(footage: Footage) -> None:
@@ -285,7 +299,7 @@ def test_others_are_drawn_from_what_only_the_content_leaves_out_whatever_the_ord
     assert len(draws) > 1
     fewer = footage.select({**rules, "others": 2}, identities=people).filter("is_regular")["key"]
     assert set(fewer) < set(regular["key"])
-    assert footage.select({**rules, "others": 99}, identities=people).height == 2 * len(USED)
+    assert footage.select({**rules, "others": 99}, identities=people).height == 2 * len(USED - {"adult"})
 
 
 def test_an_empty_set_says_why(footage: Footage) -> None:

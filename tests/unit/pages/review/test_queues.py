@@ -15,6 +15,7 @@ from tessera.core.ledger import Ledger
 from tessera.pages.review.gather import gather
 from tessera.pages.review.queues.asked import Answers, find_asked
 from tessera.pages.review.queues.clips import UNSURE, ClipFolder, find_clips, suspicion
+from tessera.pages.review.queues.faces import FaceSetFiles, find_faces
 from tessera.pages.review.queues.frames import FrameFolder, find_frames, find_regions
 from tessera.pages.review.queues.identities import find_identities
 from tessera.pages.review.queues.labels import Checked, find_labels
@@ -25,6 +26,7 @@ from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import LabelErrors, Pictures, Scored
 from tessera.records.tables.crops import Crops
 from tessera.records.tables.embeddings import Embeddings, NearDuplicates
+from tessera.records.tables.faces import FaceOrders, Faces
 from tessera.records.tables.footage import Duplicates, Frames
 from tessera.records.tables.identities import Identities
 from tessera.records.tables.image_labels import ImageLabels
@@ -333,3 +335,34 @@ def test_items_are_sorted_by_queue_and_value_and_adult_ones_are_blurred(tmp_path
     found = read_table(tmp_path / "items", ReviewItems)
     assert found["key"].to_list() == ["private-0000001", "film-0000001", "x", "film-0000001-1"]
     assert found["is_blurred"].to_list() == [True, False, True, False]
+
+
+def test_each_face_of_a_set_is_shown_with_its_place_in_each_sort_and_why_it_is_left_out(tmp_path: Path) -> None:
+    box = {"x0": 0.4, "y0": 2.0, "x1": 50.0, "y1": 60.0, "turned": 0, "face_type": "full", "landmarks": [], "matrix": []}
+    box |= {"placed_by": "detector"}
+    faces = [{"key": f"film-000000{n}-face-0", "source": "film", "file": f"{n}.jpg", **box} for n in range(3)]
+    tables = [write(tmp_path / f"{n}.parquet", Faces, rows) for n, rows in enumerate((faces[:1], faces[1:]))]
+    blur = [("blur", faces[n]["key"], value, rank, why) for n, value, rank, why in ((0, 0.25, 1, ""), (1, 0.5, 0, ""))]
+    rows = [*blur, ("blur", faces[2]["key"], None, None, "no edges"), ("area", faces[1]["key"], 12345.6, 0, "enough")]
+    orders = write(tmp_path / "orders", FaceOrders, [dict(zip(types(FaceOrders), row, strict=True)) for row in rows])
+    with Ledger(tmp_path / "selection") as ledger:
+        ledger.row(faces[0]["key"], "ok")
+        ledger.row(faces[1]["key"], "dropped", "blurred", "0.5 < 0.6")
+        ledger.row(faces[2]["key"], "ok", "accepted by a person", "Bo, 2026-01-31")
+    # No picture is there: none is read.
+    files = FaceSetFiles(tables, [tmp_path / "one", tmp_path / "two"], orders, tmp_path / "selection")
+    first, second, third = find_faces({"ada": files})
+    assert first["target"] == "film-0000000-face-0+0-2-50-60" and first["classifier"] == "ada"
+    assert first["picture"] == f"{tmp_path}/one/0.jpg" and second["picture"] == f"{tmp_path}/two/1.jpg"
+    assert [(each["state"], each["reason"], each["detail"]) for each in (first, second, third)] == [
+        ("kept", "selected", ""),
+        ("dropped", "blurred", "0.5 < 0.6"),
+        ("kept", "accepted by a person", "Bo, 2026-01-31"),
+    ]
+    assert first["value"] > second["value"]
+    shown = [list(zip(each["sorts"], each["ranks"], each["sort_texts"], strict=True)) for each in (first, second, third)]
+    assert shown == [
+        [("blur", 1, "0.25; rank 1")],
+        [("blur", 0, "0.5; rank 0"), ("area", 0, "12,346; rank 0; enough")],
+        [("blur", None, "no edges")],
+    ]

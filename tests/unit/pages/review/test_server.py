@@ -31,7 +31,7 @@ from tessera.records.annotation.label_files import read_label_file
 from tessera.records.decision_log import append_row
 from tessera.records.decisions import Decision, clip_key, extent_of, read_decisions
 from tessera.records.identities import IdentityDecision, read_identity_decisions
-from tessera.records.tables.review import ASKED, CLIPS, FRAMES, IDENTITIES, LABELS, REGIONS
+from tessera.records.tables.review import ASKED, CLIPS, FACES, FRAMES, IDENTITIES, LABELS, REGIONS
 
 HOST, TOKEN = "127.0.0.1:5000", "secret"
 CLASSIFIERS = {"blur": CLASSES, "noise": {"least": 0.0, "most": 10.0}}
@@ -178,6 +178,49 @@ def test_a_decision_on_a_crop_follows_its_place_in_the_frame(tmp_path: Path) -> 
     page = write("200-0-250-50", "1-0-51-50")
     (lost,) = page.get("api/plan")["unmatched"]
     assert lost == "film-0000007-person-0+61-0-111-50: nothing is seen there now"
+
+
+def face(key: str, box: str, ranks: dict[str, int | None], name: str = "ada", **more: Any) -> dict[str, Any]:
+    """Return an item of a face in `box`, with its rank in each sort."""
+    texts = [f"{sort} {rank}" for sort, rank in ranks.items()]
+    places = {"sorts": list(ranks), "ranks": list(ranks.values()), "sort_texts": texts}
+    return item(FACES, key, target=f"{key}+{box}", classifier=name, **places, **more)
+
+
+def test_faces_are_shown_in_the_order_of_a_sort_one_set_after_the_other(tmp_path: Path) -> None:
+    faces = [("f-0000001-face-0", {"blur": 2, "yaw": None}), ("f-0000002-face-0", {"blur": 0, "yaw": None})]
+    faces.append(("f-0000003-face-0", {"blur": None, "yaw": None}))
+    rows = [face(key, "0-0-9-9", ranks, name, source=name) for name in ("bob", "ada") for key, ranks in faces]
+    write_review(tmp_path, rows)
+    page = Page(tmp_path)
+    (queue,) = page.get("api/state")["queues"]
+    assert queue["sorts"] == ["blur"], "nothing has a place in the other"
+    found = [(each["classifier"], each["key"][:9]) for each in page.items(FACES, sort="blur")]
+    assert found == [(name, f"f-000000{number}") for name in ("ada", "bob") for number in (2, 1, 3)]
+    (first, *_) = page.get("api/items", version=page.version, ids="0", sort="blur")["items"]
+    assert first["sorted"] == "blur 2" and "ranks" not in first
+    assert [each["key"] for each in page.items(FACES, sort="blur", classifier="bob", find="f-0000002")] == ["f-0000002-face-0"]
+    assert [each["id"] for each in page.items(FACES)] == list(range(6))
+
+
+def test_a_decision_on_a_face_is_about_one_set_and_follows_its_place_in_the_frame(tmp_path: Path) -> None:
+    def write(box: str, other: str) -> Page:
+        faces = [("film-0000007-face-0", box), ("film-0000007-face-1", other)]
+        write_review(tmp_path, [face(key, each, {}, name, state="kept") for name in ("ada", "bob") for key, each in faces])
+        return Page(tmp_path)
+
+    page = write("0-0-50-50", "60-0-110-50")
+    assert {each["name"] for each in page.get("api/state")["queues"][0]["actions"]["ada"]} == {"keep", "drop"}
+    assert page.decide(0, action="drop")[0] == 200
+    assert page.plan() == ["left out of the datasets: 1 face"]
+    (row,) = read_decisions(tmp_path / "config" / "decisions.tsv", {"ada": (), "bob": ()})
+    assert (row.key, row.classifier, row.decision) == ("film-0000007-face-0+0-0-50-50", "ada", "drop")
+    page = write("61-0-111-50", "1-0-51-50")
+    assert [bool(each["decisions"]) for each in page.items(FACES)] == [False, True, False, False]
+    assert page.post("api/undo", 1)[0] == 200 and page.decisions() == []
+    assert page.decide(1, action="keep")[0] == 200
+    page = write("200-0-250-50", "300-0-350-50")
+    assert page.get("api/plan")["unmatched"] == ["film-0000007-face-0+0-0-50-50: nothing is seen there now"]
 
 
 def test_what_people_disagree_about_is_found_and_stops_the_next_run(folder: Path) -> None:

@@ -9,13 +9,14 @@ import polars as pl
 import pytest
 from source_files import write_source_files
 
+from clip_shards import film
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import read_image, write_image
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.sheets import RenderSettings, contact_sheet, write
 from tessera.records.tables.annotation import Annotations, PredictedFrames
 from tessera.records.tables.footage import Sources
-from tessera.records.tables.table import types, write_table
+from tessera.records.tables.table import read_table, types, write_table
 from tessera.stages.detectors.rendering import (
     Mark,
     colour_of,
@@ -146,3 +147,29 @@ def test_equal_tables_give_equal_previews(shard: list[Path], tmp_path: Path) -> 
         render_previews(*shard, 0.25, RenderSettings(), tmp_path / run / "overlays", tmp_path / run / "sheets")
     for path in (tmp_path / "first").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "second" / path.relative_to(tmp_path / "first")).read_bytes()
+
+
+def test_an_overlay_keeps_the_size_of_its_first_frame_where_the_video_changes_it(shard: list[Path], tmp_path: Path) -> None:
+    sizes = [(HEIGHT, WIDTH)] * 4 + [(WIDTH, HEIGHT)] * 4 + [(60, 100)] * 2
+    parts, start = [], 0
+    for height, width in dict.fromkeys(sizes):
+        frames = [np.full((height, width, 3), 200, np.uint8)] * (2 * sizes.count((height, width)))
+        times = [100 * (start + number) for number in range(len(frames))]
+        parts.append(film(tmp_path / f"{start}.ts", frames, pts=times, bf="0").read_bytes())
+        start += len(frames)
+    (tmp_path / "v.mp4").write_bytes(b"".join(parts))
+    of_video = (
+        read_table(shard[2], PredictedFrames)
+        .filter(pl.col("source") == "a video")
+        .with_columns(pl.Series("height", [height for height, _ in sizes]), pl.Series("width", [width for _, width in sizes]))
+    )
+    write_table(of_video, PredictedFrames, shard[2])
+    write_table(read_table(shard[3], Annotations).clear(), Annotations, shard[3])
+    render_previews(*shard, 0.25, RenderSettings(), tmp_path / "overlays", tmp_path / "sheets")
+    with av.open(str(tmp_path / "overlays" / "a video.mp4")) as container:
+        shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert [image.shape for image in shown] == [(HEIGHT, WIDTH, 3)] * 10
+    bright = [(image[20] > 150).all(axis=1) for image in shown]  # a row without caption
+    assert all(row.all() for row in bright[:4] + bright[8:])
+    # A picture on edge: 72 of 200 columns, in the middle.
+    assert all(70 <= row.sum() <= 74 and row[64 + 2 : 136 - 2].all() for row in bright[4:8])

@@ -467,6 +467,17 @@ def test_a_dataset_of_withdrawn_sources_alone_is_removed_because_it_may_not_be_m
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["is made again", "never made"]
 
 
+def test_a_page_that_shows_a_refused_face_set_is_removed_unless_this_run_made_it_again(tmp_path: Path) -> None:
+    times = {}
+    for name in ("report.html", "items.parquet", "again.html"):
+        (tmp_path / name).touch()
+        times[tmp_path / name] = (tmp_path / name).stat().st_mtime_ns
+    (tmp_path / "ada").mkdir()
+    times |= {tmp_path / "ada": 0, tmp_path / "again.html": 0}
+    remove_withdrawn([], [], tmp_path / "training", [], {}, {}, {}, times, withdrawn=tmp_path / "withdrawn.tsv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.html", "withdrawn.tsv"]
+
+
 def test_crops_of_a_withdrawn_source_are_removed_although_none_are_made_any_more(tmp_path: Path) -> None:
     keys = {
         "stays": ["a.b-0000001", "a%2Eb-0000001-person-0-head-12", "c-0000000-person-1-10000000"],

@@ -43,9 +43,11 @@ def of_box(name: str, box: Box, score: float = 0.9) -> Detection:
     return Detection(name, name.split("-")[0], score, box)
 
 
-def reasons(*detections: Detection, detectors: Any = ALL[:3], seed: int = 0, **changes: Any) -> dict[str, str]:
+def reasons(
+    *detections: Detection, detectors: Any = ALL[:3], seed: int = 0, anywhere: bool = False, **changes: Any
+) -> dict[str, str]:
     asked = STILL.model_copy(update=changes)
-    verdicts = judge("frame", detections, HEIGHT, WIDTH, detectors, asked, seed)
+    verdicts = judge("frame", detections, HEIGHT, WIDTH, detectors, asked, seed, anywhere=anywhere)
     return {key: verdict.reason for key, verdict in verdicts.items()}
 
 
@@ -196,6 +198,18 @@ def test_a_face_is_excluded_by_any_nsfw_detection_and_by_a_more_confident_face()
     beside = of_mask("nsfw-0", disc(120, 60, 20), 0.8)
     verdicts = reasons(face, beside, detectors=detectors, extension=(2,))
     assert verdicts == {"face-0": "overlaps a surer region", "nsfw-0": ""}
+
+
+def test_shapes_that_are_anywhere_give_way_to_faces_of_any_confidence() -> None:
+    over, beside = of_mask("nsfw-0", disc(90, 60, 30), 1), of_mask("nsfw-1", disc(160, 60, 20), 1)
+    for score, reason in ((0.95, ""), (0.1, "below the confidence")):
+        face = of_box("face-0", (40, 30, 90, 90), score)
+        verdicts = reasons(over, beside, face, detectors=("nsfw", "face"), anywhere=True)
+        assert verdicts == {"face-0": reason, "nsfw-0": "overlaps a face", "nsfw-1": ""}
+    # The mosaic of a face is larger than its box.
+    near = of_mask("nsfw-0", disc(103, 60, 12), 1)
+    verdicts = reasons(near, of_box("face-0", (40, 30, 90, 90)), detectors=("nsfw", "face"), anywhere=True)
+    assert verdicts == {"face-0": "", "nsfw-0": "overlaps a surer region"}
 
 
 def test_if_both_detectors_run_a_frame_uses_heads_or_faces() -> None:

@@ -267,6 +267,31 @@ def test_a_region_after_a_change_of_size_is_restored_at_its_place(tmp_path: Path
         assert (one != other)[small == 255].mean() > 0.9
 
 
+def test_hundreds_of_regions_in_a_frame_and_one_in_the_only_frame_are_restored(tmp_path: Path) -> None:
+    shard = ClipShard(tmp_path)
+    centres = {"film": [(x, y) for y in range(6, 120, 12) for x in range(6, 240, 12)], "plain": [(60, 60)]}
+    for name, count in (("film", 3), ("plain", 1)):
+        shard.source(name, film(tmp_path / f"{name}.mp4", pictures(count, 120, 240)))
+        for track, (x, y) in enumerate(centres[name]):
+            mask = np.zeros((120, 240), np.uint8)
+            mask[y - 2 : y + 2, x - 2 : x + 2] = 255
+            shard.scene(name, 0, [mask] * count, track)
+    shard.write()
+    assert len(centres["film"]) == 200
+    for out, restore in (("out", white), ("same", identity)):
+        rows = restore_room(tmp_path, restore, out, cache_key=out)
+        assert rows["film"] == rows["plain"] == ("ok", "")
+    for name, places in centres.items():
+        after, before = (luma(tmp_path / out / "videos" / f"{name}.mp4") for out in ("out", "same"))
+        assert len(after) == len(before) == (3 if name == "film" else 1)
+        assert all(image[y, x] > 230 for image in after for x, y in places)
+        assert not all(image[y, x] > 230 for image in before for x, y in places)
+
+
+def white(clip: np.ndarray) -> np.ndarray:
+    return np.full_like(clip, 255)
+
+
 def refuse(clip: np.ndarray) -> np.ndarray:
     raise TesseraError("called")
 
@@ -501,13 +526,13 @@ def test_without_any_mosaic_nothing_but_the_reason_is_written(tmp_path: Path, mo
     ):
         rows = [{**row, "number": number, "score": score} for number, score in enumerate(scores)]
         write_table(pl.DataFrame(rows, schema=types(VideoDetections)), VideoDetections, detections)
-        gate_restored([ledger], [videos], [detections], ["plain"], False, summary=tmp_path / "summary.json")
+        gate_restored([ledger], [videos], [detections], ["plain"], False, 50, summary=tmp_path / "summary.json")
         assert said in terminal.getvalue() and "0 restored videos\n" in terminal.getvalue()
         terminal.truncate(0)
     with pytest.raises(
         TesseraError, match=r"1 of 2 sources cannot be restored:\n  film: no frames: the stream has no packet\n"
     ):
-        gate_restored([ledger], [videos], [detections], ["plain", "film"], False, summary=tmp_path / "summary.json")
+        gate_restored([ledger], [videos], [detections], ["plain", "film"], False, 50, summary=tmp_path / "summary.json")
 
 
 def test_the_gate_says_where_videos_lie_and_stops_for_sources_that_were_refused_or_are_no_video(
@@ -528,8 +553,35 @@ def test_the_gate_says_where_videos_lie_and_stops_for_sources_that_were_refused_
     summary = tmp_path / "summary.json"
     inputs = [tmp_path / "ledger.jsonl"], [tmp_path / "videos"], []
     with pytest.raises(TesseraError, match=r"2 of 3 .*\n  adult: source refused: no consent\n  mug: not a video: image\n"):
-        gate_restored(*inputs, [key for key, *_ in rows], False, summary=summary)
+        gate_restored(*inputs, [key for key, *_ in rows], False, 50, summary=summary)
     assert f"'my film': {tmp_path}/videos/my film.mkv (in 2 of 9 frames)\n" in terminal.getvalue() and not summary.exists()
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_the_gate_says_where_more_mosaics_may_be_than_are_detected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr("tessera.core.log._terminal", terminal)
+    (tmp_path / "videos").mkdir()
+    with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        for source in ("one", "many"):
+            ledger.row(source, "ok")
+    frames = {"one": [3, 3], "many": [1, count]}  # the detections in each frame
+    box = {"label": "nsfw", "score": 0.5, "rle": None, "x0": 0.0, "y0": 0.0, "x1": 8.0, "y1": 8.0}
+    rows = [
+        {"source": source, "index": index, "number": number, **box}
+        for source, counts in frames.items()
+        for index, detected in enumerate(counts)
+        for number in range(detected)
+    ]
+    detections = tmp_path / "detections.parquet"
+    write_table(pl.DataFrame(rows, schema=types(VideoDetections)), VideoDetections, detections)
+    inputs = [tmp_path / "ledger.jsonl"], [tmp_path / "videos"], [detections], ["one", "many"]
+    gate_restored(*inputs, False, 4, summary=tmp_path / "summary.json")
+    said = "many: in a frame, 4 regions were detected, the most that `restore.detect.max_regions` allows; if there are more"
+    assert (said in terminal.getvalue()) == (count == 4)
+    assert "one: in a frame" not in terminal.getvalue()
 
 
 def test_overlaps_beyond_half_of_a_window_are_refused() -> None:

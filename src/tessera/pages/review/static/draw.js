@@ -8,10 +8,14 @@ import { drawGrid, endGrid } from "./grid.js";
 // Items that are fetched before they are shown. A browser has few connections to one server, and a decision needs one.
 const PREFETCHED = { pictures: 5, clips: 3 };
 export const SPEEDS = [1, 0.5, 0.25];
-const FILTERS = { source: "source", split: "split", reason: "reason", state: "last run" };
+const FILTERS = { classifier: "classifier", source: "source", split: "split", reason: "reason", state: "last run" };
+// What `classifier` names in some queues.
+const titleOf = (name) => name === "classifier" && page.queue.name === "faces" ? "face set" : FILTERS[name];
 const NARROW = matchMedia("(max-width: 60rem)");
 
 const main = find("main");
+
+const readableSort = (name) => name.replaceAll("_", " ");
 
 export function drawQueues() {
   find("queues").replaceChildren(...page.state.queues.map((queue) => make("button", {
@@ -22,14 +26,16 @@ export function drawQueues() {
 
 export function drawFilters() {
   if (!page.queue) return find("filters").replaceChildren();
-  const select = (name, title, options) => {
+  const select = (name, title, options, all = "all") => {
     const choices = options.map(([value, text]) => make("option", { value, text, selected: page.filters[name] === value }));
-    return make("label", {}, title, make("select", { name }, make("option", { value: "*", text: "all" }), ...choices));
+    return make("label", {}, title, make("select", { name }, make("option", { value: "*", text: all }), ...choices));
   };
-  const filters = Object.entries(FILTERS).map(([name, title]) => {
+  const filters = Object.keys(FILTERS).map((name) => {
     const options = page.queue.choices[name].map(([value, count]) => [value, `${value || "none"} (${number(count)})`]);
-    return options.length > 1 || page.filters[name] ? select(name, title, options) : null;
+    return options.length > 1 || page.filters[name] ? select(name, titleOf(name), options) : null;
   });
+  const { sorts } = page.queue;
+  if (sorts.length) filters.unshift(select("sort", "sort", sorts.map((name) => [name, readableSort(name)]), "selected first"));
   const values = [["0.75", "0.75 or more"], ["0.5", "0.5 or more"], ["0.25", "0.25 or more"]];
   filters.push(select("least", "usefulness", values));
   filters.push(select("decided", "decided", [["no", "not yet"], ["yes", "decided"], ["disputed", "disputed"]]));
@@ -213,8 +219,8 @@ export function showFrame(clip, item, to) {
 
 function side(item) {
   const rows = {
-    key: readable(item.key), why: item.reason, numbers: item.detail, source: item.source, split: item.split, classifier: item.classifier,
-    label: item.label, suggested: item.suggested === item.label ? "" : item.suggested,
+    key: readable(item.key), [readableSort(page.filters.sort ?? "")]: item.sorted, why: item.reason, numbers: item.detail, source: item.source,
+    split: item.split, [titleOf("classifier")]: item.classifier, label: item.label, suggested: item.suggested === item.label ? "" : item.suggested,
   };
   const facts = Object.entries(rows).filter(([, value]) => value).flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value })]);
   if (item.state) facts.push(make("dt", { text: "last run" }), make("dd", { class: item.state, text: item.state }));

@@ -89,7 +89,8 @@ function fill() {
 function described(item) {
   const row = item.decisions[0];
   const result = row ? (REFUSING.includes(row.decision ?? row.action) ? "dropped" : "kept") : item.state;
-  const text = isDisputed(item) ? "disputed" : row ? decisionText(row) : item.label || item.detail || item.reason;
+  const known = item.sorted ? [item.sorted, item.state === "dropped" ? item.reason : ""].filter(Boolean).join(": ") : item.label || item.detail || item.reason;
+  const text = isDisputed(item) ? "disputed" : row ? decisionText(row) : known;
   return { name: `${result} ${row ? "decided" : ""}`, text: `${{ kept: "✓ ", dropped: "✗ " }[result] ?? ""}${text}` };
 }
 

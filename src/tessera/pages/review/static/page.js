@@ -151,7 +151,7 @@ export async function ensureLoaded(from, to) {
 async function load(ids, items) {
   const version = page.state.version;
   try {
-    const found = await ask(`api/items?${new URLSearchParams({ version, ids: ids.join() })}`);
+    const found = await ask(`api/items?${new URLSearchParams({ version, ids: ids.join(), sort: page.filters.sort ?? "" })}`);
     // What is decided about an item is said of the results that it is of.
     for (const item of found.items) items.set(item.id, { ...item, version: found.version });
   } finally {

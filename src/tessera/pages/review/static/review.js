@@ -29,14 +29,15 @@ async function start(queue, key) {
   await goTo(await placeOf(key));
 }
 
-// The place of the item with this key, or else of the first that is to be decided.
-async function placeOf(key) {
+// The place of the item with this key, of this classifier if it is given, or else of the first that is to be decided.
+async function placeOf(key, classifier) {
   if (!key) return Math.max(0, undecidedAfter(-1));
   const { ids } = await ask(`api/ids?${new URLSearchParams({ queue: page.queue.name, find: key })}`);
   const places = ids.map((id) => page.places.get(id)).filter((place) => place !== undefined);
   for (const place of places) {
     await ensureLoaded(place, place + 1);
-    if (page.items.get(page.ids[place]).key === key) return place;
+    const item = page.items.get(page.ids[place]);
+    if (item.key === key && (classifier === undefined || item.classifier === classifier)) return place;
   }
   return Math.max(0, undecidedAfter(-1));
 }
@@ -132,7 +133,7 @@ async function undo(batch = page.batches.at(-1)) {
   lines.push(...answer.failed.slice(0, LISTED));
   if (answer.item.queue !== page.queue.name) await openQueue(answer.item.queue, answer.item.key);
   if (isSelected) page.selected = new Set(answer.changed.map(({ id }) => id).filter((id) => page.places.has(id)));
-  const place = await placeOf(answer.item.key);
+  const place = await placeOf(answer.item.key, answer.item.classifier);
   const now = page.ids.length ? page.items.get(page.ids[place]) : null;
   if (now && isDisputed(now)) lines.push("Others disagree about it, and the next run stops until one of them gives way.");
   showMessage(lines.join("\n"));

@@ -279,7 +279,7 @@ def _region(
 
 def _ring(shape: dict[str, Any], where: str) -> Ring:
     kind = shape.get("shape_type", "polygon")
-    points = _points(shape, where)
+    points = shape_points(shape, where)
     if kind == "rectangle" and len(points) == 2:
         ring = rectangle((*points.min(axis=0).tolist(), *points.max(axis=0).tolist()))
     elif kind == "circle" and len(points) == 2:
@@ -293,7 +293,8 @@ def _ring(shape: dict[str, Any], where: str) -> Ring:
     return ring
 
 
-def _points(shape: dict[str, Any], where: str) -> np.ndarray:
+def shape_points(shape: dict[str, Any], where: str) -> np.ndarray:
+    """Return the points of `shape`, float64 (N, 2), x and y. Raises `Failed`, which names `where`, if there are none."""
     pairs = shape.get("points")
     if not isinstance(pairs, list) or not pairs or not all(map(_is_pair, pairs)):
         raise Failed("broken shape", f"{where}: points are not a list of x, y")
@@ -318,7 +319,7 @@ def _mask(shape: dict[str, Any], where: str, width: int, height: int) -> tuple[n
     """Return the mask of a `mask` shape, uint8 (height, width), and whether a nonzero pixel lay outside the image."""
     from PIL.PngImagePlugin import PngImageFile
 
-    points = _points(shape, where)
+    points = shape_points(shape, where)
     data = shape.get("mask")
     if len(points) != 2 or not isinstance(data, str):
         raise Failed("broken shape", f"{where}: a mask needs two corners and an image")
