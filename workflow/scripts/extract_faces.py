@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from tessera.core.job import job
+from tessera.core.pool import keep_freed_memory
 from tessera.extras.face_sets.extract import extract_faces
 from tessera.extras.face_sets.settings import FaceSetSettings
 from tessera.records.subjects import Subject
 
 with job(snakemake) as (inputs, outputs, params):
+    keep_freed_memory()
     extract_faces(
         frames=inputs.frames,
         images=inputs.images,

@@ -275,12 +275,12 @@ def files_below(path: Path, suffixes: Collection[str] = ()) -> list[Path]:
 def open_file(path: Path) -> BufferedReader:
     """Open the regular file `path` for reading, in binary mode. Raises `Failed` if it is missing, empty or cannot be read."""
     try:
-        state = Path(path).stat()
+        state = path.stat()
         if not stat.S_ISREG(state.st_mode):
             raise Failed("not a regular file", f"{quoted(path)} is a device, a pipe or the like; give the path of a file")
         if not state.st_size:
             raise Failed("empty file", f"{quoted(path)} has no bytes; copy it again")
-        return Path(path).open("rb")
+        return path.open("rb")
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise Failed("missing", f"{quoted(path)} is not there; fix the path or restore the file") from None
     except PermissionError:

@@ -20,18 +20,48 @@ def sharp_edges(levels: np.ndarray) -> float:
 
     from tessera.extras.face_sets.kernel import count_edges
 
-    smooth = cv2.GaussianBlur(levels.astype(np.float32), (9, 9), 1)
-    across, down = (cv2.Sobel(smooth, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
-    strength = cv2.Sobel(levels, cv2.CV_32F, 1, 0, scale=1 / 8, borderType=cv2.BORDER_REFLECT) ** 2
-    least = 2 * np.sqrt(strength.mean(dtype=np.float64))
-    edges, sharp = count_edges(levels.astype(np.int32, order="C"), strength, least, across, down)
+    x0, y0, x1, y1 = box = _box(levels[:, :, None])
+    part = levels[y0:y1, x0:x1]
+    strength = np.abs(cv2.Sobel(part, cv2.CV_32F, 1, 0, borderType=cv2.BORDER_REFLECT | cv2.BORDER_ISOLATED))
+    edges, sharp = count_edges(_padded(part), strength, box, levels.shape)
     return sharp / edges if edges else 0.0
 
 
 def laplacian_variance(image: np.ndarray) -> float:
     """Return the variance of the Laplacian of `image`, uint8 (H, W, 3), over all channels, with an aperture of 11 pixels."""
+    from tessera.extras.face_sets.kernel import sum_laplacian
+
+    x0, y0, x1, y1 = _box(image)
+    padded = _padded(image[y0:y1, x0:x1])
+    total, squares = sum_laplacian(padded.reshape(len(padded), -1), image.shape[2])
+    return float(4 * (squares / image.size - (total / image.size) ** 2))
+
+
+def _padded(image: np.ndarray) -> np.ndarray:
+    """Return `image` as float32, with `MARGIN` pixels around it, in which it is mirrored."""
     import cv2
 
-    values = cv2.Laplacian(image, cv2.CV_32F, ksize=11)
-    _, deviation = cv2.meanStdDev(values.reshape(-1, 1))
-    return float(deviation[0, 0] ** 2)
+    from tessera.extras.face_sets.kernel import MARGIN
+
+    padded: np.ndarray = cv2.copyMakeBorder(image.astype(np.float32), MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REFLECT_101)
+    return padded
+
+
+def _box(image: np.ndarray) -> tuple[int, int, int, int]:
+    """Return the box of all that is not black in `image`, uint8 (H, W, C), and of more than `MARGIN` black pixels around that.
+
+    It is x0, y0, x1, y1, and ends with the picture. Outside of it, the Laplacian and the gradient are 0.
+    """
+    import cv2
+
+    from tessera.extras.face_sets.kernel import MARGIN
+
+    height, width, channels = image.shape
+    x, y, columns, rows = cv2.boundingRect(image.reshape(height, -1))
+    margin = MARGIN + 1
+    return (
+        max(x // channels - margin, 0),
+        max(y - margin, 0),
+        min(-(-(x + columns) // channels) + margin, width),
+        min(y + rows + margin, height),
+    )

@@ -45,54 +45,61 @@ def total_distances(histograms: np.ndarray) -> np.ndarray:
 
 def chain_histograms(histograms: np.ndarray) -> Chain:
     """Return the chain of nearest neighbours of `histograms`, int (N, C, B), see `_chain` and `histogram_distances`."""
-    roots = np.sqrt(histograms / histograms.sum(axis=-1, keepdims=True)).astype(np.float32).transpose(1, 0, 2).copy()
+    roots = np.sqrt(histograms / histograms.sum(axis=-1, keepdims=True), dtype=np.float32)
 
-    def bounds(one: int) -> np.ndarray:
-        common = (roots @ roots[:, one, :, None])[..., 0] + np.float32(_SLACK)
+    def bounds(one: np.ndarray, others: np.ndarray) -> np.ndarray:
+        common = np.stack([others[:, channel] @ one[channel] for channel in range(len(one))]) + np.float32(_SLACK)
         lowest: np.ndarray = np.sqrt(np.maximum(1 - common, 0, dtype=np.float64)).sum(axis=0)
         return lowest
 
-    return _chain(len(histograms), bounds, lambda one, others: histogram_distances(histograms[one], histograms[others]))
+    return _chain(roots, bounds, lambda one, others: histogram_distances(histograms[one], histograms[others]))
 
 
-def chain_pictures(pictures: np.ndarray) -> Chain:
-    """Return the chain of nearest neighbours of `pictures`, uint8 (N, H, W, 3), see `_chain`.
+def chain_pictures(count: int, read: Callable[[int], np.ndarray]) -> Chain:
+    """Return the chain of nearest neighbours of `count` pictures, see `_chain`. `read` returns one: uint8 (H, W, 3).
 
     The distance of two is the sum of the absolute differences of all values.
     """
     import cv2
-    from scipy.spatial.distance import cdist
+
+    from tessera.extras.face_sets.kernel import sum_differences
 
     # Sums over parts of two pictures never differ by more than the pictures do.
-    starts = [np.unique(np.arange(_GRID) * side // _GRID) for side in pictures.shape[1:3]]
-    sums = np.empty((len(pictures), 3 * len(starts[0]) * len(starts[1])))
-    for number, picture in enumerate(pictures):
+    def sums(picture: np.ndarray) -> np.ndarray:
+        starts = [np.unique(np.arange(_GRID) * side // _GRID) for side in picture.shape[:2]]
         rows = np.add.reduceat(picture, starts[0], axis=0, dtype=np.int32)
-        sums[number] = np.add.reduceat(rows, starts[1], axis=1).ravel()
-
-    def bounds(one: int) -> np.ndarray:
-        lowest: np.ndarray = cdist(sums[one, None], sums, "cityblock")[0]
-        return lowest
+        return np.add.reduceat(rows, starts[1], axis=1, dtype=np.int32).ravel()
 
     def distances(one: int, others: np.ndarray) -> np.ndarray:
-        return np.array([cv2.norm(pictures[one], pictures[other], cv2.NORM_L1) for other in others])
+        picture = read(one)
+        return np.array([cv2.norm(picture, read(other), cv2.NORM_L1) for other in others])
 
-    return _chain(len(pictures), bounds, distances)
+    return _chain(np.stack([sums(read(number)) for number in range(count)]), sum_differences, distances)
 
 
-def _chain(count: int, bounds: Callable[[int], np.ndarray], distances: Callable[[int, np.ndarray], np.ndarray]) -> Chain:
-    """Return a chain of `count` items: the first one, and then always the nearest of those that are left.
+def _chain(
+    items: np.ndarray,
+    bounds: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    distances: Callable[[int, np.ndarray], np.ndarray],
+) -> Chain:
+    """Return a chain of `items`, of any type (N, ...): the first one, and then always the nearest of those that are left.
 
-    Of several at the same distance, it is the first. `bounds`: lower bounds of the distances of an item to all: float64 (N,).
-    `distances`: the distances of an item to each of some others.
+    Of several at the same distance, it is the first. `bounds`: lower bounds of the distances of an item to each of some others:
+    float64 (M,). `distances`: the distances of an item to each of some others, by their numbers.
     """
+    count = len(items)
     order, links = np.zeros(count, dtype=np.int64), np.zeros(count)
     is_left = np.ones(count, dtype=bool)
+    numbers = np.arange(count)  # of the items that are compared
     for place in range(1, count):
-        one = order[place - 1]
-        is_left[one] = False
-        lowest = np.where(is_left, bounds(one), np.inf)
-        limit = distances(one, np.array([lowest.argmin()]))[0]
+        last = order[place - 1]
+        one = items[np.searchsorted(numbers, last)]
+        is_left[last] = False
+        if 2 * (count - place) <= len(numbers):
+            kept = is_left[numbers]
+            items, numbers = items[kept], numbers[kept]
+        lowest = np.where(is_left[numbers], bounds(one, items), np.inf)
+        limit = distances(last, numbers[[lowest.argmin()]])[0]
         near = np.flatnonzero(lowest <= limit)
         near = near[np.argsort(lowest[near], kind="stable")]
         best = np.inf, count
@@ -101,6 +108,6 @@ def _chain(count: int, bounds: Callable[[int], np.ndarray], distances: Callable[
             # Equal items have a bound of 0, in their order: none after the first can be better.
             if lowest[batch[0]] > best[0] or best[0] == 0:
                 break
-            best = min(best, *zip(distances(one, batch).tolist(), batch.tolist(), strict=True))
+            best = min(best, *zip(distances(last, numbers[batch]).tolist(), numbers[batch].tolist(), strict=True))
         links[place], order[place] = best
     return order, links

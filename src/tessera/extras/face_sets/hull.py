@@ -6,7 +6,8 @@ from tessera.core.errors import Failed
 from tessera.extras.face_sets.landmarks import check_landmarks
 from tessera.imaging.polygons import Part, Ring, rasterize
 
-_LEFT_BROW, _RIGHT_BROW = slice(17, 22), slice(22, 27)
+_BROWS = slice(17, 27)  # from left to right
+_BELOW_BROWS = [36, *range(36, 40), *range(42, 46), 45]  # of each of these points, the point of an eye below it
 
 
 def face_hull(landmarks: np.ndarray, height: int, width: int, brow_expansion: float = 1.0) -> Ring:
@@ -19,10 +20,10 @@ def face_hull(landmarks: np.ndarray, height: int, width: int, brow_expansion: fl
     import cv2
 
     points = check_landmarks(landmarks, height, width).copy()
+    below = points[_BELOW_BROWS]
     # Below the outer end of a brow, a point beside the eye, a quarter of the way to the jaw.
-    left, right = (points[eye] + (points[jaw] - points[eye]) / 4 for eye, jaw in ((36, 0), (45, 16)))
-    for brow, below in ((_LEFT_BROW, [left, *points[36:40]]), (_RIGHT_BROW, [*points[42:46], right])):
-        points[brow] += brow_expansion * 0.5 * (points[brow] - below)
+    below[[0, -1]] += (points[[0, 16]] - below[[0, -1]]) / 4
+    points[_BROWS] += brow_expansion * 0.5 * (points[_BROWS] - below)
     hull: Ring = cv2.convexHull(points.astype(np.float32))[:, 0].astype(np.float64)
     if len(hull) < 3:
         raise Failed("landmarks on a line", f"all {len(points)} lie on a line")

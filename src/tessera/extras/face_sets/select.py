@@ -12,7 +12,7 @@ from tessera.core.log import tell
 from tessera.extras.face_sets.scores import commonness
 from tessera.extras.face_sets.settings import FaceFilterSettings
 from tessera.extras.face_sets.sort import faces_in
-from tessera.extras.face_sets.sorts import sort_by_best
+from tessera.extras.face_sets.sorts import by_best
 from tessera.records.decisions import Decision, write_matches
 from tessera.records.face_decisions import find_faces
 from tessera.records.tables.faces import FaceDistances, FaceMasks, FaceOrders, Faces, SelectedFaces
@@ -54,7 +54,7 @@ def select_faces(
     verdicts = {row["key"]: _verdict(row, settings) for row in rows.iter_rows(named=True)} | rejected
     if settings.best is not None:
         faces = [face for table, folder in zip(tables, folders, strict=True) for face in faces_in(table, folder)]
-        places = sort_by_best([face for face in faces if verdicts[face.name] is None], target=settings.best)
+        places = by_best(lambda face: face.sharpness, settings.best)(face for face in faces if verdicts[face.name] is None)
         verdicts |= {key: ("not among the best", place.reason) for key, place in places.items() if place.reason}
     accepted = {key: each for key, each in decided.items() if each.decision == "keep"}
     with Ledger(ledger) as writer:

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from tessera.core.progress import progress
 from tessera.extras.face_sets.alignment import transform
-from tessera.extras.face_sets.sorts import SORTS, AlignedFace, Places
+from tessera.extras.face_sets.sorts import SORTS, AlignedFace, Places, place_faces
 from tessera.imaging.images import read_image, shrink, write_image
 from tessera.imaging.sheets import contact_sheet
 from tessera.records.tables.faces import FaceOrders, Faces
@@ -19,7 +18,7 @@ TILE = 128  # pixels of a face on a sheet
 COLUMNS, ROWS = 8, 3  # of the first faces of a sort, and of the last
 
 
-def sort_faces(tables: Sequence[Path], folders: Sequence[Path], *, orders: Path, sheets: Path) -> None:
+def sort_faces(tables: Sequence[Path], folders: Sequence[Path], *, orders: Path, sheets: Path, threads: int = 1) -> None:
     """Write the key and the rank of each face in each sort to `orders` (`tables.FaceOrders`).
 
     `tables`: `tables.Faces`, with the files in `folders`, one of each per shard. The folder `sheets` gets a picture of each
@@ -28,8 +27,7 @@ def sort_faces(tables: Sequence[Path], folders: Sequence[Path], *, orders: Path,
     faces = {face.name: face for table, folder in zip(tables, folders, strict=True) for face in faces_in(table, folder)}
     sheets.mkdir()
     rows = []
-    for name, sort in progress(list(SORTS.items()), unit="sorts"):
-        places = sort(faces.values())
+    for name, places in place_faces(faces.values(), SORTS, threads).items():
         rows += [
             (name, key, None if isinstance(place.key, str) else place.key, place.rank, place.reason)
             for key, place in sorted(places.items())

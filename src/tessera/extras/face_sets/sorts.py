@@ -4,16 +4,21 @@ No file is renamed, moved or deleted. Faces of equal keys are ranked by their na
 which the faces are given. A face that a sort cannot measure has no rank, and a reason.
 """
 
+import os
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple, TypeAlias, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import pairwise
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
 from tessera.core.errors import Dropped, Failed
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
 from tessera.extras.face_sets.blur import laplacian_variance, sharp_edges
 from tessera.extras.face_sets.distances import Chain, chain_histograms, chain_pictures, total_distances
 from tessera.extras.face_sets.hull import face_hull, hull_mask
@@ -27,7 +32,7 @@ CANDIDATES = 10  # the sharpest faces of a yaw, as a multiple of those that are 
 
 @dataclass(frozen=True)
 class AlignedFace:
-    """An aligned face."""
+    """An aligned face. What is measured of it is kept with it."""
 
     name: str
     """Its unique name."""
@@ -42,6 +47,66 @@ class AlignedFace:
     load: Callable[[], np.ndarray]
     """Return the aligned square: uint8 (size, size, 3), RGB. It may raise `Dropped`."""
 
+    @cached_property
+    def picture(self) -> np.ndarray:
+        """Return what `load` returns. Raises `Failed` if it has another size."""
+        image = self.load()
+        if image.shape != (self.size, self.size, 3):
+            raise Failed("face of another size", f"an array of shape {image.shape}, not {self.size} by {self.size} pixels")
+        return image
+
+    @cached_property
+    def luma(self) -> np.ndarray:
+        """Return its luma: uint8 (size, size)."""
+        return luma(self.picture)
+
+    @cached_property
+    def hull(self) -> np.ndarray:
+        """Return the mask of the hull of its landmarks: uint8 (size, size)."""
+        return hull_mask(face_hull(self.landmarks, self.size, self.size), self.size, self.size)
+
+    @cached_property
+    def luma_inside_hull(self) -> np.ndarray:
+        """Return its luma with black outside the hull: uint8 (size, size)."""
+        return self.inside_hull(luma)
+
+    def inside_hull(self, convert: Callable[[np.ndarray], np.ndarray] = lambda part: part) -> np.ndarray:
+        """Return what `convert` returns of its picture, with 0 outside the hull: uint8 (size, size, ...)."""
+        import cv2
+
+        x, y, width, height = cv2.boundingRect(self.hull)
+        part = slice(y, y + height), slice(x, x + width)
+        values = convert(self.picture[part])
+        whole = np.zeros((self.size, self.size, *values.shape[2:]), np.uint8)
+        cv2.copyTo(values, self.hull[part], whole[part])
+        return whole
+
+    @cached_property
+    def histogram(self) -> np.ndarray:
+        """Return how often each level of luma occurs: int32 (1, 256)."""
+        return _histogram(self.luma)
+
+    @cached_property
+    def hsv(self) -> tuple[float, ...]:
+        """Return the means of the hue in steps of 2 degrees, of the saturation, and of the largest channel of its pixels."""
+        import cv2
+
+        means: tuple[float, ...] = cv2.mean(cv2.cvtColor(self.picture, cv2.COLOR_RGB2HSV))
+        return means
+
+    @cached_property
+    def pose(self) -> Pose:
+        """Return its pose. Raises `Failed` if it cannot be estimated."""
+        return estimate_pose(self.landmarks, self.size)
+
+    @cached_property
+    def sharpness(self) -> float:
+        """Return the fraction of its edges that look sharp, see `sharp_edges`.
+
+        As in DeepFaceLab, the edge of the hull is one of them. So faces without other edges do not compare well.
+        """
+        return sharp_edges(self.luma_inside_hull)
+
 
 class Place(NamedTuple):
     """What a sort says about a face."""
@@ -55,77 +120,85 @@ class Place(NamedTuple):
 
 
 Places: TypeAlias = dict[str, Place]  # by name of face
-Sort: TypeAlias = Callable[[Iterable[AlignedFace]], Places]
 _Value = TypeVar("_Value")
 _Key = TypeVar("_Key", float, str)
 
 
-def _measure(faces: Iterable[AlignedFace], measure: Callable[[AlignedFace], _Value]) -> tuple[dict[str, _Value], Places]:
-    """Return what `measure` returns for each face, in the order of their names, and the places of those for which it cannot.
+@dataclass(frozen=True)
+class Sort(Generic[_Value]):
+    """A sort of faces."""
 
-    Each face is loaded once and not kept. Raises `ValueError` if two faces have the same name.
+    measure: Callable[[AlignedFace], _Value]
+    """Return what decides on the place of a face. It may raise `Dropped`."""
+    place: Callable[[Any], Places]
+    """Return the places of faces by what was kept of each, in the order of their names."""
+    keep: Callable[[], Any] = dict
+    """Return where what is measured is kept: a dictionary by name, or what can be set like one."""
+
+    def __call__(self, faces: Iterable[AlignedFace]) -> Places:
+        """Return the places of `faces`. Raises `ValueError` if two have the same name."""
+        return place_faces(faces, {"": self})[""]
+
+
+def place_faces(faces: Iterable[AlignedFace], sorts: Mapping[str, Sort[Any]], threads: int = 1) -> dict[str, Places]:
+    """Return the places of `faces` in each of `sorts`. Each face is loaded once for all sorts, and not kept.
+
+    Raises `ValueError` if two faces have the same name.
     """
-    values: dict[str, _Value] = {}
-    unmeasured: Places = {}
-    for face in faces:
-        if face.name in values or face.name in unmeasured:
-            raise ValueError(f"two faces are named {face.name!r}")
-        try:
-            values[face.name] = measure(face)
-        except Dropped as error:
-            unmeasured[face.name] = Place(None, None, str(error))
-    return dict(sorted(values.items())), unmeasured
+    ordered = sorted(faces, key=lambda face: face.name)
+    for one, other in pairwise(ordered):
+        if one.name == other.name:
+            raise ValueError(f"two faces are named {one.name!r}")
+    values = {name: sort.keep() for name, sort in sorts.items()}
+    unmeasured: dict[str, Places] = {name: {} for name in sorts}
+
+    def measure(face: AlignedFace) -> dict[str, Any]:
+        face = replace(face)  # which keeps what was measured, and is not kept
+        return {name: _attempt(sort.measure, face) for name, sort in sorts.items()}
+
+    with ThreadPoolExecutor(threads) as pool:
+        measured = ((face, future.result()) for face, future in ahead(pool, measure, ordered, 2 * threads))
+        if threads == 1:  # another thread would only cost time
+            measured = ((face, measure(face)) for face in ordered)
+        for face, found in progress(measured, len(ordered), "faces"):
+            for name, value in found.items():
+                if isinstance(value, Dropped):
+                    unmeasured[name][face.name] = Place(None, None, str(value))
+                else:
+                    values[name][face.name] = value
+    return {name: unmeasured[name] | sort.place(values[name]) for name, sort in sorts.items()}
+
+
+def _attempt(measure: Callable[[AlignedFace], _Value], face: AlignedFace) -> _Value | Dropped:
+    try:
+        return measure(face)
+    except Dropped as error:
+        return error
 
 
 def _ordered(keys: Mapping[str, _Key], descending: bool) -> list[str]:
     return sorted(sorted(keys), key=lambda name: keys[name], reverse=descending)
 
 
-def _sort(faces: Iterable[AlignedFace], measure: Callable[[AlignedFace], _Key], descending: bool) -> Places:
-    keys, places = _measure(faces, measure)
-    return places | {name: Place(keys[name], rank) for rank, name in enumerate(_ordered(keys, descending))}
+def _place(keys: Mapping[str, _Key], descending: bool = True) -> Places:
+    return {name: Place(keys[name], rank) for rank, name in enumerate(_ordered(keys, descending))}
 
 
-def _picture(face: AlignedFace) -> np.ndarray:
-    image = face.load()
-    if image.shape != (face.size, face.size, 3):
-        raise Failed("face of another size", f"an array of shape {image.shape}, not {face.size} by {face.size} pixels")
-    return image
-
-
-def _inside_hull(face: AlignedFace) -> np.ndarray:
-    """Return the picture of `face` with black outside the hull of its landmarks."""
-    import cv2
-
-    hull = face_hull(face.landmarks, face.size, face.size)
-    image: np.ndarray = cv2.bitwise_and(picture := _picture(face), picture, mask=hull_mask(hull, *picture.shape[:2]))
-    return image
-
-
-def _pose(face: AlignedFace) -> Pose:
-    return estimate_pose(face.landmarks, face.size)
+_ascending = partial(_place, descending=False)
 
 
 def _histogram(image: np.ndarray) -> np.ndarray:
-    """Return how often each level occurs in each channel of `image`, uint8 (H, W) or (H, W, C): int64 (C, 256)."""
+    """Return how often each level occurs in each channel of `image`, uint8 (H, W) or (H, W, C): int32 (C, 256)."""
     import cv2
 
     channels = 1 if image.ndim == 2 else image.shape[2]
     counts = [cv2.calcHist([image], [channel], None, [256], [0, 256]).ravel() for channel in range(channels)]
-    return np.stack(counts).astype(np.int64)
-
-
-def sharpness(face: AlignedFace) -> float:
-    """Return the fraction of the edges of `face` that look sharp, see `sharp_edges`.
-
-    As in DeepFaceLab, the edge of the hull is one of them. So faces without other edges do not compare well.
-    """
-    return sharp_edges(luma(_inside_hull(face)))
+    return np.stack(counts).astype(np.int32)
 
 
 def motion_sharpness(face: AlignedFace) -> float:
-    """Return the variance of the Laplacian of `face`, squared levels; motion lowers it."""
-    return laplacian_variance(_inside_hull(face))
+    """Return the variance of the Laplacian of `face` inside its hull, squared levels; motion lowers it."""
+    return laplacian_variance(face.inside_hull())
 
 
 def area(face: AlignedFace) -> float:
@@ -137,36 +210,9 @@ def area(face: AlignedFace) -> float:
     return size
 
 
-def brightness(face: AlignedFace) -> float:
-    """Return the mean of the largest channel of each pixel of `face`, levels."""
-    return _hsv(face)[2]
-
-
-def hue(face: AlignedFace) -> float:
-    """Return the mean hue of the pixels of `face`, degrees, 0 to 360; grey is 0."""
-    return 2 * _hsv(face)[0]
-
-
-def _hsv(face: AlignedFace) -> tuple[float, ...]:
-    import cv2
-
-    means: tuple[float, ...] = cv2.mean(cv2.cvtColor(_picture(face), cv2.COLOR_RGB2HSV))
-    return means
-
-
 def black_values(face: AlignedFace) -> float:
     """Return how many values of all channels of `face` are 0; the part of the square outside the frame is black."""
-    image = _picture(face)
-    return float(image.size - np.count_nonzero(image))
-
-
-def sort_by_histogram_similarity(faces: Iterable[AlignedFace]) -> Places:
-    """Chain each face to the nearest one left, by the histograms of its channels; the first name is first.
-
-    The key is the distance from the face before, see `histogram_distances`.
-    """
-    histograms, places = _measure(faces, lambda face: _histogram(_picture(face)))
-    return places | _chained(histograms, lambda: chain_histograms(np.stack(list(histograms.values()))))
+    return float(face.picture.size - np.count_nonzero(face.picture))
 
 
 def _chained(names: Iterable[str], chain: Callable[[], Chain]) -> Places:
@@ -178,87 +224,102 @@ def _chained(names: Iterable[str], chain: Callable[[], Chain]) -> Places:
     return {named[number]: Place(link, rank) for rank, (number, link) in enumerate(pairs)}
 
 
-def sort_by_histogram_dissimilarity(faces: Iterable[AlignedFace]) -> Places:
-    """Rank the faces first that differ most from all others, by the grey histograms inside their hulls.
+def _chain_histograms(histograms: Mapping[str, np.ndarray]) -> Places:
+    """Chain each face to the nearest one left, by the histograms of its channels; the first name is first.
 
-    The key is the sum of the distances from all others, see `histogram_distances`. Outside its hull, a face is black.
+    The key is the distance from the face before, see `histogram_distances`.
     """
-    histograms, places = _measure(faces, lambda face: _histogram(luma(_inside_hull(face)))[0])
-    totals = _totals(histograms)
-    return places | {name: Place(totals[name], rank) for rank, name in enumerate(_ordered(totals, True))}
+    return _chained(histograms, lambda: chain_histograms(np.stack(list(histograms.values()))))
+
+
+def _place_by_total(histograms: Mapping[str, np.ndarray]) -> Places:
+    """Rank the faces first that differ most from all others. The key: the sum of the distances, see `histogram_distances`."""
+    return _place(_totals(histograms))
 
 
 def _totals(histograms: Mapping[str, np.ndarray]) -> dict[str, float]:
     if not histograms:
         return {}
-    return dict(zip(histograms, total_distances(np.stack(list(histograms.values()))).tolist(), strict=True))
+    return dict(zip(histograms, total_distances(np.concatenate(list(histograms.values()))).tolist(), strict=True))
 
 
-def sort_by_pixel_difference(faces: Iterable[AlignedFace]) -> Places:
-    """Chain each face to the nearest one left, by the sum of the absolute differences of all values; the first name is first.
+class _Pictures:
+    """Pictures by the names of their faces, in a temporary file instead of the memory."""
 
-    The key is the difference from the face before, levels. Only faces of the most frequent size are sorted. Their pictures are
-    stored in a temporary file, uncompressed.
-    """
-    faces = sorted(faces, key=lambda face: face.name)
-    sizes = Counter(face.size for face in faces)
-    size = max(sizes, key=lambda side: (sizes[side], side), default=0)
-    with tempfile.TemporaryFile() as file:
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it is needed as long as this object)
+        self._offsets: dict[int, dict[str, int]] = defaultdict(dict)  # by size and name
 
-        def store(face: AlignedFace) -> None:
-            if face.size != size:
-                raise Failed("face of another size", f"{face.size} pixels, but most faces of the set have {size}")
-            file.write(_picture(face).tobytes())
+    def __setitem__(self, name: str, picture: np.ndarray) -> None:
+        self._offsets[len(picture)][name] = self._file.tell()
+        self._file.write(picture.tobytes())
 
-        names, places = _measure(faces, store)
-        file.flush()
-        shape = len(names), size, size, 3
-        return places | _chained(names, lambda: chain_pictures(np.memmap(file, np.uint8, "r", shape=shape)))
+    def place(self) -> Places:
+        """Chain each face to the nearest one left, by the sum of the absolute differences of all values.
+
+        The first name is first. The key is the difference from the face before, levels. Only faces of the most frequent size
+        are sorted.
+        """
+        self._file.flush()
+        size = max(self._offsets, key=lambda side: (len(self._offsets[side]), side), default=0)
+        offsets = self._offsets.pop(size, {})
+        at = list(offsets.values())
+
+        def read(number: int) -> np.ndarray:
+            content = os.pread(self._file.fileno(), 3 * size**2, at[number])
+            return np.frombuffer(content, np.uint8).reshape(size, size, 3)
+
+        reasons = {
+            side: str(Failed("face of another size", f"{side} pixels, but most faces of the set have {size}"))
+            for side in self._offsets
+        }
+        others = {name: Place(None, None, reasons[side]) for side, names in self._offsets.items() for name in names}
+        return others | _chained(offsets, lambda: chain_pictures(len(at), read))
 
 
-def sort_by_faces_in_frame(faces: Iterable[AlignedFace]) -> Places:
+def _place_by_frame(frames: Mapping[str, str]) -> Places:
     """Rank the faces whose frame shows the fewest faces first, and select those that are alone. The key: faces in the frame."""
-    frames, places = _measure(faces, lambda face: face.frame)
     counts = Counter(frames.values())
-    keys = {name: float(counts[frame]) for name, frame in frames.items()}
-    reasons = {name: "" if count == 1 else "several faces in the frame" for name, count in keys.items()}
-    return places | {name: Place(keys[name], rank, reasons[name]) for rank, name in enumerate(_ordered(keys, False))}
+    places = _ascending({name: float(counts[frame]) for name, frame in frames.items()})
+    return {
+        name: place._replace(reason="" if place.key == 1 else "several faces in the frame") for name, place in places.items()
+    }
 
 
 class _Candidate(NamedTuple):
-    sharpness: float
+    quality: float
     pose: Pose
-    histogram: np.ndarray  # of the grey picture
+    histogram: np.ndarray  # of the luma
 
 
-def sort_by_best(
-    faces: Iterable[AlignedFace], quality: Callable[[AlignedFace], float] = sharpness, target: int = 2000
-) -> Places:
-    """Select about `target` faces that are sharp, differ, and look in all directions. The key: the `quality`, highest first.
+def by_best(quality: Callable[[AlignedFace], float], target: int = 2000) -> Sort[_Candidate]:
+    """Return a sort that selects about `target` faces of high `quality` that differ, and look in all directions.
 
-    The faces are divided by yaw into `YAW_BINS`. Each bin may select an equal share of the target, and what is lacking in small
-    bins is divided among all. Of the sharpest in a bin, ten times the share, those of each pitch are ranked by how much they
-    differ from each other, and the pitches take turns. Selected faces rank before all others, which are ranked by quality.
+    The key is the quality. The faces are divided by yaw into `YAW_BINS`. Each bin may select an equal share of the target, and
+    what is lacking in small bins is divided among all. Of the best in a bin, ten times the share, those of each pitch are
+    ranked by how much they differ from each other, and the pitches take turns. Selected faces rank before all others, which are
+    ranked by quality.
     """
-    candidates, places = _measure(
-        faces, lambda face: _Candidate(quality(face), _pose(face), _histogram(luma(_picture(face)))[0])
-    )
+    return Sort(lambda face: _Candidate(quality(face), face.pose, face.histogram), partial(_place_best, target=target))
+
+
+def _place_best(candidates: Mapping[str, _Candidate], target: int) -> Places:
     bins: dict[int, list[str]] = defaultdict(list)
-    for name in _ordered({name: candidate.sharpness for name, candidate in candidates.items()}, True):
+    for name in _ordered({name: candidate.quality for name, candidate in candidates.items()}, True):
         bins[_bin(-candidates[name].pose.yaw, MOST_YAW, YAW_BINS)].append(name)
     share = max(1, round(target / YAW_BINS))
     share += sum(max(0, share - len(bins.get(number, ()))) for number in range(YAW_BINS)) // YAW_BINS
     selected: list[str] = []
     reasons: dict[str, str] = {}
     for _, names in sorted(bins.items()):
-        sharpest = names[: CANDIDATES * share]
-        reasons |= dict.fromkeys(names[len(sharpest) :], "enough sharper faces at this yaw")
-        reasons |= dict.fromkeys(sharpest, "enough faces at this yaw")
-        selected += _alternate({name: candidates[name] for name in sharpest}, share)
+        best = names[: CANDIDATES * share]
+        reasons |= dict.fromkeys(names[len(best) :], "enough sharper faces at this yaw")
+        reasons |= dict.fromkeys(best, "enough faces at this yaw")
+        selected += _alternate({name: candidates[name] for name in best}, share)
     reasons |= dict.fromkeys(selected, "")
-    rest = {name: candidate.sharpness for name, candidate in candidates.items() if reasons[name]}
+    rest = {name: candidate.quality for name, candidate in candidates.items() if reasons[name]}
     order = [*selected, *_ordered(rest, True)]
-    return places | {name: Place(candidates[name].sharpness, rank, reasons[name]) for rank, name in enumerate(order)}
+    return {name: Place(candidates[name].quality, rank, reasons[name]) for rank, name in enumerate(order)}
 
 
 def _alternate(candidates: Mapping[str, _Candidate], share: int) -> list[str]:
@@ -278,20 +339,20 @@ def _bin(angle: float, most: float, count: int) -> int:
 
 
 # By name, in the order of DeepFaceLab, which numbers them from 0.
-SORTS: dict[str, Sort] = {
-    "blur": partial(_sort, measure=sharpness, descending=True),
-    "motion_blur": partial(_sort, measure=motion_sharpness, descending=True),
-    "yaw": partial(_sort, measure=lambda face: _pose(face).yaw, descending=True),
-    "pitch": partial(_sort, measure=lambda face: _pose(face).pitch, descending=True),
-    "area": partial(_sort, measure=area, descending=True),
-    "histogram_similarity": sort_by_histogram_similarity,
-    "histogram_dissimilarity": sort_by_histogram_dissimilarity,
-    "brightness": partial(_sort, measure=brightness, descending=True),
-    "hue": partial(_sort, measure=hue, descending=True),
-    "black_values": partial(_sort, measure=black_values, descending=False),
-    "frame": partial(_sort, measure=lambda face: face.frame, descending=False),
-    "faces_in_frame": sort_by_faces_in_frame,
-    "pixel_difference": sort_by_pixel_difference,
-    "best": sort_by_best,
-    "best_faster": partial(sort_by_best, quality=area),
+SORTS: dict[str, Sort[Any]] = {
+    "blur": Sort(lambda face: face.sharpness, _place),
+    "motion_blur": Sort(motion_sharpness, _place),
+    "yaw": Sort(lambda face: face.pose.yaw, _place),
+    "pitch": Sort(lambda face: face.pose.pitch, _place),
+    "area": Sort(area, _place),
+    "histogram_similarity": Sort(lambda face: _histogram(face.picture), _chain_histograms),
+    "histogram_dissimilarity": Sort(lambda face: _histogram(face.luma_inside_hull), _place_by_total),
+    "brightness": Sort(lambda face: face.hsv[2], _place),  # levels
+    "hue": Sort(lambda face: 2 * face.hsv[0], _place),  # degrees, 0 to 360; grey is 0
+    "black_values": Sort(black_values, _ascending),
+    "frame": Sort(lambda face: face.frame, _ascending),
+    "faces_in_frame": Sort(lambda face: face.frame, _place_by_frame),
+    "pixel_difference": Sort(lambda face: face.picture, _Pictures.place, _Pictures),
+    "best": by_best(lambda face: face.sharpness),
+    "best_faster": by_best(area),
 }

@@ -60,6 +60,6 @@ def test_a_chain_of_pictures_is_that_of_a_loop(seed: int, count: int, copies: in
     draw = np.random.default_rng(seed)
     distinct = draw.integers(0, levels, (-(-count // copies), *shape, 3), dtype=np.uint8)
     pictures = distinct[draw.integers(0, len(distinct), count)]
-    order, links = chain_pictures(pictures)
+    order, links = chain_pictures(len(pictures), pictures.__getitem__)
     expected, distances = slow_faces.chain(pictures, slow_faces.pixel_distance)
     assert (order.tolist(), links.tolist()) == (expected, distances)

@@ -21,7 +21,7 @@ from tessera.extras.face_sets.packs import read_index, unpack
 from tessera.extras.face_sets.select import select_faces
 from tessera.extras.face_sets.settings import FaceFilterSettings
 from tessera.extras.face_sets.sort import faces_in, sort_faces
-from tessera.extras.face_sets.sorts import SORTS, sort_by_best
+from tessera.extras.face_sets.sorts import SORTS, by_best
 from tessera.extras.face_sets.write import pack_faces, write_face_set, write_masks
 from tessera.imaging.images import read_image, write_image
 from tessera.learning.mask_settings import MaskModelSettings
@@ -218,7 +218,7 @@ def test_faces_that_are_alone_and_the_best_are_selected_with_reasons(tmp_path: P
     keys, reasons = selected(tmp_path, tables, folders, alone=True, best=1)
     faces = [face for table, folder in zip(tables, folders, strict=True) for face in faces_in(table, folder)]
     left = [face for face in faces if face.name not in together]
-    chosen = sorted(key for key, place in sort_by_best(left, target=1).items() if not place.reason)
+    chosen = sorted(key for key, place in by_best(lambda face: face.sharpness, 1)(left).items() if not place.reason)
     assert keys == chosen
     assert set(reasons.values()) <= {"several faces in the frame", "not among the best"}
 
@@ -252,7 +252,7 @@ def test_a_rejected_face_takes_no_place_among_the_best_and_an_accepted_one_needs
     keys, reasons = selected(tmp_path, tables, folders, {best[0]: "drop", other: "keep"}, best=1)
     assert other in keys and reasons[best[0]] == "rejected by a person"
     faces = [face for table, folder in zip(tables, folders, strict=True) for face in faces_in(table, folder)]
-    places = sort_by_best([face for face in faces if face.name != best[0]], target=1)
+    places = by_best(lambda face: face.sharpness, 1)(face for face in faces if face.name != best[0])
     assert set(keys) == {key for key, place in places.items() if not place.reason} | {other}
 
 

@@ -15,7 +15,7 @@ from face_pictures import face, head_landmarks, portrait, portraits
 from tessera.core.errors import Failed
 from tessera.demo.photographs import photograph
 from tessera.extras.face_sets.landmarks import five_points
-from tessera.extras.face_sets.sorts import SORTS, AlignedFace, Place, area, sort_by_best
+from tessera.extras.face_sets.sorts import SORTS, AlignedFace, Place, area, by_best
 
 FACES = portraits(24)
 NEEDS_LANDMARKS = {"blur", "motion_blur", "yaw", "pitch", "histogram_dissimilarity", "best", "best_faster"}
@@ -171,7 +171,7 @@ def test_the_best_faces_are_those_of_the_steps_one_by_one(target: int) -> None:
         for number, one in enumerate(faces[:60])
     ]
     faces += many
-    places = sort_by_best(faces, area, target)
+    places = by_best(area, target)(faces)
     order = sorted(places, key=lambda name: places[name].rank)
     selected = [name for name in order if not places[name].reason]
     assert selected == slow_faces.best(faces, target, area) == order[: len(selected)]
@@ -184,7 +184,7 @@ def test_each_face_that_is_not_among_the_best_has_a_reason() -> None:
     faces = [
         replace(one, name=str(number), landmarks=head_landmarks(size=16)) for number, one in enumerate(portraits(40, size=16))
     ]
-    places = sort_by_best(faces, area, 64)
+    places = by_best(area, 64)(faces)
     reasons = [place.reason for place in places.values()]
     # Bins of yaw that are empty give one more face to each of the 128 bins.
     assert reasons.count("") == 1 and reasons.count("enough faces at this yaw") == 9
