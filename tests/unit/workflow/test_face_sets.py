@@ -40,7 +40,7 @@ def test_other_folders_and_texts_may_be_named(load: Callable[..., Project]) -> N
     check_apart_from_faces(load("film", **NAMING["score.folder"](ALIGNED)))
 
 
-@pytest.mark.parametrize("part", ["detector", "landmarks", "identity"])
+@pytest.mark.parametrize("part", ["detector", "landmarks", "identity", "masks"])
 def test_no_model_of_a_face_set_was_trained_here(load: Callable[..., Project], part: str) -> None:
     def project(path: str) -> Project:
         Path(path).parent.mkdir(parents=True)

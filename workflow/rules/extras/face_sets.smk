@@ -152,6 +152,8 @@ rule mask_faces:
     resources:
         gpu=1,
     params:
+        # A renewed consent changes no mask.
+        subject=unwatched_job_param(project.of_job(subject_of_set)),
         settings=project.of_job(masking),
         watched=project.of_job(watched_masks),
         mask_code=code_digest("tessera.extras.face_sets.masks:mask_faces"),

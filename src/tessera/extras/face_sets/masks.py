@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from tessera.core.messages import pluralize, truncate
 from tessera.core.progress import progress
 from tessera.core.provenance import digest
 from tessera.core.store import Store
+from tessera.extras.face_sets.admit import require_consent
 from tessera.extras.face_sets.alignment import transform
 from tessera.extras.face_sets.drawn import Region, drawn_masks, read_regions
 from tessera.extras.face_sets.hull import face_hull, hull_mask
@@ -24,6 +26,7 @@ from tessera.learning.mask_settings import MaskModelSettings
 from tessera.learning.masks import MaskModel
 from tessera.records.annotation.label_files import naming
 from tessera.records.frame_keys import meant_frames
+from tessera.records.subjects import Subject
 from tessera.records.tables.faces import FaceMasks, Faces
 from tessera.records.tables.table import read_table, types, write_table
 
@@ -43,6 +46,7 @@ class Mask(NamedTuple):
 def mask_faces(
     faces: Path,
     images: Path,
+    subject: Subject,
     weights: Path | None,
     model: MaskModelSettings,
     by_hand: Path | None,
@@ -54,13 +58,16 @@ def mask_faces(
 ) -> None:
     """Write the masks of `faces` (`tables.Faces`) to the folder `masks`, and a row for each to `table` (`tables.FaceMasks`).
 
-    `images`: the files of the faces. `weights`: the file of the `model`; None if none is declared. `by_hand`: the folder with
-    masks that a person drew, see `drawn_masks`; None if there is none. A mask is a PNG of the size of the square: 255 in the
-    face, and 0 elsewhere. That of a person goes before that of the model, and this before the hull of the 68 landmarks.
+    `images`: the files of the faces. `subject`: the person. `weights`: the file of the `model`; None if none is declared.
+    `by_hand`: the folder with masks that a person drew, see `drawn_masks`; None if there is none. A mask is a PNG of the size
+    of the square: 255 in the face, and 0 elsewhere. That of a person goes before that of the model, and this before the hull
+    of the 68 landmarks.
 
     What the model outlines in the faces of a source is stored in the folder `cache` of a `Store`, under a digest of everything
-    that it depends on, including `code`. Raises `TesseraError` if the model cannot be used.
+    that it depends on, including `code`. Raises `TesseraError` if the model cannot be used, or if the consent of `subject` does
+    not cover face sets today, UTC.
     """
+    require_consent(subject, datetime.now(UTC).date())
     rows = read_table(faces, Faces).sort("key")
     outlined, reasons = _outline_all(rows, images, weights, model, cache, code) if weights else ({}, {})
     drawn = _drawn(by_hand, rows) if by_hand else {}

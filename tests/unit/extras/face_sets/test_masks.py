@@ -13,6 +13,7 @@ from PIL import Image
 
 from decoded_models import write_mask_model
 from face_pictures import head_landmarks, portrait
+from tessera.core.errors import TesseraError
 from tessera.core.provenance import sha256_file
 from tessera.extras.face_sets.hull import face_hull, hull_mask
 from tessera.extras.face_sets.jpeg_metadata import write_metadata
@@ -21,6 +22,7 @@ from tessera.extras.face_sets.masks import mask_faces
 from tessera.extras.face_sets.metadata import FaceMetadata, Polygon
 from tessera.imaging.images import read_image, write_image
 from tessera.learning.mask_settings import MaskModelSettings
+from tessera.records.subjects import Subject
 from tessera.records.tables.faces import FaceMasks, Faces
 from tessera.records.tables.table import read_table, types, write_table
 
@@ -28,6 +30,9 @@ SIZE = 64
 MATRIX = np.array([[0.5, 0, 3], [0, 0.5, -4]])
 KEYS = [f"film-000000{number}-face-0" for number in (1, 2)]
 KEY = KEYS[0]
+ADA = Subject.model_validate(
+    {"name": "Ada", "consent": "release 1", "scope": "face_sets", "adult_attested": "yes", "evidence": "a" * 64}
+)
 LEFT = [[0, 0], [32, 0], [32, SIZE], [0, SIZE]]
 
 
@@ -73,11 +78,13 @@ def masked(faces: Path, model: Path | None = None, out: str = "out", **settings:
     folder = faces.parent
     place = folder / out
     place.mkdir()
+    subject = settings.pop("subject", ADA)
     if model:
         settings["weights"] = {"source": str(model), "sha256": sha256_file(model)}
     mask_faces(
         faces,
         folder / "images",
+        subject,
         model,
         MaskModelSettings(size=SIZE, **settings),
         folder / "drawn" if (folder / "drawn").exists() else None,
@@ -259,3 +266,10 @@ def test_masks_of_no_face_are_named(faces: Path, monkeypatch: pytest.MonkeyPatch
     write_document(faces.parent / "drawn" / "film-0000009-face-0.json", ("include", LEFT))
     assert masked(faces)[KEY]["origin"] == "hull"
     assert told[0].startswith("1 drawn mask left out, of faces that are not there:") and "film-0000009-face-0.json" in told[0]
+
+
+@pytest.mark.parametrize("changed", [{"revoked": "yes"}, {"expires": "2020-01-01"}, {"scope": ()}])
+def test_no_face_is_masked_without_a_valid_consent(faces: Path, changed: dict[str, Any]) -> None:
+    with pytest.raises(TesseraError, match="'Ada'"):
+        masked(faces, subject=ADA.model_copy(update=changed))
+    assert not (faces.parent / "out" / "masks").exists()

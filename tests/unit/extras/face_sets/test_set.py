@@ -26,10 +26,14 @@ from tessera.extras.face_sets.write import pack_faces, write_face_set, write_mas
 from tessera.imaging.images import read_image, write_image
 from tessera.learning.mask_settings import MaskModelSettings
 from tessera.records.decisions import Decision
+from tessera.records.subjects import Subject
 from tessera.records.tables.faces import FaceDistances, FaceMasks, FaceOrders, Faces, SelectedFaces
 from tessera.records.tables.table import read_table, types, write_table
 
 SIZE = 64
+ADA = Subject.model_validate(
+    {"name": "Ada", "consent": "release 1", "scope": "face_sets", "adult_attested": "yes", "evidence": "a" * 64}
+)
 KEEP_ALL = {name: None for name in FaceFilterSettings.model_fields if name.startswith(("max_", "min_"))}
 
 
@@ -112,7 +116,7 @@ def mask_all(folder: Path, tables: list[Path], folders: list[Path]) -> None:
     """Mask all faces by the hulls of their landmarks, and those of the set in `folder` with a part of these masks."""
     for table, images in zip(tables, folders, strict=True):
         made = {"masks": Path(f"{images}-masks"), "table": Path(f"{images}-masks.parquet")}
-        mask_faces(table, images, None, MaskModelSettings(), None, folder / "outlined", code="1", **made)
+        mask_faces(table, images, ADA, None, MaskModelSettings(), None, folder / "outlined", code="1", **made)
     parts = [[Path(f"{images}-masks{suffix}") for images in folders] for suffix in (".parquet", "")]
     write_masks(folder / "faces.parquet", *parts, masks=folder / "masks", table=folder / "masks.parquet")
 
