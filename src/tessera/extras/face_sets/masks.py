@@ -59,9 +59,9 @@ def mask_faces(
     """Write the masks of `faces` (`tables.Faces`) to the folder `masks`, and a row for each to `table` (`tables.FaceMasks`).
 
     `images`: the files of the faces. `subject`: the person. `weights`: the file of the `model`; None if none is declared.
-    `by_hand`: the folder with masks that a person drew, see `drawn_masks`; None if there is none. A mask is a PNG of the size of
-    the square: 255 in the face, and 0 elsewhere. That of a person goes before that of the model, and this before the hull of
-    the 68 landmarks.
+    `by_hand`: the folder with masks that a person drew, see `drawn_masks`; None if there is none. A mask is a PNG of the size
+    of the square: 255 in the face, and 0 elsewhere. That of a person goes before that of the model, and this before the hull
+    of the 68 landmarks.
 
     What the model outlines in the faces of a source is stored in the folder `cache` of a `Store`, under a digest of everything
     that it depends on, including `code`. Raises `TesseraError` if the model cannot be used, or if the consent of `subject` does
