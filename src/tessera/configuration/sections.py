@@ -278,7 +278,7 @@ class RestoredSceneSettings(SceneSettings):
 
     min_seconds: PositiveFloat = 0.01
     max_seconds: PositiveFloat = 60.0
-    confidence: MeanConfidence = 0.25  # type: ignore[assignment]  # a number when the stage reads it
+    confidence: MeanConfidence = 0.4  # type: ignore[assignment]  # a number when the stage reads it
     extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0,), min_length=1)
 
 
