@@ -1,7 +1,9 @@
 """The projects in examples/ that docs/from_*.md show: planned as they are, and run whole on their footage, made small."""
 
 import json
+import pickle
 import shutil
+import struct
 from dataclasses import replace
 from fnmatch import fnmatch
 from functools import partial
@@ -65,8 +67,8 @@ def run(project: Project, settings: dict[str, Any], *targets: str) -> None:
     assert made.returncode == 0, made.output
 
 
-def test_there_are_four() -> None:
-    assert NAMES == ["anime_screenshot_pipeline", "city_classifiers", "lada", "watermark_detection"]
+def test_there_are_five() -> None:
+    assert NAMES == ["anime_screenshot_pipeline", "city_classifiers", "deepfacelab", "lada", "watermark_detection"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -183,6 +185,21 @@ def test_watermark_detection_has_probabilities_of_a_folder_label_errors_and_a_se
     folder = project.folder / project.settings["score"]["folder"]
     assert sorted(scored["path"]) == sorted(path.name for path in folder.iterdir())
     assert scored["probability of watermark"].is_between(0, 1).all()
+
+
+def test_deepfacelab_has_a_pack_as_its_programs_load_it(tmp_path: Path, footage: Path) -> None:
+    project = project_of("deepfacelab", tmp_path / "project", footage)
+    run(project, {}, "data_src")
+    made = project.results / "datasets" / "data_src"
+    content = (made / "faceset.pak").read_bytes()
+    version, length = struct.unpack("<QQ", content[:16])
+    entries = pickle.loads(content[16 : 16 + length])  # noqa: S301
+    begin = 16 + length + 8 * (len(entries) + 1)
+    starts = struct.unpack(f"<{len(entries) + 1}Q", content[16 + length : begin])
+    assert version == 1 and len(entries) == len(BACKDROPS) and starts[-1] == len(content)
+    for entry, start, end in zip(entries, starts, (*starts[1:-1], len(content) - begin), strict=False):
+        assert content[begin + start : begin + end] == (made / "aligned" / entry["filename"]).read_bytes()
+        assert (entry["shape"], entry["face_type"]) == ((256, 256, 3), 4), "a whole face"
 
 
 def test_the_demo_makes_a_face_set_of_the_person_who_agreed_and_removes_it(tmp_path: Path, footage: Path) -> None:
