@@ -149,7 +149,7 @@ def test_weights_that_are_not_a_quality_model_are_reported(project: Project, sna
     assert "the weights dover.onnx are no model (it is no ONNX, or cut short)" in run.output
 
 
-def test_regions_anywhere_need_no_detector(project: Project) -> None:
+def test_regions_anywhere_need_no_detector_and_no_gpu(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     film(project.folder / "dog.mp4", 12)
     project.write_manifest([{"source": "dog", "path": "dog.mp4"}])
     project.settings = {
@@ -160,9 +160,11 @@ def test_regions_anywhere_need_no_detector(project: Project) -> None:
         "scores": {"samples": 2, "detectors": {"watermark": {"weights": None}}},
     }
     made = ["results/clips/dog/clips.parquet", "results/mosaics/dog/mosaics.parquet"]
-    run = project.run(*made)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    run = project.run(*made, "--resources", "gpu=0")
     assert run.returncode == 0, run.output
     assert not [job for job in run.jobs if job.startswith("train")]
+    assert "computing on the CPU" not in run.output, "which each job says that asks for the GPU"
     assert read_table(project.results / "clips" / "dog" / "clips.parquet", Clips).height
     mosaics = read_table(project.results / "mosaics" / "dog" / "mosaics.parquet", Mosaics)
     assert set(mosaics["label"]) == {"nsfw"}

@@ -79,7 +79,9 @@ def test_a_set_is_made_of_a_consenting_person_and_removed_when_the_consent_is_re
     assert run.returncode == 1 and "`face_sets.ada` is refused: consent revoked" in run.output
 
 
-def test_landmarks_and_masks_by_hand_rerun_what_they_touch_and_need_no_landmark_model(project: Project) -> None:
+def test_landmarks_and_masks_by_hand_rerun_what_they_touch_and_need_no_landmark_model(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begin(project)
     settings = project.settings["face_sets"] = {"ada": project.settings["face_sets"]["ada"]}
     settings["ada"] |= {"landmarks_by_hand": "landmarks"}
@@ -93,8 +95,12 @@ def test_landmarks_and_masks_by_hand_rerun_what_they_touch_and_need_no_landmark_
         write_sheet(project.folder / "landmarks" / name, ("source", "frame", "point", "x", "y"), rows)
 
     place("film", 0, "film.tsv")
-    run = project.run("ada")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    run = project.run("ada", "--resources", "gpu=0")
     assert run.returncode == 0, run.output
+    # Each job that asks for the GPU says that there is none: no model masks faces.
+    assert {f"extract_faces {source} ada: computing on the CPU" in run.output for source in ("film", "talk")} == {True}
+    assert {f"mask_faces {source} ada: computing on the CPU" in run.output for source in ("film", "talk")} == {False}
     folder = project.results / "datasets" / "ada"
     faces = {(row["source"], row["index"]): row for row in pl.read_parquet(folder / "faces.parquet").to_dicts()}
     assert {key for key, row in faces.items() if row["placed_by"] == "hand"} == {("film", 0)} and len(faces) == 6

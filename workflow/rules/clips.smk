@@ -11,7 +11,7 @@ from tessera.workflow.detectors import (
     evaluations,
     used_detectors,
 )
-from tessera.workflow.project import project_of
+from tessera.workflow.project import gpu_for, project_of
 from tessera.workflow.sources import shard_files
 
 project = project_of(config)
@@ -51,7 +51,7 @@ rule make_clips:
         "<benchmarks>/make_clips/{shard}.jsonl"
     threads: 8
     resources:
-        gpu=1,
+        gpu=gpu_for("weights", "score_weights", "quality"),
     params:
         scene_settings=lookup(dpath="scenes", within=config),
         datasets=fed_by("scenes"),

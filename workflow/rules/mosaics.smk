@@ -11,7 +11,7 @@ from tessera.workflow.detectors import (
     region_decisions_of_shard,
     used_detectors,
 )
-from tessera.workflow.project import literal_param, project_of
+from tessera.workflow.project import gpu_for, literal_param, project_of
 
 project = project_of(config)
 
@@ -55,7 +55,7 @@ rule make_mosaic_samples:
         "<benchmarks>/make_mosaic_samples/{shard}.jsonl"
     threads: 8
     resources:
-        gpu=1,
+        gpu=gpu_for("weights"),
     params:
         detectors=literal_param(
             {

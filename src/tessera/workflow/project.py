@@ -92,6 +92,18 @@ def unwatched_job_param(function: Given[T]) -> Callable[[Wildcards, Any], T]:
     return lambda wildcards, output: function(wildcards)
 
 
+def gpu_for(*names: str) -> Callable[[Wildcards, Any], int | None]:
+    """Return a function that returns 1 if one of the inputs `names`, the weights of models, is there, for the resource `gpu`.
+
+    Otherwise it returns None: a job that runs no model does not wait for the GPU, and keeps no other from it.
+    """
+
+    def of_input(wildcards: Wildcards, input: Any) -> int | None:
+        return 1 if any(input.get(name) for name in names) else None
+
+    return of_input
+
+
 class _Shards(dict[str, list[ListedSource]]):
     def __missing__(self, shard: str) -> list[ListedSource]:
         raise TesseraError(f"there is no shard {shard!r}; the shards are {', '.join(truncate(list(self), 10)) or 'none'}")

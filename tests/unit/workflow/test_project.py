@@ -9,7 +9,15 @@ import pytest
 
 from tessera.catalogue import IMAGES
 from tessera.core.errors import TesseraError
-from tessera.workflow.project import Project, any_of, literal_param, project_of, require_sources, require_sources_or_images
+from tessera.workflow.project import (
+    Project,
+    any_of,
+    gpu_for,
+    literal_param,
+    project_of,
+    require_sources,
+    require_sources_or_images,
+)
 
 NO_MODELS = {"models": dict.fromkeys(("nsfw_detection", "watermark_detection", "mosaic_detection"))}
 NOTHING: dict[str, Any] = {**NO_MODELS, "scenes": {"detect": {"weights": None}}}
@@ -49,6 +57,13 @@ def test_functions_of_jobs_get_the_project_the_wildcards_and_more(load: Callable
         "mosaic_detection/b",
     ]
     assert literal_param("{braces}")(wildcards()) == "{braces}"
+
+
+def test_a_job_asks_for_the_gpu_if_it_runs_a_model() -> None:
+    gpu = gpu_for("weights", "scores")
+    assert gpu(wildcards(), {"weights": ["a.pt"], "scores": []}) == gpu(wildcards(), {"weights": [], "scores": "b.pt"}) == 1
+    # 0 would hide the GPU from the job, and say so.
+    assert gpu(wildcards(), {"weights": [], "scores": []}) is None
 
 
 def test_patterns_match_the_names_alone(load: Callable[..., Project]) -> None:

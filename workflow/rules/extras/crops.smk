@@ -10,7 +10,7 @@ from tessera.workflow.crops import (
     labels_of_crops,
     require_crops,
 )
-from tessera.workflow.project import literal_param, project_of
+from tessera.workflow.project import gpu_for, literal_param, project_of
 from tessera.workflow.withdrawal import WITHDRAWN
 
 project = project_of(config)
@@ -34,7 +34,7 @@ rule crop_frames:
         "<benchmarks>/crop_frames/{shard}.jsonl"
     threads: 8
     resources:
-        gpu=1,
+        gpu=gpu_for("weights"),
     params:
         settings=literal_param(config["crops"]),
         # Crops are stored as frames are, unless the settings say more.

@@ -27,6 +27,7 @@ from tessera.workflow.face_sets import (
 )
 from tessera.workflow.project import (
     any_of,
+    gpu_for,
     literal_param,
     project_of,
     unwatched_job_param,
@@ -71,7 +72,7 @@ rule extract_faces:
         face_set=any_of(config["face_sets"]),
     threads: 8
     resources:
-        gpu=1,
+        gpu=gpu_for("detector", "landmarks"),
     params:
         # A renewed consent changes no face.
         subject=unwatched_job_param(project.of_job(subject_of_set)),
@@ -150,7 +151,7 @@ rule mask_faces:
         face_set=any_of(config["face_sets"]),
     threads: 8
     resources:
-        gpu=1,
+        gpu=gpu_for("weights"),
     params:
         # A renewed consent changes no mask.
         subject=unwatched_job_param(project.of_job(subject_of_set)),
