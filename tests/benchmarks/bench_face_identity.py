@@ -184,7 +184,9 @@ def test_most_planted_faces_are_left_out_and_few_right_ones(
         table = read_table(folder / f"{name}.parquet", schema)
         write_table(table.filter(pl.col("key").is_in(chosen["key"].to_list())), schema, tmp_path / f"{name}.parquet")
     tables, squares, distances = [tmp_path / "faces.parquet"], [folder / "squares"], tmp_path / "distances.parquet"
-    compare_faces([tmp_path / "embeddings.parquet"], tables, squares, [], distances=distances, sheet=tmp_path / "distances.jpg")
+    compare_faces(
+        [tmp_path / "embeddings.parquet"], tables, squares, [], [], distances=distances, sheet=tmp_path / "distances.jpg"
+    )
     write_table(pl.DataFrame(schema=types(FaceOrders)), FaceOrders, tmp_path / "orders.parquet")
     filters = FaceFilterSettings(**{**KEEP_ALL, "max_distance": LIMIT})
     out = {
@@ -192,7 +194,7 @@ def test_most_planted_faces_are_left_out_and_few_right_ones(
         "ledger": tmp_path / "ledger.jsonl",
         "matched": tmp_path / "matched.jsonl",
     }
-    select_faces(tables, squares, tmp_path / "orders.parquet", distances, filters, [], **out)
+    select_faces(tables, squares, tmp_path / "orders.parquet", distances, [], filters, [], **out)
     rows = [(row["key"], row["reason"] == "another person") for row in read_ledger(out["ledger"])]
     outcomes = chosen.join(pl.DataFrame(rows, schema=["key", "is_out"], orient="row"), on="key")
     outcomes = outcomes.join(read_table(distances, FaceDistances), on="key", how="left")

@@ -14,6 +14,8 @@ from faces_of_ada import ADA, BOB, FACE, MEAN, made, write_subjects
 from projects import Project, Run
 
 from tessera.core.tsv import write_sheet
+from tessera.records.decision_log import append_row
+from tessera.records.decisions import Decision
 
 pytestmark = pytest.mark.workflow
 TABLE = table_of_reruns("change of face sets")
@@ -48,6 +50,13 @@ def masks_by_hand(baseline: Baseline, stack: ExitStack) -> None:
     setting("face_sets.ada.masks_by_hand", "masks")(baseline, stack)
 
 
+def decision(baseline: Baseline, stack: ExitStack) -> None:
+    table = baseline.project.folder / "config" / "decisions.tsv"
+    stack.callback(table.unlink)
+    row = {"key": "film-0000000-face-0", "decision": "drop", "who": "Bo", "when": "2026-01-31", "classifier": "ada"}
+    append_row(table, row, list(Decision.model_fields))
+
+
 CHANGES: dict[str, Change] = {
     "nothing": lambda baseline, stack: None,
     "a setting of the detector": setting("face_sets.ada.detector.min_side", 41),
@@ -58,6 +67,7 @@ CHANGES: dict[str, Change] = {
     "a folder with masks by hand": masks_by_hand,
     "a setting of the model that tells people apart": setting("face_sets.ada.identity.alignment", "full"),
     "which sources show the person alone": setting("face_sets.ada.identity.references", ["film"]),
+    "a decision on a face": decision,
     "a threshold of the filter": setting("face_sets.ada.filter.max_cut_off", 0.4),
     "how many of the best are selected": setting("face_sets.ada.filter.best", 4),
     "whether the set is packed": setting("face_sets.ada.pack", False),

@@ -183,7 +183,7 @@ def test_people_accept_and_reject_faces_for_good_and_pages_that_show_them_go_wit
         append_row(table, {"key": target, "decision": decision, **decide}, list(Decision.model_fields))
 
     run = project.run("ada")
-    assert run.returncode == 0 and {"select_faces ada", "write_face_set ada"} <= set(run.jobs), run.output
+    assert run.returncode == 0 and {"compare_faces ada", "select_faces ada", "write_face_set ada"} <= set(run.jobs), run.output
     assert not [job for job in run.jobs if job.startswith(("extract_faces", "sort_faces", "sample_frames"))]
     faces = pl.read_parquet(project.results / "datasets" / "ada" / "faces.parquet")
     assert sorted(faces["key"]) == sorted(target.partition("+")[0] for target in (film[0], talk[0]))

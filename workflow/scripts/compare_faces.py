@@ -2,6 +2,12 @@
 
 from tessera.core.job import job
 from tessera.extras.face_sets.identity import compare_faces
+from tessera.records.decisions import Decision
 
 with job(snakemake) as (inputs, outputs, params):
-    compare_faces(**vars(inputs), references=params.references, **vars(outputs))
+    compare_faces(
+        **vars(inputs),
+        references=params.references,
+        decisions=[Decision(**row) for row in params.decisions],
+        **vars(outputs),
+    )

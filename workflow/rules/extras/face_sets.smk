@@ -129,6 +129,7 @@ rule compare_faces:
         dataset=project.datasets_with_layout(FACE_SETS),
     params:
         references=project.of_job(references_of_person),
+        decisions=project.of_job(decisions_on_faces),
         code=digest_of_script("compare_faces"),
     script:
         "../../scripts/compare_faces.py"

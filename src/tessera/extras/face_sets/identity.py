@@ -28,6 +28,8 @@ from tessera.learning.embedding.embedder import Embedder
 from tessera.learning.embedding.representatives import all_cosines, l2_normalise
 from tessera.learning.embedding.settings import EmbedderSettings
 from tessera.learning.preprocessing import Preprocessing
+from tessera.records.decisions import Decision
+from tessera.records.face_decisions import boxes_of, find_faces
 from tessera.records.subjects import Subject
 from tessera.records.tables.faces import FaceDistances, FaceEmbeddings, Faces
 from tessera.records.tables.footage import Frames
@@ -155,6 +157,7 @@ def compare_faces(
     tables: Sequence[Path],
     folders: Sequence[Path],
     references: Sequence[str],
+    decisions: Sequence[Decision],
     *,
     distances: Path,
     sheet: Path,
@@ -162,19 +165,23 @@ def compare_faces(
     """Write how far each face is from the person of the set to `distances` (`tables.FaceDistances`), sorted by key.
 
     `embeddings`: `tables.FaceEmbeddings`. `tables`: `tables.Faces`, with the files in `folders`; one of each per shard. The
-    person is the `centre` of all faces, or of those of the sources `references`, if there are any. The picture `sheet` shows
-    the nearest faces and the farthest. Raises `TesseraError` if no face of `references` has a vector.
+    person is the `centre` of all faces, or of those of the sources `references`, if there are any. Faces that people rejected
+    by `decisions`, those on faces of this set, do not count for it. The picture `sheet` shows the nearest faces and the
+    farthest. Without a face that counts, the table is empty. Raises `TesseraError` if that is so because of `references`.
     """
+    decided, _ = find_faces(decisions, boxes_of(read_tables(list(tables), Faces)))
+    rejected = [key for key, each in decided.items() if each.decision == "drop"]
     embedded = read_tables(list(embeddings), FaceEmbeddings).sort("key")
     measured = pl.DataFrame(schema=types(FaceDistances))
-    if embedded.height:
+    counts = pl.col("source").is_in(list(references)) if references else pl.lit(True)
+    of_person = embedded.select(counts & ~pl.col("key").is_in(rejected)).to_series().to_numpy()
+    if references and embedded.height and not of_person.any():
+        raise TesseraError(
+            f"no face in the sources {', '.join(references)} of `identity.references` was embedded, or people rejected all;"
+            " name others that show the person alone, or none"
+        )
+    if of_person.any():
         vectors = embedded["vector"].list.to_array(len(embedded["vector"][0])).to_numpy()
-        of_person = embedded["source"].is_in(list(references)).to_numpy() if references else np.ones(len(vectors), bool)
-        if not of_person.any():
-            raise TesseraError(
-                f"no face in the sources {', '.join(references)} of `identity.references` was embedded; name others that show"
-                " the person alone, or none"
-            )
         measured = embedded.select("key", distance=pl.Series(_distances(vectors, centre(vectors[of_person]))))
     write_table(measured, FaceDistances, distances)
     ranked = measured.sort("distance", "key").iter_rows()

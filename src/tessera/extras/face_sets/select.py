@@ -14,7 +14,7 @@ from tessera.extras.face_sets.settings import FaceFilterSettings
 from tessera.extras.face_sets.sort import faces_in
 from tessera.extras.face_sets.sorts import by_best
 from tessera.records.decisions import Decision, write_matches
-from tessera.records.face_decisions import find_faces
+from tessera.records.face_decisions import boxes_of, find_faces
 from tessera.records.tables.faces import FaceDistances, FaceMasks, FaceOrders, Faces, SelectedFaces
 from tessera.records.tables.table import read_table, read_tables, types, write_table
 
@@ -44,8 +44,7 @@ def select_faces(
     `records.decisions.write_matches`.
     """
     found = read_tables(list(tables), Faces)
-    boxes = {key: (x0, y0, x1, y1) for key, x0, y0, x1, y1 in found.select("key", "x0", "y0", "x1", "y1").iter_rows()}
-    decided, lost = find_faces(decisions, boxes)
+    decided, lost = find_faces(decisions, boxes_of(found))
     rejected = {key: (REJECTED, str(each)) for key, each in decided.items() if each.decision == "drop"}
     far = read_table(distances, FaceDistances) if distances else pl.DataFrame(schema=types(FaceDistances))
     # A rejected face is not there for the others: of two in a frame, one is then alone.

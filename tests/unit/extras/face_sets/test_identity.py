@@ -1,5 +1,6 @@
 """Other people are told from the person of a face set: by what most faces have in common, in any order, and only once."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tessera.extras.face_sets.landmarks import HEAD, MEAN_FACE, MEAN_FIVE
 from tessera.extras.face_sets.settings import FaceSetSettings, IdentitySettings
 from tessera.imaging.images import read_image, write_image
 from tessera.learning.embedding.representatives import all_cosines, l2_normalise
+from tessera.records.decisions import Decision
 from tessera.records.subjects import Subject
 from tessera.records.tables.faces import FaceDistances, FaceEmbeddings, Faces
 from tessera.records.tables.table import read_table, types, write_table
@@ -220,7 +222,7 @@ def test_a_face_that_cannot_be_embedded_is_a_row(shard: Path) -> None:
     assert vectors_of(place).keys() == {key for key, (status, _) in reasons.items() if status == "ok"} and len(reasons) == 6
 
 
-def compare(shard: Path, place: Path, *references: str) -> dict[str, float]:
+def compare(shard: Path, place: Path, *references: str, rejected: Sequence[str] = ()) -> dict[str, float]:
     table = read_table(place / "embeddings.parquet", FaceEmbeddings)
     for number in (0, 1):
         of_shard = table.filter(pl.int_range(pl.len()) % 2 == number)
@@ -230,6 +232,7 @@ def compare(shard: Path, place: Path, *references: str) -> dict[str, float]:
         [shard / "faces.parquet"],
         [shard / "squares"],
         references,
+        [Decision(key=key, decision="drop", who="Bo", when="2026-01-31", classifier="ada") for key in rejected],
         distances=place / "distances.parquet",
         sheet=place / "distances.jpg",
     )
@@ -252,6 +255,18 @@ def test_the_person_is_whom_most_faces_show_or_the_references(shard: Path) -> No
     assert {key for key, distance in compare(shard, place, "talk").items() if distance > 0.5} == red
     with pytest.raises(TesseraError, match=r"no face in the sources party of `identity.references` was embedded"):
         compare(shard, place, "party")
+
+
+def test_rejected_faces_do_not_count_for_the_person(shard: Path) -> None:
+    place = embed(shard)
+    others = ["film-0000002-face-0", "talk-0000000-face-0", "talk-0000001-face-0"]
+    reds = [f"film-000000{number}-face-0" for number in (0, 1, 3)]
+    for rejected, person in ((reds[:2], others), (others[:2], reds), ([f"{reds[0]}+0-0-90-90", reds[1]], others)):
+        found = compare(shard, place, rejected=rejected)
+        assert {key for key, distance in found.items() if distance < 0.5} == set(person) and len(found) == 6
+    with pytest.raises(TesseraError, match=r"no face in the sources talk of .* people rejected all"):
+        compare(shard, place, "talk", rejected=others)
+    assert compare(shard, place, rejected=[*reds, *others]) == {}
 
 
 def test_no_face_at_all_gives_an_empty_table(shard: Path) -> None:
