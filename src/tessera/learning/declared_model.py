@@ -24,9 +24,9 @@ class DeclaredModel:
     def __init__(self, weights: Path, expected: Path | str, name: str, kind: str, fix: str) -> None:
         """Load the file `weights`: ONNX (`.onnx`), or TorchScript.
 
-        `expected`: its sha256, or the path of a SHA256SUMS that must list it. `name`, `kind`, `fix`: what messages call it,
-        what it should be a model of, and what to do if it is not. Raises `TesseraError` if the sha256 differs, or it cannot be
-        loaded.
+        `expected`: its sha256, or the path of a SHA256SUMS that must list it. `name`, `fix`: what messages call it, and what to
+        do if it does not fit. `kind`: what it should be a model of, which is also the name of its settings. Raises
+        `TesseraError` if the sha256 differs, or it cannot be loaded.
         """
         verify_weights(weights, expected)
         self._name, self._kind, self._fix = name, kind, fix
@@ -47,7 +47,7 @@ class DeclaredModel:
             raise
         except Exception as error:  # each library raises its own exceptions
             message = " ".join(str(error).split())[:300]
-            fix = "lower `batch`" if "out of memory" in message else self._fix
+            fix = f"lower `{self._kind}.batch`" if "out of memory" in message else self._fix
             raise TesseraError(f"{self._name} cannot be used as a model of {self._kind} ({message}); {fix}") from error
 
 

@@ -54,7 +54,7 @@ class LandmarkModel:
         fix = (
             f"expected is a model of ONNX (.onnx) or TorchScript that gets {settings.size} by {settings.size} pixels (faces, 3,"
             f" {settings.size}, {settings.size}), and returns heatmaps (faces, {POINTS}, height, width) or coordinates (faces,"
-            f" {POINTS}, 2), (faces, {POINTS}, 3) or (faces, {2 * POINTS}); declare another, or set `size`"
+            f" {POINTS}, 2), (faces, {POINTS}, 3) or (faces, {2 * POINTS}); declare another, or set `landmarks.size`"
         )
         self._settings, self._model = settings, DeclaredModel(weights, expected, name, "landmarks", fix)
         self._batch = min(settings.batch, self._model.most)

@@ -25,7 +25,7 @@ class MaskModel:
         shape = classes if settings.output == "classes" else "(faces, height, width), with or without a channel"
         fix = (
             f"expected is a model of ONNX (.onnx) or TorchScript that gets {size} by {size} pixels, (faces, 3, {size}, {size})"
-            f" or (faces, {size}, {size}, 3), and returns {shape}; declare another, or set `size` and `output`"
+            f" or (faces, {size}, {size}, 3), and returns {shape}; declare another, or set `masks.size` and `masks.output`"
         )
         name = settings.weights.source if settings.weights else str(weights)
         self._settings, self._model = settings, DeclaredModel(weights, expected, name, "masks", fix)
@@ -87,7 +87,7 @@ class MaskModel:
         if output.ndim != 4 or output.shape[axis] < 2:
             return None
         if output.shape[axis] <= max(wanted):
-            raise ValueError(f"it has {output.shape[axis]} classes, and `face_classes` names {max(wanted)}")
+            raise ValueError(f"it has {output.shape[axis]} classes, and `masks.face_classes` names {max(wanted)}")
         scores = np.moveaxis(output, axis, 0).astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
             powers = np.exp(scores - scores.max(axis=0))

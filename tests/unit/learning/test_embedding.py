@@ -257,7 +257,7 @@ def test_vectors_that_are_not_finite_are_nan_and_harm_no_other(tmp_path: Path) -
         (
             lambda path: timm_weights(path, "test_vit3")[0],
             {"kind": "timm", "architecture": "test_vit3", "preprocessing": SMALL},
-            r"cannot embed a batch of the shape \(1, 3, 32, 32\) .*set `preprocessing` to that of the model",
+            r"cannot embed a batch of the shape \(1, 3, 32, 32\) .*set `preprocessing` to what the model wants",
         ),
     ],
 )
@@ -266,6 +266,19 @@ def test_weights_that_do_not_fit_are_named_with_the_fix(make: Any, settings: Any
     with pytest.raises(TesseraError, match=message) as error:
         embedder(path, **settings).embed(pictures(1))
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(("batch", "fix"), [(8, "lower `batch`"), (1, "free the GPU, or run with `--resources gpu=0`")])
+def test_a_gpu_without_memory_has_a_fix(batch: int, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = timm_weights(tmp_path / "w.safetensors")
+    model = embedder(path, kind="timm", architecture="test_resnet", batch=batch)
+
+    def run(*given: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+
+    monkeypatch.setattr(torch.nn.Module, "__call__", run)
+    with pytest.raises(TesseraError, match=f"out of memory.*; {fix}$"):
+        model.embed(pictures(1))
 
 
 @pytest.mark.parametrize(

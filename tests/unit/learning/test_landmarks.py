@@ -374,7 +374,7 @@ def test_what_is_no_model_of_landmarks_is_refused(make: Callable[[Path], Path], 
 
 
 def test_a_model_of_another_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TesseraError, match=r"expected is .* 128 by 128 pixels .* set `size`"):
+    with pytest.raises(TesseraError, match=r"expected is .* 128 by 128 pixels .* set `landmarks.size`"):
         opened(write(Network(), tmp_path / "a.onnx"), size=128)
 
 

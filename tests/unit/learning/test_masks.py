@@ -90,9 +90,9 @@ def test_numbers_that_are_not_finite_give_no_mask(tmp_path: Path) -> None:
     [
         ([(9.0, 0.0, 0.0)], {}, "values run from .* which are `logits`"),
         ([RED, BLUE], {}, r"it returns numbers of the shapes \(1, 2, 64, 64\)"),
-        ([RED, BLUE], {"output": "classes", "face_classes": [2]}, "it has 2 classes, and `face_classes` names 2"),
+        ([RED, BLUE], {"output": "classes", "face_classes": [2]}, "it has 2 classes, and `masks.face_classes` names 2"),
         ([RED], {"output": "classes"}, "it returns numbers of the shapes"),
-        ([RED], {"size": 32}, "cannot be used as a model of masks .*set `size` and `output`"),
+        ([RED], {"size": 32}, "cannot be used as a model of masks .*set `masks.size` and `masks.output`"),
     ],
 )
 def test_a_model_that_does_not_fit_the_settings_is_refused(

@@ -100,7 +100,7 @@ def _embedder(weights: Path, settings: IdentitySettings) -> Embedder:
         size=settings.size, resize="stretch", interpolation="bilinear", mean=settings.mean[turned], std=settings.std[turned]
     )
     stated = EmbedderSettings(kind="onnx", weights=settings.weights, preprocessing=preprocessing, batch=1)
-    return Embedder(weights, settings.weights.sha256, stated)
+    return Embedder(weights, settings.weights.sha256, stated, section="identity")
 
 
 def _embed_source(

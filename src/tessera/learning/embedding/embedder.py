@@ -24,15 +24,18 @@ class Embedder:
     batches that depend on the pictures alone, and run them in `workers`, where the number of threads does not matter either.
     """
 
-    def __init__(self, weights: Path, expected: Path | str, settings: EmbedderSettings) -> None:
+    def __init__(
+        self, weights: Path, expected: Path | str, settings: EmbedderSettings, *, section: str = "preprocessing"
+    ) -> None:
         """Load the file `weights`. `expected`: its sha256, or the path of a SHA256SUMS that must list it.
 
-        Raises `TesseraError` if the sha256 differs, or the file is not the model that `settings` say.
+        `section`: what a user calls the settings of its input, for messages. Raises `TesseraError` if the sha256 differs, or
+        the file is not the model that `settings` say.
         """
         verify_weights(weights, expected)
         self._name = settings.weights.source if isinstance(settings.weights, WeightsSettings) else str(weights)
-        self._settings = settings
-        self._network = load_network(weights, settings)
+        self._settings, self._section = settings, section
+        self._network = load_network(weights, settings, section)
         # A GPU works on one batch at a time anyway, and would need the memory of several.
         self._turn = Lock() if self._network.is_on_gpu else nullcontext()
 
@@ -75,8 +78,9 @@ class Embedder:
             raise
         except Exception as error:  # each library raises its own exceptions
             message = " ".join(str(error).split())[:300]
-            is_memory = "out of memory" in message
-            fix = "lower `batch`" if is_memory else "set `preprocessing` to that of the model, or declare another"
+            fix = f"set `{self._section}` to what the model wants, or declare another"
+            if "out of memory" in message:
+                fix = "lower `batch`" if self._settings.batch > 1 else "free the GPU, or run with `--resources gpu=0`"
             raise TesseraError(f"{self._name} cannot embed a batch of the shape {batch.shape} ({message}); {fix}") from error
         if vectors.ndim != 2 or len(vectors) != len(pictures):
             raise TesseraError(

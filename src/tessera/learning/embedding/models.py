@@ -32,10 +32,14 @@ class Network(NamedTuple):
     is_on_gpu: bool = False
 
 
-def load_network(weights: Path, settings: EmbedderSettings) -> Network:
-    """Return the model in the file `weights`. Raises `TesseraError` if it is not what `settings` say."""
-    loaders = {"timm": _timm, "onnx": _onnx, "detector": _detector}
-    return loaders[settings.kind](weights, settings)
+def load_network(weights: Path, settings: EmbedderSettings, section: str) -> Network:
+    """Return the model in the file `weights`. Raises `TesseraError` if it is not what `settings` say.
+
+    `section`: what a user calls the settings of its input.
+    """
+    if settings.kind == "onnx":
+        return _onnx(weights, settings, section)
+    return _timm(weights, settings) if settings.kind == "timm" else _detector(weights, settings)
 
 
 def _timm(weights: Path, settings: EmbedderSettings) -> Network:
@@ -134,7 +138,7 @@ def _of_torch(model: "torch.nn.Module", preprocessing: Preprocessing) -> Network
     return Network(run, preprocessing, is_on_gpu)
 
 
-def _onnx(weights: Path, settings: EmbedderSettings) -> Network:
+def _onnx(weights: Path, settings: EmbedderSettings, section: str) -> Network:
     # One thread, because several threads run it at a time, each with a batch of its own.
     session = load_model(weights, 1, "declare another file")
     assert settings.preprocessing is not None, "checked where the settings are read"
@@ -145,7 +149,7 @@ def _onnx(weights: Path, settings: EmbedderSettings) -> Network:
         stated = ", ".join(f"{tensor.name} {tensor.type} {tensor.shape}" for tensor in inputs)
         raise TesseraError(
             f"{weights}: its inputs are {stated or 'none'}; expected is one input of 32-bit floating-point numbers"
-            f" (pictures, 3, {size}, {size}); set its `size`, or export the model with this input alone"
+            f" (pictures, 3, {size}, {size}); set `{section}.size`, or export the model with this input alone"
         )
     chosen = next((tensor.name for tensor in outputs if len(tensor.shape) == 2), None)
     if chosen is None:

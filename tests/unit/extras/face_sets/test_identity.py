@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import polars as pl
 import pytest
 from pydantic import ValidationError
@@ -220,6 +221,14 @@ def test_a_face_that_cannot_be_embedded_is_a_row(shard: Path) -> None:
     assert reasons["film-0000001-face-0"][0] == "failed"
     assert reasons["film-0000003-face-0"] == ("failed", "no usable vector")
     assert vectors_of(place).keys() == {key for key, (status, _) in reasons.items() if status == "ok"} and len(reasons) == 6
+
+
+def test_a_model_that_does_not_fit_is_refused_with_the_setting_that_a_user_wrote(shard: Path) -> None:
+    model = onnx.load(shard / "means.onnx")
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 24
+    onnx.save(model, shard / "means.onnx")
+    with pytest.raises(TesseraError, match=r"\(pictures, 3, 32, 32\); set `identity\.size`"):
+        embed(shard)
 
 
 def compare(shard: Path, place: Path, *references: str, rejected: Sequence[str] = ()) -> dict[str, float]:
