@@ -81,6 +81,12 @@ def test_the_page_of_all_settings_states_every_default_and_is_up_to_date() -> No
     assert (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8") == make_page(), "run `make schema`"
 
 
+def test_a_setting_that_a_section_describes_otherwise_is_described_there_too() -> None:
+    page = " ".join(re.sub(r"(?m)^ *# ", "", make_page()).split())
+    for name in ("FaceDetectorSettings.confidence", "IdentitySettings.weights"):
+        assert " ".join(DESCRIBED[name].split()) in page, name
+
+
 def test_the_description_of_a_stage_states_what_a_stage_has_for_keys_that_it_leaves_out() -> None:
     first, default = STAGES[0].model_dump(), StageSettings(name="stage1").model_dump()
     for key in default:

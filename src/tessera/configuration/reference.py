@@ -125,9 +125,10 @@ def _setting(name: str, value: Any, kind: Any, indent: str, described: set[objec
         yield from _annotated(textwrap.indent(_yaml(value, flow=False), indent + "  ").splitlines(), model, described)
 
 
-def _field(model: type[BaseModel], name: str) -> tuple[type[BaseModel], str]:
-    """Return `name` with the first base of `model` that states the field, for models that share it."""
-    return next(base for base in reversed(model.__mro__) if name in getattr(base, "model_fields", {})), name
+def _field(model: type[BaseModel], name: str) -> tuple[type[BaseModel], str, str]:
+    """Return the first base of `model` that states the field `name`, and its name and description, for models that share it."""
+    base = next(base for base in reversed(model.__mro__) if name in getattr(base, "model_fields", {}))
+    return base, name, descriptions(model).get(name, "")
 
 
 def _yaml(value: Any, *, flow: bool) -> str:
