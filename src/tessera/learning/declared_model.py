@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tessera.core.errors import TesseraError
-from tessera.learning.landmark_settings import MOST
+from tessera.learning.face_model_settings import MOST
 from tessera.learning.onnx import load_model
 from tessera.learning.weights.resolve import verify_weights
 

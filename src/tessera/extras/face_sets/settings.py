@@ -19,9 +19,9 @@ from tessera.core.messages import Message
 from tessera.core.settings import Fraction, Settings
 from tessera.extras.face_sets.alignment import FaceType
 from tessera.learning.detection.settings import InferenceSettings
+from tessera.learning.face_model_settings import FaceModelSettings
 from tessera.learning.landmark_settings import LandmarkSettings, Turn
 from tessera.learning.mask_settings import MaskModelSettings
-from tessera.learning.preprocessing import Channels
 from tessera.learning.weights.declare import DeclaredWeights, WeightsSettings
 
 
@@ -63,7 +63,7 @@ class SquareSettings(Settings):
     """Quality of JPEG, from 1 to 100."""
 
 
-class IdentitySettings(Settings):
+class IdentitySettings(FaceModelSettings):
     """A model that tells people apart by their faces. The defaults are those of SFace (Zhong et al. 2021)."""
 
     weights: DeclaredWeights = None
@@ -71,14 +71,8 @@ class IdentitySettings(Settings):
     sha256: …}. It is a file .onnx with one input (faces, 3, size, size) and an output (faces, numbers). `null` tells nobody
     apart.
     """
-    size: int = Field(112, ge=16, le=1024)
-    """Side of the input in pixels."""
-    channels: Literal["RGB", "BGR"] = "RGB"
-    """Order of the channels of the input."""
-    mean: Channels = (0, 0, 0)
-    """Mean of red, green and blue, which is subtracted. Values run from 0 to 1."""
+    size: int = Field(112, ge=16, le=2048)
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1 / 255, 1 / 255, 1 / 255)
-    """Standard deviation of red, green and blue, by which is divided."""
     alignment: Literal["arcface"] | FaceType = "arcface"
     """How a face becomes the input. `arcface` moves eyes, nose and mouth to their places in ArcFace, as most models want it.
     The others are those of `squares.face_type`.
