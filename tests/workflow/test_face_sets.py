@@ -21,6 +21,7 @@ from tessera.extras.face_sets.metadata import FaceMetadata
 from tessera.extras.face_sets.packs import pack, read_index, unpack
 from tessera.extras.face_sets.sorts import SORTS
 from tessera.imaging.images import read_image, write_image
+from tessera.pages.review.queues.faces import DISTANCE
 from tessera.records.decision_log import append_row
 from tessera.records.decisions import Decision
 
@@ -172,7 +173,7 @@ def test_people_accept_and_reject_faces_for_good_and_pages_that_show_them_go_wit
     items = pl.read_parquet(pages[1])
     assert set(items["queue"]) == {"faces"} and set(items["classifier"]) == {"ada"} and items.height == 6
     assert set(items["state"]) == {"dropped"} and all((project.folder / path).is_file() for path in items["picture"])
-    assert all(len(sorts) == len(SORTS) for sorts in items["sorts"])
+    assert all(sorts == [*SORTS, DISTANCE] for sorts in items["sorts"])
     report = pages[0].read_text()
     assert "sorted by yaw" in report and "adult source" in report and "no consent" in report
 

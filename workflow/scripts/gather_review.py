@@ -79,6 +79,7 @@ with job(snakemake) as (inputs, outputs, params):
     if inputs.identities:
         queues.append(find_identities(identities=inputs.identities, embeddings=inputs.crops, crops=inputs.crop_tables))
     selections = {path.parent.name: path for path in inputs.face_selections}
+    distances = {path.parent.name: path for path in inputs.face_distances}
     queues.append(
         find_faces(
             sets={
@@ -87,6 +88,7 @@ with job(snakemake) as (inputs, outputs, params):
                     folders=[folder for folder in inputs.face_images if folder.parent.name == path.parent.name],
                     orders=path,
                     selection=selections[path.parent.name],
+                    distances=distances.get(path.parent.name),
                 )
                 for path in inputs.face_orders
             }

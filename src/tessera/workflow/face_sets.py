@@ -145,10 +145,15 @@ def embeddings_of_job(project: Project, wildcards: Wildcards) -> list[str]:
     return embeddings_of_set(project, wildcards.dataset, ".parquet")
 
 
+def distances_of_set(project: Project, name: str) -> Paths:
+    """Return the table of how far the faces of the set `name` are from its person; an empty list without a model."""
+    is_embedded = project.config["face_sets"][name]["identity"]["weights"]
+    return f"<results>/face_sets/{name}/distances.parquet" if is_embedded else []
+
+
 def distances_of_job(project: Project, wildcards: Wildcards) -> Paths:
-    """Return the table of how far the faces of the set of a job are from its person; an empty list without a model."""
-    is_embedded = project.config["face_sets"][wildcards.dataset]["identity"]["weights"]
-    return f"<results>/face_sets/{wildcards.dataset}/distances.parquet" if is_embedded else []
+    """Return the same for the set of a job."""
+    return distances_of_set(project, wildcards.dataset)
 
 
 def identity(project: Project, wildcards: Wildcards) -> dict[str, Any]:

@@ -7,7 +7,11 @@ from tessera.workflow.classifiers import label_checks
 from tessera.workflow.code import digest_of_script
 from tessera.workflow.detectors import evaluations
 from tessera.workflow.embeddings import embeddings_with
-from tessera.workflow.face_sets import face_sets, faces_of_all_sets
+from tessera.workflow.face_sets import (
+    distances_of_set,
+    face_sets,
+    faces_of_all_sets,
+)
 from tessera.workflow.identities import identity_table, vectors_of_crops
 from tessera.workflow.project import project_of, require_sources_or_images
 from tessera.workflow.review import (
@@ -124,6 +128,7 @@ rule gather_review:
         face_selections=expand(
             "<results>/selections/{dataset}/ledger.jsonl", dataset=face_sets(project)
         ),
+        face_distances=[distances_of_set(project, name) for name in face_sets(project)],
     output:
         table="<results>/review/items.parquet",
         settings="<results>/review/page.json",

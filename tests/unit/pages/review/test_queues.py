@@ -15,7 +15,7 @@ from tessera.core.ledger import Ledger
 from tessera.pages.review.gather import gather
 from tessera.pages.review.queues.asked import Answers, find_asked
 from tessera.pages.review.queues.clips import UNSURE, ClipFolder, find_clips, suspicion
-from tessera.pages.review.queues.faces import FaceSetFiles, find_faces
+from tessera.pages.review.queues.faces import DISTANCE, FaceSetFiles, find_faces
 from tessera.pages.review.queues.frames import FrameFolder, find_frames, find_regions
 from tessera.pages.review.queues.identities import find_identities
 from tessera.pages.review.queues.labels import Checked, find_labels
@@ -26,7 +26,7 @@ from tessera.records.tables.annotation import Annotations, Images
 from tessera.records.tables.classification import LabelErrors, Pictures, Scored
 from tessera.records.tables.crops import Crops
 from tessera.records.tables.embeddings import Embeddings, NearDuplicates
-from tessera.records.tables.faces import FaceOrders, Faces
+from tessera.records.tables.faces import FaceDistances, FaceOrders, Faces
 from tessera.records.tables.footage import Duplicates, Frames
 from tessera.records.tables.identities import Identities
 from tessera.records.tables.image_labels import ImageLabels
@@ -349,6 +349,7 @@ def test_each_face_of_a_set_is_shown_with_its_place_in_each_sort_and_why_it_is_l
         ledger.row(faces[0]["key"], "ok")
         ledger.row(faces[1]["key"], "dropped", "blurred", "0.5 < 0.6")
         ledger.row(faces[2]["key"], "ok", "accepted by a person", "Bo, 2026-01-31")
+    near = {"key": faces[0]["key"], "distance": 0.125}, {"key": faces[2]["key"], "distance": 0.75}
     # No picture is there: none is read.
     files = FaceSetFiles(tables, [tmp_path / "one", tmp_path / "two"], orders, tmp_path / "selection")
     first, second, third = find_faces({"ada": files})
@@ -366,3 +367,9 @@ def test_each_face_of_a_set_is_shown_with_its_place_in_each_sort_and_why_it_is_l
         [("blur", 0, "0.5; rank 0"), ("area", 0, "12,346; rank 0; enough")],
         [("blur", None, "no edges")],
     ]
+    # Where people are told apart, the farthest face comes first.
+    files = files._replace(distances=write(tmp_path / "distances", FaceDistances, near))
+    found = {each["key"]: (each["sorts"], each["ranks"], each["sort_texts"]) for each in find_faces({"ada": files})}
+    assert found[faces[2]["key"]] == (["blur", DISTANCE], [None, 0], ["no edges", "0.75; rank 0"])
+    assert found[faces[0]["key"]] == (["blur", DISTANCE], [1, 1], ["0.25; rank 1", "0.125; rank 1"])
+    assert DISTANCE not in found[faces[1]["key"]][0], "it was not embedded"
