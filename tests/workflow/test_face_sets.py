@@ -173,7 +173,7 @@ def test_people_accept_and_reject_faces_for_good_and_pages_that_show_them_go_wit
     items = pl.read_parquet(pages[1])
     assert set(items["queue"]) == {"faces"} and set(items["classifier"]) == {"ada"} and items.height == 6
     assert set(items["state"]) == {"dropped"} and all((project.folder / path).is_file() for path in items["picture"])
-    assert all(sorts == [*SORTS, DISTANCE] for sorts in items["sorts"])
+    assert all(sorts == [*SORTS, DISTANCE] for sorts in items["sorts"].to_list())
     report = pages[0].read_text()
     assert "sorted by yaw" in report and "adult source" in report and "no consent" in report
 
@@ -206,10 +206,17 @@ def test_people_accept_and_reject_faces_for_good_and_pages_that_show_them_go_wit
     assert run.returncode == 0 and all(path.exists() for path in pages), run.output
     assert "and 1 that match nothing" in pages[0].read_text()
     write_subjects(project, ADA | {"revoked": "2026-11-26"}, BOB)
-    run = project.run("all")
-    assert run.returncode == 0 and not pages[1].exists(), run.output
+    # Each alone removes the set and both pages, and makes its own again.
+    run = project.run("report")
+    assert run.returncode == 0 and not of_set(project, "ada") and not pages[1].exists(), run.output
     report = pages[0].read_text()
-    assert "sorted by yaw" not in report and "consent revoked" in report, "it was made again after it was removed"
+    assert "sorted by yaw" not in report and "consent revoked" in report
+    write_subjects(project, ADA, BOB)
+    assert project.run("ada", "report").returncode == 0 and of_set(project, "ada")
+    write_subjects(project, ADA | {"revoked": "2026-11-26"}, BOB)
+    run = project.run("gather_review")
+    assert run.returncode == 0 and not of_set(project, "ada") and not pages[0].exists(), run.output
+    assert pl.read_parquet(pages[1]).is_empty()
 
 
 def test_what_is_made_of_a_source_or_a_set_goes_when_it_may_not_be_used(project: Project) -> None:

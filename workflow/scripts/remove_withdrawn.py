@@ -13,7 +13,7 @@ with job(snakemake) as (inputs, outputs, params):
         sources=params.sources,
         switched_off={Path(listing): [Path(folder) for folder in folders] for listing, folders in params.switched_off.items()},
         made={Path(listing): [Path(folder) for folder in folders] for listing, folders in params.made.items()},
-        refused={Path(path): time for path, time in params.refused.items()},
+        refused=list(map(Path, params.refused)),
         embeddings={Path(folder): params.embeddings for folder in params.embedding_folders},
         **vars(outputs),
     )

@@ -12,7 +12,7 @@ from tessera.workflow.face_sets import refused_face_sets, refused_faces
 from tessera.workflow.project import Project, Wildcards
 from tessera.workflow.sources import missing_sources, source_order
 
-# Every target makes these lists of what was removed because its source is no longer in the manifest.
+# Every target makes these lists of what was removed, because its source is no longer in the manifest or it is refused.
 WITHDRAWN = ["<results>/sources/withdrawn.tsv", "<results>/previews/withdrawn.tsv"]
 PAGES = ("reports/report.html", "review/items.parquet")  # what shows the faces of all sets
 

@@ -16,6 +16,7 @@ from tessera.workflow.report import (
     restorers,
     shown_footage,
 )
+from tessera.workflow.withdrawal import WITHDRAWN
 
 project = project_of(config)
 
@@ -69,6 +70,8 @@ rule report:
         ),
         run=rules.plot_timings.output.run,
         matched=matched_decisions(project),
+        # It removes the report if that shows what is refused now.
+        withdrawn=WITHDRAWN,
     output:
         report="<results>/reports/report.html",
         # Also of the last run, which this one is compared with.

@@ -31,6 +31,7 @@ from tessera.workflow.review import (
     shown_detectors,
     shows_pairs,
 )
+from tessera.workflow.withdrawal import WITHDRAWN
 
 project = project_of(config)
 
@@ -128,6 +129,8 @@ rule gather_review:
         face_selections=expand(
             "<results>/selections/{dataset}/ledger.jsonl", dataset=face_sets(project)
         ),
+        # It removes the table if that shows what is refused now.
+        withdrawn=WITHDRAWN,
         face_distances=[distances_of_set(project, name) for name in face_sets(project)],
     output:
         table="<results>/review/items.parquet",

@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from urllib.parse import unquote
 
 from tessera.core.errors import TesseraError
@@ -29,7 +28,7 @@ def remove_withdrawn(
     switched_off: Mapping[Path, Sequence[Path]],
     made: Mapping[Path, Sequence[Path]],
     embeddings: Mapping[Path, Collection[str]],
-    refused: Mapping[Path, int] = MappingProxyType({}),
+    refused: Sequence[Path] = (),
     *,
     withdrawn: Path,
 ) -> None:
@@ -46,8 +45,7 @@ def remove_withdrawn(
     its splits. They are removed if no source is among `sources`, because it may be that there is nothing to make the
     dataset of again. `embeddings`: folders with one folder per embedding, each with the names of those that are declared.
     Folders of others are removed, because they may show any source. `refused`: what there is of face sets that may not be made
-    any more, and pages that show them, each with its time in nanoseconds. It is removed whatever its sources are, but for files
-    that a job of this run has made again.
+    any more, and pages that show them. It is removed whatever its sources are.
 
     A folder of `folders` may be a link to another disk. There, only shards are removed of which another one of `folders` has
     `sources.parquet`, because not everything there need be ours. No other links are followed: raises `TesseraError` that
@@ -100,7 +98,7 @@ def remove_withdrawn(
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
         if entry.is_dir() and entry.name not in declared
     ]
-    obsolete += [path for path, time in refused.items() if not path.is_file() or path.stat().st_mtime_ns == time]
+    obsolete += refused
     obsolete = [path for path in dict.fromkeys(obsolete) if path.exists()]
     links += [str(path) for path in obsolete if path.is_symlink()]
     obsolete = [path for path in obsolete if not path.is_symlink()]

@@ -467,15 +467,13 @@ def test_a_dataset_of_withdrawn_sources_alone_is_removed_because_it_may_not_be_m
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["is made again", "never made"]
 
 
-def test_a_page_that_shows_a_refused_face_set_is_removed_unless_this_run_made_it_again(tmp_path: Path) -> None:
-    times = {}
-    for name in ("report.html", "items.parquet", "again.html"):
-        (tmp_path / name).touch()
-        times[tmp_path / name] = (tmp_path / name).stat().st_mtime_ns
-    (tmp_path / "ada").mkdir()
-    times |= {tmp_path / "ada": 0, tmp_path / "again.html": 0}
-    remove_withdrawn([], [], tmp_path / "training", [], {}, {}, {}, times, withdrawn=tmp_path / "withdrawn.tsv")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.html", "withdrawn.tsv"]
+def test_a_refused_face_set_and_the_pages_that_show_it_are_removed(tmp_path: Path) -> None:
+    refused = [tmp_path / name for name in ("report.html", "items.parquet", "ada")]
+    for path in (*refused[:2], tmp_path / "other.html"):
+        path.touch()
+    refused[2].mkdir()
+    remove_withdrawn([], [], tmp_path / "training", [], {}, {}, {}, refused, withdrawn=tmp_path / "withdrawn.tsv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.html", "withdrawn.tsv"]
 
 
 def test_crops_of_a_withdrawn_source_are_removed_although_none_are_made_any_more(tmp_path: Path) -> None:
