@@ -2,6 +2,7 @@
 
 import math
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from tessera.imaging.video import PacketList, Packets, crop_exactly, open_contai
 Check = Literal["packets", "keyframes", "all"]
 Look = Callable[[np.ndarray, str], None]
 SCANS = {None: "progressive", "t": "interlaced, top field first", "b": "interlaced, bottom field first"}
+TAG = 11  # bytes of the header of a tag in FLV
+LONGEST_FRAME = 1.0  # seconds of the last frame, by which the duration of an FLV file may exceed the stamp of its last tag
 LOOK_EVERY = 0.5  # least seconds between the pictures that `look` gets
 BOXES = {b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"uuid", b"meta", b"sidx", b"styp", b"mfra", b"emsg"}
 
@@ -229,6 +232,8 @@ def _require_whole(file: BinaryIO, path: Path) -> None:
         is_complete = declared == 0 or declared + 8 <= size + 1
     elif head[:4] == b"\x1a\x45\xdf\xa3":
         is_complete = _segment_is_whole(file, size)
+    elif head[:3] == b"FLV":
+        is_complete = _tags_are_whole(file, size)
     else:
         is_complete = True
     if not is_complete:
@@ -271,6 +276,28 @@ def _segment_is_whole(file: BinaryIO, size: int) -> bool:
         return file.tell() < size
     length = _read_length(file)
     return length is None or file.tell() + length <= size
+
+
+def _tags_are_whole(file: BinaryIO, size: int) -> bool:
+    """Return whether an FLV file has reached the size or the duration that it states; true if it does not state both.
+
+    One alone may be wrong in a whole file: what was saved from a stream keeps the size that its server stated, and some
+    recorders state absurd durations.
+    """
+    file.seek(5)
+    file.seek(int.from_bytes(file.read(4), "big") + 4)  # behind the header and the size of the tag before the first
+    metadata = file.read(int.from_bytes(file.read(TAG)[1:4], "big"))
+    stated = []
+    for name in (b"filesize", b"duration"):
+        value = metadata.partition(b"\0\x08" + name + b"\0")[2][:8]
+        stated.append(struct.unpack(">d", value)[0] if len(value) == 8 else 0.0)
+    file.seek(max(size - 4, 0))
+    length = int.from_bytes(file.read(4), "big")  # of the last tag
+    file.seek(max(size - 4 - length, 0))
+    tag = file.read(TAG)
+    is_tag = length == TAG + int.from_bytes(tag[1:4], "big")
+    reached = int.from_bytes(tag[7:8] + tag[4:7], "big") / 1000 if is_tag else 0.0
+    return not (size < stated[0] and reached < stated[1] - LONGEST_FRAME)
 
 
 def _read_length(file: BinaryIO) -> int | None:

@@ -1,7 +1,9 @@
 """Good media are described correctly, and each kind of bad media has its own reason."""
 
+import math
 import os
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from fractions import Fraction
@@ -142,12 +144,49 @@ def test_a_video_cut_short_is_truncated(tmp_path: Path, name: str, check: Any, p
     options = {"movflags": "+faststart"} if name == "fast.mp4" else {}
     codec = {".avi": "mpeg4", ".webm": "libvpx-vp9"}.get(Path(name).suffix, "libx264")
     path = write_video(tmp_path / name, codec=codec, container_options=options)
-    # In the middle of a packet, behind its header: an FLV that ends elsewhere looks whole. x264 may give other bytes each time.
+    # In the middle of a packet, behind its header: an FLV that lacks less than a second may look whole if it ends elsewhere.
+    # x264 may give other bytes each time.
     with av.open(str(path)) as container:
         packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
     position, size = packets[int(len(packets) * part)]
     os.truncate(path, position + FLV_HEADER + size // 2)
     assert reason(path, check) == "truncated"
+
+
+def _tags(data: bytes) -> list[int]:
+    """Return where each tag of an FLV file begins, and where it ends."""
+    places = [13]
+    while places[-1] < len(data):
+        places.append(places[-1] + 11 + int.from_bytes(data[places[-1] + 1 : places[-1] + 4], "big") + 4)
+    return places
+
+
+def test_an_flv_that_ends_between_two_packets_or_in_a_header_is_truncated(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.flv", frames=80)
+    data, frames = path.read_bytes(), probe(path, "all").frames
+    place = next(place for place in _tags(data) if place > len(data) / 2)
+    for end in (place, place + 5, place - 4, place + 11, 300):
+        path.write_bytes(data[:end])
+        assert reason(path) == "truncated", end - place
+    # It has lost no more than a frame, or states only one of both, or one of them wrongly, as saved streams do.
+    path.write_bytes(data[: _tags(data)[-2]])
+    assert probe(path, "all").frames >= frames - 1
+    for stated, value in ((b"filesize", 0.0), (b"duration", 0.0), (b"filesize", math.nan), (b"duration", math.nan)):
+        position = data.index(stated) + len(stated) + 1
+        path.write_bytes((data[:position] + struct.pack(">d", value) + data[position + 8 :])[:place])
+        assert 0 < probe(path, "all").frames < frames
+    for stated, value in ((b"filesize", 7e7), (b"duration", 2147483.63)):
+        position = data.index(stated) + len(stated) + 1
+        path.write_bytes(data[:position] + struct.pack(">d", value) + data[position + 8 :])
+        assert probe(path, "all").frames == frames
+
+
+@given(st.binary(max_size=60), st.binary(max_size=40))
+def test_a_damaged_flv_gives_a_reason(middle: bytes, end: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.flv")
+        path.write_bytes(b"FLV\1" + middle + b"\0\x08filesize\0" + end)
+        assert reason(path)
 
 
 def test_a_video_without_its_index_is_truncated(tmp_path: Path) -> None:
