@@ -162,3 +162,23 @@ def write_embedder(path: Path) -> Path:
     """Write a network whose vector of a picture is the mean of each channel of its input, and return its path."""
     nodes = [helper.make_node("ReduceMean", ["x"], ["vector"], axes=[2, 3], keepdims=0)]
     return _save(path, nodes, {"vector": ["n", 3]}, "n")
+
+
+def without_memory(path: Path) -> Path:
+    """Let the network in `path` need more memory than any machine has, for any input, and return its path."""
+    model = onnx.load(path)
+    for node in model.graph.node:
+        node.input[:] = ["fed" if name == "x" else name for name in node.input]
+    before = [
+        helper.make_node("Shape", ["x"], ["sides"]),
+        helper.make_node("Mul", ["sides", "factors"], ["absurd"]),
+        helper.make_node("ConstantOfShape", ["absurd"], ["zeros"]),
+        helper.make_node("ReduceMean", ["zeros"], ["zero"], keepdims=1),
+        helper.make_node("Add", ["x", "zero"], ["fed"]),
+        *model.graph.node,
+    ]
+    del model.graph.node[:]
+    model.graph.node.extend(before)
+    model.graph.initializer.append(helper.make_tensor("factors", TensorProto.INT64, [4], [1, 1000, 10_000, 10_000]))
+    onnx.save(model, path)
+    return path

@@ -9,7 +9,7 @@ import numpy as np
 
 from tessera.core.errors import TesseraError
 from tessera.learning.face_model_settings import MOST
-from tessera.learning.onnx import load_model
+from tessera.learning.onnx import is_out_of_memory, load_model
 from tessera.learning.weights.resolve import verify_weights
 
 Run = Callable[[np.ndarray], Sequence[np.ndarray]]  # all outputs for a batch
@@ -47,7 +47,7 @@ class DeclaredModel:
             raise
         except Exception as error:  # each library raises its own exceptions
             message = " ".join(str(error).split())[:300]
-            fix = f"lower `{self._kind}.batch`" if "out of memory" in message else self._fix
+            fix = f"lower `{self._kind}.batch`" if is_out_of_memory(error) else self._fix
             raise TesseraError(f"{self._name} cannot be used as a model of {self._kind} ({message}); {fix}") from error
 
 

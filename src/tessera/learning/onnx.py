@@ -43,6 +43,11 @@ def load_model(path: Path, threads: int, fix: str) -> Any:
         raise TesseraError(f"{path}: not an ONNX model that can be loaded ({said}); {fix}") from error
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether PyTorch or ONNX Runtime raised `error` because there is not enough memory, mostly of a GPU."""
+    return any(words in str(error) for words in ("out of memory", "Failed to allocate memory", "ALLOC_FAILED"))
+
+
 def sides_of(tensors: Sequence[Any]) -> list[int | None]:
     """Return the sides of the only one of `tensors`, None for one of any size; none if it is not alone, or not of floats."""
     if len(tensors) != 1 or tensors[0].type != "tensor(float)":

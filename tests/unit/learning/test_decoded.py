@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.ndimage import binary_fill_holes
 from scipy.spatial import ConvexHull
 
-from decoded_models import write_centerface, write_s3fd, write_text_detector
+from decoded_models import without_memory, write_centerface, write_s3fd, write_text_detector
 from tessera.core.errors import TesseraError
 from tessera.core.provenance import sha256_file
 from tessera.imaging.images import read_image
@@ -246,6 +246,11 @@ def test_s3fd_is_recognised_however_it_pads(size: int) -> None:
         ]:
             assert not s3fd.S3FD.returns([first, *shapes[1:]], size)
     assert shapes == s3fd.S3FD.shapes(size)
+
+
+def test_a_lack_of_memory_is_no_other_fault_of_the_model(tmp_path: Path) -> None:
+    with pytest.raises(TesseraError, match=r"^the GPU is out of memory: lower `batch` or `image_size` \(.*Failed to allocate"):
+        list(opened(without_memory(write_centerface(tmp_path / "f.onnx"))).predict([np.zeros((64, 64, 3), np.uint8)]))
 
 
 def test_a_box_that_is_no_number_is_no_face(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from decoded_models import write_mask_model
+from decoded_models import without_memory, write_mask_model
 from tessera.core.errors import TesseraError
 from tessera.core.provenance import sha256_file
 from tessera.learning.mask_settings import MaskModelSettings
@@ -101,6 +101,12 @@ def test_a_model_that_does_not_fit_the_settings_is_refused(
     path = write_mask_model(tmp_path / "m.onnx", weights, SIDE)
     with pytest.raises(TesseraError, match=message):
         outlined(path, **settings)
+
+
+def test_a_lack_of_memory_is_no_other_fault_of_the_model(tmp_path: Path) -> None:
+    path = without_memory(write_mask_model(tmp_path / "m.onnx", [RED], SIDE))
+    with pytest.raises(TesseraError, match=r"Failed to allocate memory.*; lower `masks\.batch`$"):
+        outlined(path)
 
 
 def test_another_file_than_the_declared_one_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tessera.learning.detection.masks import mask_inside
 from tessera.learning.detection.offline import offline
 from tessera.learning.detection.settings import InferenceSettings
 from tessera.learning.detection.suppress import suppress
+from tessera.learning.onnx import is_out_of_memory
 from tessera.learning.weights.declare import WeightsSettings
 from tessera.learning.weights.purpose import check_purpose
 from tessera.learning.weights.resolve import verify_weights
@@ -77,15 +78,13 @@ class Detector:
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Raise errors of ultralytics and its backends as `TesseraError`."""
-        import torch
-
         try:
             yield
-        except torch.OutOfMemoryError as error:
-            raise TesseraError(f"the GPU is out of memory: lower `batch` or `image_size` ({error})") from error
         except (MemoryError, TesseraError):
             raise
         except Exception as error:  # for files that are not models, exceptions of many types are raised
+            if is_out_of_memory(error):
+                raise TesseraError(f"the GPU is out of memory: lower `batch` or `image_size` ({error})") from error
             raise self._unusable(error) from error
 
     def _unusable(self, reason: Exception | str) -> TesseraError:

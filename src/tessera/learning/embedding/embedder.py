@@ -11,6 +11,7 @@ import numpy as np
 from tessera.core.errors import TesseraError
 from tessera.learning.embedding.models import load_network
 from tessera.learning.embedding.settings import EmbedderSettings
+from tessera.learning.onnx import is_out_of_memory
 from tessera.learning.preprocessing import Preprocessing, to_square
 from tessera.learning.weights.declare import WeightsSettings
 from tessera.learning.weights.resolve import verify_weights
@@ -79,7 +80,7 @@ class Embedder:
         except Exception as error:  # each library raises its own exceptions
             message = " ".join(str(error).split())[:300]
             fix = f"set `{self._section}` to what the model wants, or declare another"
-            if "out of memory" in message:
+            if is_out_of_memory(error):
                 fix = "lower `batch`" if self._settings.batch > 1 else "free the GPU, or run with `--resources gpu=0`"
             raise TesseraError(f"{self._name} cannot embed a batch of the shape {batch.shape} ({message}); {fix}") from error
         if vectors.ndim != 2 or len(vectors) != len(pictures):

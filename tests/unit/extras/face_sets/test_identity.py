@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from decoded_models import write_embedder
+from decoded_models import without_memory, write_embedder
 from frame_shards import write_shard
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.ledger import read_ledger
@@ -228,6 +228,12 @@ def test_a_model_that_does_not_fit_is_refused_with_the_setting_that_a_user_wrote
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 24
     onnx.save(model, shard / "means.onnx")
     with pytest.raises(TesseraError, match=r"\(pictures, 3, 32, 32\); set `identity\.size`"):
+        embed(shard)
+
+
+def test_a_lack_of_memory_is_no_other_fault_of_the_model(shard: Path) -> None:
+    without_memory(shard / "means.onnx")
+    with pytest.raises(TesseraError, match=r"Failed to allocate memory.*; free the GPU, or run with `--resources gpu=0`$"):
         embed(shard)
 
 
