@@ -95,6 +95,12 @@ def read_face_and_size(content: bytes) -> tuple[FaceMetadata | None, tuple[int, 
     return _face(content, segments), _size(content, segments)
 
 
+def read_pickle_and_size(content: bytes) -> tuple[bytes | None, tuple[int, int]]:
+    """Return what `read_face_and_size` returns of the JPEG file `content`, with the face as the pickle in the file."""
+    segments = list(_segments(content))
+    return _pickle(content, segments), _size(content, segments)
+
+
 def read_sole_face(content: bytes) -> tuple[FaceMetadata, tuple[int, int]]:
     """Return the metadata of the face in the JPEG file `content`, and the height and the width of its picture, in pixels.
 
@@ -111,9 +117,19 @@ def read_sole_face(content: bytes) -> tuple[FaceMetadata, tuple[int, int]]:
 
 
 def _face(content: bytes, segments: Iterable[_Segment]) -> FaceMetadata | None:
+    pickled = _pickle(content, segments)
+    return None if pickled is None else face_of_pickle(pickled)
+
+
+def _pickle(content: bytes, segments: Iterable[_Segment]) -> bytes | None:
     # DeepFaceLab takes the last one, too.
     found = [segment for segment in segments if _is_metadata(segment, content)]
-    return face_of_jpeg(read_pickle(content[found[-1].start + 4 : found[-1].end], MAX_OPCODES)) if found else None
+    return content[found[-1].start + 4 : found[-1].end] if found else None
+
+
+def face_of_pickle(pickled: bytes) -> FaceMetadata:
+    """Return the face whose metadata are in the pickle of a JPEG file. Raises `Failed` if they are not usable."""
+    return face_of_jpeg(read_pickle(pickled, MAX_OPCODES))
 
 
 def write_metadata(content: bytes, face: FaceMetadata) -> bytes:

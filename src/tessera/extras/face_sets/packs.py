@@ -23,9 +23,10 @@ from tessera.core.files import open_file, quoted, readable_name
 from tessera.core.ledger import Status
 from tessera.core.names import folded
 from tessera.core.outputs import beside, clean, discard
-from tessera.extras.face_sets.jpeg_metadata import read_face_and_size, size_of_picture
-from tessera.extras.face_sets.metadata import FaceMetadata, face_of_index, index_fields
-from tessera.extras.face_sets.plain_pickle import read_pickle, value_opcodes
+from tessera.extras.face_sets.entries import entry_opcodes
+from tessera.extras.face_sets.jpeg_metadata import size_of_picture
+from tessera.extras.face_sets.metadata import FaceMetadata, face_of_index
+from tessera.extras.face_sets.plain_pickle import read_pickle
 from tessera.imaging.images import MAX_BYTES
 
 VERSION = 1
@@ -99,7 +100,7 @@ def pack(files: Iterable[Path], path: Path, *, has_persons: bool = False) -> lis
                 content, state = _read(file)
                 if key in taken:
                     raise Failed("name taken", "one of the two files would replace the other when they are unpacked")
-                index.append(_opcodes(content, file.name, person))
+                index.append(entry_opcodes(content, file.name, person))
             except Failed as error:
                 rows.append(Row(str(file), "failed", str(error)))
                 continue
@@ -116,14 +117,6 @@ def pack(files: Iterable[Path], path: Path, *, has_persons: bool = False) -> lis
         for file, state in packed:
             pack_file.write(_read_again(file, state))
     return rows
-
-
-def _opcodes(content: bytes, name: str, person: str | None) -> bytes:
-    """Return the entry in the index of the JPEG file `content`. Raises `Failed` if it cannot be packed."""
-    face, (height, width) = read_face_and_size(content)
-    if face is None:
-        raise Failed("no face metadata", "DeepFaceLab packs only JPEG files that have them")
-    return value_opcodes(index_fields(face, name, person, height, width))
 
 
 def _read(file: Path) -> tuple[bytes, os.stat_result]:
