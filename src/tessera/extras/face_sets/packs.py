@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from tessera.core.errors import Failed, TesseraError
-from tessera.core.files import open_file, quoted, readable_name
+from tessera.core.files import open_file, open_unbuffered, quoted, readable_name
 from tessera.core.ledger import Status
 from tessera.core.names import folded
 from tessera.core.outputs import beside, clean, discard
@@ -33,7 +33,7 @@ VERSION = 1
 HEADER = struct.Struct("<QQ")
 OFFSET = np.dtype("<u8")
 MAX_INDEX = 2**31  # bytes
-BUFFER = 2**17  # bytes; larger writes take less time
+BUFFER = 2**17  # bytes that are written at once; 2**20 take twice the time
 MAX_OPCODES = 2**24  # of the index; a face takes 40 to 500
 DAMAGED = "damaged pack"
 SUFFIXES = (".jpg", ".jpeg")
@@ -123,7 +123,7 @@ def pack(files: Iterable[Path], path: Path, *, has_persons: bool = False) -> lis
 
 def _read(file: Path) -> tuple[bytes, os.stat_result]:
     """Return the content of `file` and its state. Raises `Failed` if it cannot be read, or is too large."""
-    with open_file(file) as opened:
+    with open_unbuffered(file) as opened:
         state = os.fstat(opened.fileno())
         _check_size(state.st_size)
         return opened.read(state.st_size), state
