@@ -34,6 +34,7 @@ HEADER = struct.Struct("<QQ")
 OFFSET = np.dtype("<u8")
 MAX_INDEX = 2**31  # bytes
 BUFFER = 2**17  # bytes that are written at once; 2**20 take twice the time
+START = 2**14  # bytes of a file that nearly always hold all that stands before its picture
 MAX_OPCODES = 2**24  # of the index; a face takes 40 to 500
 DAMAGED = "damaged pack"
 SUFFIXES = (".jpg", ".jpeg")
@@ -99,10 +100,14 @@ def pack(files: Iterable[Path], path: Path, *, has_persons: bool = False) -> lis
             person = file.parent.name if has_persons else None
             key = (person, folded(file.name))
             try:
-                content, state = _read(file)
+                start, state = _read(file, START)
                 if key in taken:
                     raise Failed("name taken", "one of the two files would replace the other when they are unpacked")
-                index.append(entry_opcodes(content, file.name, person))
+                try:
+                    index.append(entry_opcodes(start, file.name, person))
+                except Failed:  # more of the file may be needed
+                    content, state = _read(file)
+                    index.append(entry_opcodes(content, file.name, person))
             except Failed as error:
                 rows.append(Row(str(file), "failed", str(error)))
                 continue
@@ -121,12 +126,12 @@ def pack(files: Iterable[Path], path: Path, *, has_persons: bool = False) -> lis
     return rows
 
 
-def _read(file: Path) -> tuple[bytes, os.stat_result]:
-    """Return the content of `file` and its state. Raises `Failed` if it cannot be read, or is too large."""
+def _read(file: Path, most: int = MAX_BYTES) -> tuple[bytes, os.stat_result]:
+    """Return the first `most` bytes of `file`, and its state. Raises `Failed` if it cannot be read, or is too large."""
     with open_unbuffered(file) as opened:
         state = os.fstat(opened.fileno())
         _check_size(state.st_size)
-        return opened.read(state.st_size), state
+        return opened.read(min(state.st_size, most)), state
 
 
 def _read_again(file: Path, state: os.stat_result) -> bytes:
