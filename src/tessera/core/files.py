@@ -7,7 +7,7 @@ import shutil
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from math import inf
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Annotated, Any
@@ -274,13 +274,18 @@ def files_below(path: Path, suffixes: Collection[str] = ()) -> list[Path]:
 
 def open_file(path: Path) -> BufferedReader:
     """Open the regular file `path` for reading, in binary mode. Raises `Failed` if it is missing, empty or cannot be read."""
+    return BufferedReader(open_unbuffered(path))
+
+
+def open_unbuffered(path: Path) -> FileIO:
+    """Open `path` like `open_file`, but without a buffer, which a file that is read at once does not need."""
     try:
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):
             raise Failed("not a regular file", f"{quoted(path)} is a device, a pipe or the like; give the path of a file")
         if not state.st_size:
             raise Failed("empty file", f"{quoted(path)} has no bytes; copy it again")
-        return path.open("rb")
+        return FileIO(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise Failed("missing", f"{quoted(path)} is not there; fix the path or restore the file") from None
     except PermissionError:

@@ -5,7 +5,9 @@ segments, or with bytes behind the picture.
 """
 
 import re
+import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from tessera.core.errors import Failed
@@ -15,11 +17,13 @@ from tessera.extras.face_sets.plain_pickle import read_pickle, write_pickle
 MAX_PAYLOAD = 65_533  # bytes of a segment; its length counts itself
 MAX_OPCODES = MAX_PAYLOAD
 MAX_SEGMENTS = 10_000  # before the picture; a colour profile has up to 255
-# Any number of fill bytes, a marker and two bytes of its length, if it has one.
-MARKER = re.compile(rb"\xff+([^\xff])(.{0,2})", re.DOTALL)
+HEAD = struct.Struct(">BBH")  # FF, a marker, and the length of the segment if it has one
+FILL = re.compile(rb"\xff+")  # the last one begins the segment
 START, END, SCAN, APP0, APP15 = 0xD8, 0xD9, 0xDA, 0xE0, 0xEF
 ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a payload
+NO_SEGMENTS = {0, START, END}
 FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the markers of segments that state the size of the picture
+USED = FRAMES | set(range(APP0, APP15 + 1))
 BROKEN = "not a readable JPEG"
 
 
@@ -32,24 +36,29 @@ class _Segment(NamedTuple):
 
 
 def _segments(content: bytes) -> Iterator[_Segment]:
-    """Yield the segments before the first scan. Raises `Failed` if there is no scan, or the file is damaged before it."""
+    """Yield the `USED` segments before the first scan. Raises `Failed` if there is no scan, or the file is damaged before."""
     if content[:2] != bytes([0xFF, START]):
         raise Failed(BROKEN, "it does not start like a JPEG file")
     end = 2
-    for _ in range(MAX_SEGMENTS):
-        match = MARKER.match(content, end)
-        if not match or match[1][0] == SCAN:
-            break
-        marker, end = match[1][0], match.end(1)
-        at = end - 2
-        if marker not in ALONE:
-            length = int.from_bytes(match[2])
-            end += length
-            if marker in {0, START, END} or length < 2 or end > len(content):
-                raise Failed(BROKEN, f"byte {at:,}: marker {marker:#04x} with a length of {length}")
-        yield _Segment(marker, at, end)
-    if not match or match[1][0] != SCAN:
-        raise Failed(BROKEN, f"byte {end:,}: it has no picture, is cut off, or has more than {MAX_SEGMENTS:,} segments")
+    with suppress(struct.error):  # the file ends
+        for _ in range(MAX_SEGMENTS):
+            at = end
+            first, marker, length = HEAD.unpack_from(content, at)
+            if first == marker == 0xFF and (fill := FILL.match(content, at)):
+                at = fill.end() - 1
+                _, marker, length = HEAD.unpack_from(content, at)
+            if first != 0xFF:
+                break
+            if marker == SCAN:
+                return
+            end = at + 2
+            if marker not in ALONE:
+                end += length
+                if marker in NO_SEGMENTS or length < 2 or end > len(content):
+                    raise Failed(BROKEN, f"byte {at:,}: marker {marker:#04x} with a length of {length}")
+            if marker in USED:
+                yield _Segment(marker, at, end)
+    raise Failed(BROKEN, f"byte {end:,}: it has no picture, is cut off, or has more than {MAX_SEGMENTS:,} segments")
 
 
 def _is_metadata(segment: _Segment, content: bytes) -> bool:
@@ -86,6 +95,12 @@ def read_face_and_size(content: bytes) -> tuple[FaceMetadata | None, tuple[int, 
     return _face(content, segments), _size(content, segments)
 
 
+def read_pickle_and_size(content: bytes) -> tuple[bytes | None, tuple[int, int]]:
+    """Return what `read_face_and_size` returns of the JPEG file `content`, with the face as the pickle in the file."""
+    segments = list(_segments(content))
+    return _pickle(content, segments), _size(content, segments)
+
+
 def read_sole_face(content: bytes) -> tuple[FaceMetadata, tuple[int, int]]:
     """Return the metadata of the face in the JPEG file `content`, and the height and the width of its picture, in pixels.
 
@@ -102,9 +117,19 @@ def read_sole_face(content: bytes) -> tuple[FaceMetadata, tuple[int, int]]:
 
 
 def _face(content: bytes, segments: Iterable[_Segment]) -> FaceMetadata | None:
+    pickled = _pickle(content, segments)
+    return None if pickled is None else face_of_pickle(pickled)
+
+
+def _pickle(content: bytes, segments: Iterable[_Segment]) -> bytes | None:
     # DeepFaceLab takes the last one, too.
     found = [segment for segment in segments if _is_metadata(segment, content)]
-    return face_of_jpeg(read_pickle(content[found[-1].start + 4 : found[-1].end], MAX_OPCODES)) if found else None
+    return content[found[-1].start + 4 : found[-1].end] if found else None
+
+
+def face_of_pickle(pickled: bytes) -> FaceMetadata:
+    """Return the face whose metadata are in the pickle of a JPEG file. Raises `Failed` if they are not usable."""
+    return face_of_jpeg(read_pickle(pickled, MAX_OPCODES))
 
 
 def write_metadata(content: bytes, face: FaceMetadata) -> bytes:

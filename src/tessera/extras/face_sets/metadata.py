@@ -195,14 +195,21 @@ def jpeg_fields(face: FaceMetadata) -> dict[str, Plain]:
 
 def index_fields(face: FaceMetadata, name: str, person: str | None, height: int, width: int) -> dict[str, Plain]:
     """Return the entry of `face` in the index of a pack, as the file `name` of `person`, with `height` by `width` pixels."""
+    number, mask = FACE_TYPES[face.face_type], _as_array(face.mask)
+    return {**_shared_fields(face), **fields_of_pack(number, name, person, height, width, mask)}
+
+
+def fields_of_pack(
+    face_type: int, name: str, person: str | None, height: int, width: int, mask: np.ndarray | None = None
+) -> dict[str, Plain]:
+    """Return the last part of `index_fields`: what JPEG files do not have, or have in another form."""
     return {
-        **_shared_fields(face),
         "sample_type": 1,  # an aligned face
         "filename": name,
-        "face_type": FACE_TYPES[face.face_type],
+        "face_type": face_type,
         "shape": (height, width, 3),
         "xseg_mask": None,
-        "xseg_mask_compressed": _as_array(face.mask),
+        "xseg_mask_compressed": mask,
         "person_name": person,
     }
 

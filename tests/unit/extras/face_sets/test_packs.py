@@ -142,6 +142,16 @@ def test_a_mask_of_numbers_is_read_as_a_picture(tmp_path: Path) -> None:
     assert (read == (mask[..., 0] * 255).astype(np.uint8)).all()
 
 
+@pytest.mark.parametrize("length", [*range(2**14 - 800, 2**14 + 200, 50), 2**15, 60_000])
+def test_what_stands_before_the_picture_may_be_long(tmp_path: Path, length: int) -> None:
+    other = BASELINE[:2] + segment(0xE1, b"x" * length) + BASELINE[2:]
+    member = face(mask=PNG + b"m" * 2**15)
+    contents = {"a.jpg": write_metadata(other, face()), "b.jpg": write_metadata(other, member)}
+    assert {row.status for row in pack(write_files(tmp_path / "faces", contents), tmp_path / "faceset.pak")} == {"ok"}
+    assert [each.face for each in read_index(tmp_path / "faceset.pak")] == [in_pack(face()), in_pack(member)]
+    assert [read for _, read in slow_read((tmp_path / "faceset.pak").read_bytes())] == list(contents.values())
+
+
 def test_what_cannot_be_packed_is_a_row(tmp_path: Path) -> None:
     good = write_metadata(BASELINE, face())
     contents = {
