@@ -5,8 +5,8 @@ FOOTAGE names a folder with videos. DETECTOR and RESTORER name weights, by defau
     FOOTAGE=FOLDER DETECTOR=FILE.pt RESTORER=FILE.safetensors .venv/bin/python -m pytest -s \\
         -o python_files=bench_*.py -o faulthandler_exit_on_timeout=false tests/benchmarks/bench_starter.py
 
-A part of each video is pixelated in the middle half of its time. `snakemake restore` then runs on these videos, and on those in
-the folder as they are. SHEETS=FOLDER gets a picture of each restored region beside the others.
+A part of each video, where a mosaic can be seen, is pixelated in the middle half of its time. `snakemake restore` then runs on
+these videos, and on those in the folder as they are. SHEETS=FOLDER gets a picture of each restored region beside the others.
 """
 
 import json
@@ -32,6 +32,7 @@ from tessera.core.provenance import sha256_file
 from tessera.core.seeds import generator
 from tessera.imaging.encode import VideoWriter, write_video
 from tessera.imaging.masks import decode_rle
+from tessera.imaging.mosaic.settings import MosaicSettings
 from tessera.imaging.video import read_frames, read_packets
 from tessera.learning.weights.tensors import stated_size
 from tessera.records.tables.scenes import SceneFrames, Scenes, VideoFrames
@@ -42,6 +43,8 @@ from tessera.stages.restoration.metrics import bicubic, temporal_median
 STARTER = REPOSITORY / "resources" / "starter"
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi"}
 SECONDS = 4  # of each video that is pixelated
+PLACES = 50  # of which the first is taken where a mosaic can be seen
+VISIBLE = 0.75  # the least share of blocks that change by `mosaics.min_change`
 FOUND = 0.5  # the least IoU of what was found in a frame with what is pixelated there
 MEDIAN_FRAMES = 5
 BATCH = 8  # frames in which mosaics are looked for together
@@ -92,6 +95,28 @@ def seconds(path: Path) -> float:
     return float(time[-1] + time[1] - time[0])
 
 
+def place(video: Path, block: int, name: str) -> tuple[int, int, int, int]:
+    """Return a random box in `video`, x, y, width and height, in whose middle frame a mosaic can be seen in most of the blocks.
+
+    If there is none among `PLACES`, the one where it can be seen in most of them: the sky has no place for a mosaic.
+    """
+    packets = read_packets(video)
+    middle = next(iter(read_frames(video, packets, range(len(packets) // 2, len(packets) // 2 + 1)))).image().astype(float)
+    height, width = middle.shape[:2]
+    random = generator(0, "bench_starter", name)
+    boxes = []
+    for _ in range(PLACES):
+        w, h = (int(side * random.uniform(0.25, 0.45)) // 2 * 2 for side in (width, height))
+        x, y = (int(random.uniform(0.05, 0.95) * (side - length)) // 2 * 2 for side, length in ((width, w), (height, h)))
+        inside = middle[y : y + h // block * block, x : x + w // block * block]
+        blocks = inside.reshape(h // block, block, w // block, block, 3)
+        changes = np.sqrt(blocks.var(axis=(1, 3)).mean(axis=-1))
+        boxes.append((float((changes >= MosaicSettings().min_change).mean()), (x, y, w, h)))
+        if boxes[-1][0] > VISIBLE:
+            break
+    return max(boxes)[1]
+
+
 def pixelate(video: Path, case: Case, folder: Path, name: str) -> Film:
     """Write `video` at the height of `case`, without loss, and once more with a pixelated box at a random place."""
     clean, mosaicked = folder / "clean" / f"{name}.mp4", folder / "mosaicked" / f"{name}.mp4"
@@ -114,10 +139,7 @@ def pixelate(video: Path, case: Case, folder: Path, name: str) -> Film:
         "ultrafast",
         clean,
     )
-    height, width = next(iter(read_frames(clean, read_packets(clean)))).size[::-1]
-    random = generator(0, "bench_starter", name)
-    w, h = (int(side * random.uniform(0.25, 0.45)) // 2 * 2 for side in (width, height))
-    x, y = (int(random.uniform(0.05, 0.95) * (side - length)) // 2 * 2 for side, length in ((width, w), (height, h)))
+    x, y, w, h = place(clean, case.block, name)
     length = seconds(clean)
     begin, end = 0.25 * length, 0.75 * length
     box = f"drawbox=x={x}:y={y}:w={w}:h={h}:color=white:t=fill:enable='between(t,{begin:.3f},{end:.3f})'"
