@@ -99,7 +99,7 @@ def write_case(folder: Path) -> None:
     for number in index.tolist():
         if number % SHOT < SHOWN and (number % SHOT < 3 or random.random() > 1 / 16):
             patch = region(WIDTHS[number // SHOT], number)
-            rows.append(("a", number, 0, "nsfw", 0.8, encode_patch(patch, 1080, 1920), *patch.box))
+            rows.append(("a", number, 0, "nsfw", 0.8, encode_patch(patch, 1080, 1920), *patch.box, None))
     detections = pl.DataFrame(rows, schema=types(VideoDetections), orient="row", strict=False)
     write_table(detections, VideoDetections, folder / "detections.parquet")
     table = {"source": ["a"] * len(index), "index": index, "pts": packets.pts, "time": packets.time}

@@ -133,7 +133,7 @@ def looked_at(folder: Path, stride: int) -> Path:
         for region in truth.filter(source=source).sort("index", "number").iter_rows(named=True):
             if processed[region["index"]]:
                 box = decode_patch(region["rle"], clip["height"], clip["width"]).box
-                rows.append((source, region["index"], region["number"], "nsfw", 0.9, region["rle"], *box))
+                rows.append((source, region["index"], region["number"], "nsfw", 0.9, region["rle"], *box, None))
     made = folder / str(stride)
     made.mkdir()
     write_table(pl.concat(frames), VideoFrames, made / "frames.parquet")
@@ -198,7 +198,7 @@ def shaped(folder: Path, count: int) -> tuple[float, float, int]:
     for index in range(count):
         patch = patches[index // 2 % 60]
         patch = Patch(patch.mask, 700 + int(80 * np.sin(index / 40)), 300 + int(100 * np.cos(index / 50)))
-        rows.append(("a", index, 0, "nsfw", 0.8, encode_patch(patch, 1080, 1920), *patch.box))
+        rows.append(("a", index, 0, "nsfw", 0.8, encode_patch(patch, 1080, 1920), *patch.box, None))
     detections = pl.DataFrame(rows, schema=types(VideoDetections), orient="row", strict=False)
     index = np.arange(count)
     table = {"source": ["a"] * count, "index": index, "pts": index, "time": index / RATE, "width": [1920] * count}

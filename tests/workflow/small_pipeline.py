@@ -116,7 +116,7 @@ def models() -> dict[str, Any]:
             "window": 8,
             "overlap": 2,
             "detect": {"confidence": 0.001, "max_regions": 1},
-            "track": {"high": 0, "low": 0, "new": 0, "match": 1, "speed": 1000},
+            "track": {"high": 0, "low": 0, "new": 0, "match": 1, "speed": 1000, "grid": 0, "fewest": 1},
             "choose": {"confidence": 0},
         },
     }

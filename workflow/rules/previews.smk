@@ -7,6 +7,7 @@ from tessera.workflow.previews import (
     declared_preview_weights,
     free_of_previewed,
     meant_by_detector,
+    mosaics_in_previews,
     preview_checksums,
     preview_files,
     preview_targets,
@@ -66,6 +67,7 @@ rule predict_source:
         weights=literal_param(declared_preview_weights(project)),
         settings=lookup(dpath="preview/predict", within=config),
         meant=project.of_job(meant_by_detector),
+        mosaics=literal_param(mosaics_in_previews(project)),
         code=digest_of_script("predict_source"),
     script:
         "../scripts/predict_source.py"

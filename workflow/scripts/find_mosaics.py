@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from tessera.core.job import job
-from tessera.learning.detection.tracking import TrackSettings, track
+from tessera.learning.detection.tracking import MosaicTrackSettings, track_mosaics
 from tessera.learning.weights.resolve import expected_digest
 from tessera.records.confidence import with_confidences
 from tessera.stages.clips.detect import VideoDetectionSettings, detect_videos
@@ -21,6 +21,7 @@ with job(snakemake) as (inputs, outputs, params):
         datasets=None,
         wanted=params.wanted,
         spans=params.spans,
+        measures_grids=True,
         settings=VideoDetectionSettings(**params.detect),
         cache=Path(snakemake.output.scenes).parent / "kept" / "detections",
         code=params.detected_by,
@@ -32,7 +33,7 @@ with job(snakemake) as (inputs, outputs, params):
     find_scenes(
         frames=outputs.frames,
         detections=outputs.detections,
-        follow=partial(track, settings=TrackSettings(**params.track)),
+        follow=partial(track_mosaics, settings=MosaicTrackSettings(**params.track)),
         settings=SceneSettings(**choose),
         seed=params.seed,
         scenes=outputs.scenes,

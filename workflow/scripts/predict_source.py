@@ -1,6 +1,7 @@
 """Run a detector on the sources of a shard."""
 
 from tessera.core.job import job
+from tessera.learning.detection.grids import GridSettings
 from tessera.learning.weights.resolve import expected_digest
 from tessera.stages.detectors.predict import Meant, PreviewDetectionSettings, predict_previews
 
@@ -16,5 +17,6 @@ with job(snakemake) as (inputs, outputs, params):
         wanted=params.wanted,
         settings=settings,
         meant=Meant(**params.meant),
+        mosaics=GridSettings(**params.mosaics) if params.mosaics else None,
         **vars(outputs),
     )

@@ -21,6 +21,7 @@ from tessera.imaging.degradation.settings import DegradationSettings
 from tessera.imaging.mosaic.settings import MosaicSettings
 from tessera.imaging.sheets import RenderSettings
 from tessera.learning.classification.settings import Labels, Tiling
+from tessera.learning.detection.grids import GridSettings
 from tessera.learning.detection.settings import (
     DetectionSettings,
     InferenceSettings,
@@ -29,7 +30,7 @@ from tessera.learning.detection.settings import (
     TrainedDetectionSettings,
     WatermarkDetectionSettings,
 )
-from tessera.learning.detection.tracking import TrackSettings
+from tessera.learning.detection.tracking import MosaicTrackSettings, TrackSettings
 from tessera.learning.search import SearchSettings
 from tessera.learning.trainings import TrainingsSettings
 from tessera.learning.weights.declare import TrainedOrDeclaredDetector, TrainedOrOtherWeights, WeightsSettings
@@ -278,7 +279,7 @@ class RestoredSceneSettings(SceneSettings):
 
     min_seconds: PositiveFloat = 0.01
     max_seconds: PositiveFloat = 60.0
-    confidence: MeanConfidence = 0.4  # type: ignore[assignment]  # a number when the stage reads it
+    confidence: MeanConfidence = 0.25  # type: ignore[assignment]  # a number when the stage reads it
     extension: tuple[Annotated[int, Field(ge=0, le=10)], ...] = Field((0,), min_length=1)
 
 
@@ -299,8 +300,8 @@ class Restore(RestoreSettings):
     """Ids of restored videos that the report shows before and after their restoration."""
     detect: MosaicDetectionSettings = MosaicDetectionSettings()
     """Detector that finds the mosaics."""
-    track: TrackSettings = TrackSettings()
-    """How detections are tracked. The settings are those of `scenes.track`."""
+    track: MosaicTrackSettings = MosaicTrackSettings()
+    """How detections are tracked: as by `scenes.track`, if they show blocks."""
     choose: RestoredSceneSettings = RestoredSceneSettings()
     """Which regions are restored. The settings are those of `scenes.choose`. The confidence may be a target too."""
 
@@ -332,6 +333,8 @@ class Preview(Settings):
     """
     predict: PreviewDetectionSettings = PreviewDetectionSettings()
     """How the detector is run."""
+    mosaics: GridSettings = GridSettings()
+    """Which detections count if `model` is `mosaic_detection`."""
     render: RenderSettings = RenderSettings()
     """How previews are drawn."""
     proposals: ProposalSettings = ProposalSettings()

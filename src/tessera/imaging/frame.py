@@ -132,6 +132,13 @@ class VideoFrame:
             return self.image()[..., 0]
         return _pixels(self.picture, 1)
 
+    def luma(self) -> np.ndarray:
+        """Return the brightness of the picture, upright: uint8 (H, W), in full range. Raises `Failed` as `image` does."""
+        if self.picture is None:
+            raise Failed("frame cannot be decoded")
+        grey = _pixels(converted("luma", self.picture, format="gray"), 1)
+        return upright(grey, display_matrix(self.picture)).copy()
+
     def planes(self, box: Matrix) -> np.ndarray:
         """Return the part of the picture inside `box`, as for `image`: uint8 (3, h, w), Y, Cb and Cr of BT.709, limited range.
 

@@ -208,4 +208,5 @@ def _side_by_side(makers: Iterable[Iterator[T]], threads: int) -> Iterator[T]:
 
 
 def _row(region: Region) -> tuple[Any, ...]:
-    return region.label, round(region.score, 4), region.rle, *(round(edge, 2) for edge in region.box)
+    grid = None if region.grid is None else round(region.grid, 2)
+    return region.label, round(region.score, 4), region.rle, *(round(edge, 2) for edge in region.box), grid

@@ -74,6 +74,11 @@ def meant_by_detector(project: Project, wildcards: Wildcards) -> dict[str, Any]:
     return {"stated": preview["classes"], "classes": classes, "outlines": preview["outlines"]}
 
 
+def mosaics_in_previews(project: Project) -> dict[str, Any]:
+    """Return which detections count as mosaics; an empty dictionary for the other detectors."""
+    return project.config["preview"]["mosaics"] if previewed_model(project).finds == "mosaic" else {}
+
+
 def preview_checksums(project: Project) -> Paths:
     """Return the checksums of the weights of the preview if they are trained here, else an empty list."""
     return weights_checksums(declared_preview_weights(project), project.config["preview"]["model"])

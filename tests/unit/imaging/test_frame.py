@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from av.video.format import names
@@ -58,6 +59,8 @@ def test_pictures_with_side_data_of_an_unknown_type_are_shown_upright(orientatio
     Image.fromarray(blocks).save(file, "JPEG", exif=exif, quality=95, subsampling=0)
     ffmpeg("-f", "image2pipe", "-c:v", "mjpeg", "-i", "-", "-c", "copy", path, data=3 * file.getvalue())
     shown = np.asarray(ImageOps.exif_transpose(Image.open(file)))
+    luma = decoded(path).luma()
+    assert np.abs(luma.astype(int) - cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY)).max() <= 3
     images = [frame.image() for frame in read_frames(path, read_packets(path))]
     assert len(images) == 3
     assert all(image.shape == shown.shape and np.abs(image.astype(int) - shown).max() <= 1 for image in images)

@@ -57,7 +57,7 @@ def test_the_regions_of_a_video_become_two_tracks_that_last() -> None:
     for source, height, width in (("a", 90, 160), ("b", 160, 90), ("c", 90, 160)):
         found = of_frames(source, range(120), height, width)
         rows = [
-            (source, index, number, region.label, region.score, region.rle, *region.box)
+            (source, index, number, region.label, region.score, region.rle, *region.box, None)
             for index, regions in enumerate(found)
             for number, region in enumerate(regions)
         ]

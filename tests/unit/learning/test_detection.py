@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import onnx
 import polars as pl
@@ -22,9 +23,11 @@ from tessera.core.provenance import sha256_file, write_checksums
 from tessera.imaging.encode import write_video
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.images import write_image
-from tessera.imaging.masks import decode_rle, encode_rle
+from tessera.imaging.masks import decode_patch, decode_rle, encode_rle
+from tessera.imaging.mosaic.grid import grid_of
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.found import Region
+from tessera.learning.detection.grids import GridSettings
 from tessera.learning.detection.offline import offline
 from tessera.learning.detection.settings import DetectionSettings, InferenceSettings
 from tessera.learning.detection.suppress import suppress
@@ -79,6 +82,7 @@ def run(
     wanted: list[str],
     changed: Path | None = None,
     meant: Meant = AS_IT_IS,
+    mosaics: GridSettings | None = None,
     **settings: Any,
 ) -> tuple[Any, Any, Any]:
     """Run the detector over `rows`; the image `changed` is broken after it was admitted."""
@@ -101,10 +105,29 @@ def run(
         wanted,
         both,
         meant,
+        mosaics,
         *outputs,
     )
     ledger = [json.loads(line) for line in outputs[2].read_text().splitlines()]
     return read_table(outputs[0], PredictedFrames), read_table(outputs[1], Annotations), ledger
+
+
+def test_of_detected_mosaics_those_count_that_show_blocks_or_are_sure(weights: Path, tmp_path: Path) -> None:
+    texture = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    texture[:, 64:] = 90
+    image = tmp_path / "blocks.png"
+    write_image(image, texture)
+    rows = [{"source": "blocks", "path": str(image), "kind": "image", "frames": 1}]
+    arguments = weights, tmp_path, rows, ["blocks"]
+    found = run(*arguments)[1].to_dicts()
+    grey = cv2.cvtColor(texture, cv2.COLOR_RGB2GRAY)
+    grids = [grid_of(grey, decode_patch(row["rle"], 96, 128)) for row in found]
+    least, sure = float(np.mean(grids)), max(row["score"] for row in found)
+    assert min(grids) < least < max(grids)
+    expected = [row for row, grid in zip(found, grids, strict=True) if grid >= least or row["score"] >= sure]
+    counted = run(*arguments, mosaics=GridSettings(grid=least, sure=sure))[1].drop("number").to_dicts()
+    assert counted == [{name: value for name, value in row.items() if name != "number"} for row in expected]
+    assert len(run(*arguments, mosaics=GridSettings(grid=0))[1]) == len(found)
 
 
 def test_a_label_of_another_detector_becomes_what_it_means_and_a_box_its_outline() -> None:

@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tessera.imaging.video import read_frames, read_packets
-from tessera.learning.detection.tracking import REACH, TrackSettings, find_breaks, find_cuts, join, track
+from tessera.learning.detection.tracking import (
+    REACH,
+    MosaicTrackSettings,
+    TrackSettings,
+    find_breaks,
+    find_cuts,
+    join,
+    track,
+    track_mosaics,
+)
 from tessera.records.tables.scenes import VideoDetections, VideoFrames
 from tessera.records.tables.table import types
 
@@ -41,7 +50,7 @@ def footage(count: int, *, stride: int = 1, rate: float = 25, **columns: Any) ->
 def detected(boxes: dict[int, Sequence[Box]], scores: dict[int, Sequence[float]] | None = None) -> pl.DataFrame:
     """Return the table of detections with these `boxes`, by frame."""
     rows = [
-        ("video", index, number, "nsfw", scores[index][number] if scores else 0.9, None, *box)
+        ("video", index, number, "nsfw", scores[index][number] if scores else 0.9, None, *box, None)
         for index, found in sorted(boxes.items())
         for number, box in enumerate(found)
     ]
@@ -290,3 +299,27 @@ def test_breaks_are_marked_at_the_frame_after_them() -> None:
     sizes = [640] * 3 + [0] * 2 + [640] * 3 + [320] * 2
     frames = footage(10, width=sizes, change=[0.0, *[1.0] * 9])
     assert np.flatnonzero(find_breaks(frames, CUT)).tolist() == [3, 5, 8]
+
+
+@pytest.mark.parametrize(
+    ("score", "settings", "expected"),
+    [(0.84, {}, [0, -1]), (0.84, {"grid": 1}, [0, 1]), (0.85, {}, [0, 1]), (0.85, {"sure": 1}, [0, -1])],
+)
+def test_regions_without_a_grid_of_blocks_are_mosaics_only_if_the_detector_is_sure(
+    score: float, settings: dict[str, float], expected: list[int]
+) -> None:
+    boxes = {index: [square(50), square(400)] for index in range(20)}
+    seen = detected(boxes, {index: [0.5, score] for index in boxes}).with_columns(grid=pl.Series([5.0, 1.2] * 20))
+    assert track_mosaics(footage(20), seen, MosaicTrackSettings(**settings)).tolist() == expected * 20
+
+
+@pytest.mark.parametrize(("looks", "found"), [(1, 1), (2, 2), (9, 0)])
+def test_what_is_detected_in_two_frames_is_a_mosaic_only_if_there_are_no_more(looks: int, found: int) -> None:
+    seen = detected({index: [square(50)] for index in range(min(looks, 2))}).with_columns(grid=pl.lit(9.0))
+    assert (track_mosaics(footage(looks), seen, MosaicTrackSettings()) >= 0).sum() == found
+
+
+def test_a_mosaic_without_a_grid_in_some_frames_is_one_track() -> None:
+    boxes = {index: [square(50)] for index in range(20)}
+    seen = detected(boxes, {index: [0.5] for index in boxes}).with_columns(grid=pl.Series([5.0, 5.0, 2.0, 4.0] * 5))
+    assert track_mosaics(footage(20), seen, MosaicTrackSettings()).tolist() == [0, 0, -1, 0] * 5

@@ -15,6 +15,7 @@ class Region:
     `box`: x0, y0, x1, y1 in pixels of the image, half-open. `rle`: COCO's compressed run lengths of its mask, which has the
     size of the image and no pixel outside `box`; None if the detector returns only boxes. `score`: the confidence in [0, 1].
     `points`: its landmarks, x and y in pixels of the image, which may be outside of it; empty if the detector finds none.
+    `grid`: the evidence of a grid of blocks, see `grid_of`; None if it was not measured.
     """
 
     label: str
@@ -22,6 +23,7 @@ class Region:
     box: Box
     rle: str | None
     points: tuple[tuple[float, float], ...] = ()
+    grid: float | None = None
 
 
 class Scaled(NamedTuple):

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import NonNegativeFloat
+from pydantic import NonNegativeFloat, PositiveInt
 
 from tessera.core.settings import Fraction, Settings
+from tessera.learning.detection.grids import GridSettings
 from tessera.learning.detection.offline import offline
 
 if TYPE_CHECKING:
@@ -42,6 +43,28 @@ class TrackSettings(Settings):
     """Smallest difference between two frames, from 0 to 255, at which a new shot may begin. The difference must also be one and
     a half times that of the frames around it. Lower values find more cuts. Tracks end at cuts.
     """
+
+
+class MosaicTrackSettings(GridSettings, TrackSettings):
+    """How detected mosaics are tracked."""
+
+    high: Fraction = 0.2
+    new: Fraction = 0.2
+    fewest: PositiveInt = 3
+    """Fewest detections of a track, or all frames that the detector ran on if these are fewer. What is detected in one frame or
+    two is rarely a mosaic.
+    """
+
+
+def track_mosaics(frames: "pl.DataFrame", detections: "pl.DataFrame", settings: MosaicTrackSettings) -> np.ndarray:
+    """Return what `track` does, without unsure `detections` that show no grid of blocks, and without too short tracks."""
+    accepted = settings.accept(detections["grid"], detections["score"])
+    tracks = track(frames, detections.filter(accepted), settings)
+    lengths = np.bincount(tracks + 1)
+    fewest = min(settings.fewest, int(frames["looked"].sum()))
+    numbers = np.full(detections.height, -1)
+    numbers[accepted.to_numpy()] = np.where(lengths[tracks + 1] >= fewest, tracks, -1)
+    return numbers
 
 
 def track(

@@ -45,6 +45,9 @@ class VideoDetections(Table):
     y0: pl.Float64 = pa.Field(gt=-inf, lt=inf, description="box, top edge, pixels")
     x1: pl.Float64 = pa.Field(gt=-inf, lt=inf, description="box, right edge, pixels, exclusive")
     y1: pl.Float64 = pa.Field(gt=-inf, lt=inf, description="box, bottom edge, pixels, exclusive")
+    grid: pl.Float64 = pa.Field(
+        ge=0, lt=inf, nullable=True, description="evidence of a grid of blocks, in standard deviations; null if not measured"
+    )
 
     class Config(Table.Config):
         unique = ("source", "index", "number")

@@ -17,6 +17,7 @@ from tessera.core.store import Store
 from tessera.imaging.spans import Span, inside, parse_spans
 from tessera.learning.detection.anywhere import Anywhere
 from tessera.learning.detection.detector import Detector
+from tessera.learning.detection.grids import WithGrids
 from tessera.learning.detection.settings import RegionDetectionSettings, TrainedDetectionSettings, settings_of
 from tessera.records.video_detections import Tables, detect_video, from_store
 
@@ -54,6 +55,7 @@ def detect_videos(
     ledger: Path,
     wanted: Sequence[str] | None = None,
     spans: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    measures_grids: bool = False,
 ) -> None:
     """Run the detector `weights` on the admitted videos of a shard that may feed one of `datasets`, on all if it is None.
 
@@ -61,9 +63,9 @@ def detect_videos(
     regions are anywhere, drawn from `seed`; see `Anywhere`. `frames` gets all frames of the videos as `tables.VideoFrames`, and
     `detections` gets `tables.VideoDetections`; see `detect_video`. `ledger` gets one row per source; `wanted`: the ids of the
     sources that count, or None for all. `spans`: the time spans of sources outside of which the detector does not run; see
-    `parse_spans`. A video is ok if the detector reached its end, with the
-    reason `frames that cannot be decoded` if there are such frames. A source is dropped if it was refused, is not a video, or
-    is not for the dataset. A video that cannot be read is failed, and not in the tables.
+    `parse_spans`. `measures_grids`: whether to measure how clearly each detection shows a grid of blocks. A video is ok if the
+    detector reached its end, with the reason `frames that cannot be decoded` if there are such frames. A source is dropped if
+    it was refused, is not a video, or is not for the dataset. A video that cannot be read is failed, and not in the tables.
 
     The results of a video are kept in the `Store` in the folder `cache`, under a digest of everything that they depend on,
     including `code`. The detector is loaded only if some are missing there.
@@ -78,7 +80,8 @@ def detect_videos(
     load = functools.cache(partial(Detector, weights, expected, settings)) if weights else None
 
     def detect(source: str, path: Path, count: int) -> Tables:
-        detector = load() if load else Anywhere(seed, source)
+        found_by = load() if load else Anywhere(seed, source)
+        detector = WithGrids(found_by) if measures_grids else found_by
         chosen = partial(every, stride=settings.every_frames, spans=parse_spans(spans.get(source, ())))
         return detect_video(
             source, path, count, detector.detect, chosen, settings.batch, scale=detector.scale_frame, threads=threads

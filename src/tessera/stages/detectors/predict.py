@@ -17,6 +17,7 @@ from tessera.imaging.masks import encode_patch
 from tessera.imaging.outlines import outline_in
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.found import Region
+from tessera.learning.detection.grids import GridSettings, with_grids
 from tessera.learning.detection.settings import InferenceSettings
 from tessera.records.annotation.predictions import detect_frames
 from tessera.records.frame_keys import frame_key
@@ -91,6 +92,7 @@ def predict_previews(
     wanted: Sequence[str],
     settings: PreviewDetectionSettings,
     meant: Meant,
+    mosaics: GridSettings | None,
     frames: Path,
     predictions: Path,
     ledger: Path,
@@ -99,9 +101,10 @@ def predict_previews(
 
     `sources`: `tables.Sources`. `admission`: the ledger of `admit_sources`. `stills`: `tables.SourceFiles`. `expected`: see
     `Detector`. Every `settings.every_frames`-th frame of a source is predicted, fewer if these are more than
-    `settings.max_frames`. `meant`: what the labels of the detector mean, and how its regions are outlined. `frames` gets the
-    predicted frames (`tables.PredictedFrames`), and `predictions` the detections (`tables.Annotations`). `ledger` gets one row
-    per frame, and one for each source that was refused or cannot be read.
+    `settings.max_frames`. `meant`: what the labels of the detector mean, and how its regions are outlined. `mosaics`: which
+    regions count if they should be mosaics. `frames` gets the predicted frames (`tables.PredictedFrames`), and `predictions`
+    the detections (`tables.Annotations`). `ledger` gets one row per frame, and one for each source that was refused or cannot
+    be read.
     Raises `TesseraError` if a label of the detector means nothing.
     """
     import polars as pl
@@ -115,6 +118,11 @@ def predict_previews(
     held = read_stills(stills)
     detector = Detector(weights, expected, settings) if admitted else None
     refine = meant.refine(detector.labels, settings.iou) if detector else None
+
+    def become(image: np.ndarray, regions: Iterable[Region]) -> Iterator[Region]:
+        assert refine is not None
+        return refine(image, regions if mosaics is None else _accepted(image, regions, mosaics))
+
     processed: list[dict[str, Any]] = []
     detections: list[dict[str, Any]] = []
     with Ledger(ledger) as writer:
@@ -122,17 +130,25 @@ def predict_previews(
             if row["status"] != "ok" and row["key"] in wanted:
                 writer.row(row["key"], "dropped", *refused(row))
         for source in admitted:
-            assert detector is not None and refine is not None
+            assert detector is not None
             of_source = stills_of(Path(source["path"]), held.get(source["source"], []))
             # The positions of images in their folder, where some cannot be used.
             known = range(source["frames"]) if source["kind"] == "video" else [still.index for still in of_source]
             indices = [known[number] for number in _evenly(len(known), settings.every_frames, settings.max_frames)]
             pictures = progress(_pictures(source, indices, of_source, writer), len(indices), f"frames of {source['source']!r}")
-            for frame, rows in detect_frames(detector, pictures, writer, refine):
+            for frame, rows in detect_frames(detector, pictures, writer, become):
                 processed.append(frame)
                 detections += rows
     write_table(pl.DataFrame(processed, schema=types(PredictedFrames)), PredictedFrames, frames)
     write_table(pl.DataFrame(detections, schema=types(Annotations)), Annotations, predictions)
+
+
+def _accepted(image: np.ndarray, regions: Iterable[Region], mosaics: GridSettings) -> list[Region]:
+    """Return those of `regions` that count as mosaics."""
+    import cv2
+
+    measured = with_grids(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), regions)
+    return [region for region in measured if mosaics.accept(region.grid, region.score)]
 
 
 def _evenly(count: int, stride: int, limit: int) -> range:

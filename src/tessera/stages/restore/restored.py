@@ -175,13 +175,19 @@ def gate_restored(
     """
     rows = {row["key"]: row for path in ledgers for row in read_ledger(path)}
     plain = [key for key, row in rows.items() if row["reason"] == NO_MOSAIC]
-    surest, most = _detected(detections)
-    if unsure := [f"{key} (confidence at most {surest[key]:.2f})" for key in plain if key in surest]:
+    found = _detected(detections)
+    most = {source: highest["len"] for source, highest in found.items()}
+    if unsure := [
+        f"{key} (confidence at most {found[key]['score']:.2f}, grid at most {found[key]['grid'] or 0:.1f})"
+        for key in plain
+        if key in found
+    ]:
         tell(
             f"{NO_MOSAIC} in {', '.join(truncate(unsure, SHOWN))}; if there is one, lower `restore.choose.confidence`,"
-            " `restore.track.high` and `restore.track.new`; what is detected in a single frame may not count"
+            " `restore.track.high` and `restore.track.new` or, if its blocks are not sharp, `restore.track.grid`; what is"
+            " detected in fewer than `restore.track.fewest` frames does not count"
         )
-    if unseen := [key for key in plain if key not in surest]:
+    if unseen := [key for key in plain if key not in found]:
         tell(
             f"{NO_MOSAIC} in {', '.join(truncate(unseen, SHOWN))}: nothing at all was detected, so that lower limits do not"
             " help; if there is one, train the detector on more footage like it, or declare another in `restore.detect.weights`"
@@ -205,23 +211,25 @@ def gate_restored(
     if is_starter and made:
         tell(
             "the starter detector learned from rendered photographs alone: look at the sheets for mosaics that it missed, and"
-            " for flat surfaces that it took for one (docs/restore.md#models)"
+            " for what it took for one (docs/restore.md#models)"
         )
     fix = "fix these, or take `restore` out of their column `use`"
     summarise_sources(ledgers, sources, set(sources) - set(plain), summary, done="restored", fix=fix)
 
 
-def _detected(detections: Sequence[Path]) -> tuple[dict[str, float], dict[str, int]]:
-    """Return the highest confidence of a detection, and the most detections in a frame, of each source that has one."""
+def _detected(detections: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Return the highest `score` and `grid` of a detection, and the most detections in a frame, `len`, of each source that has
+    one.
+    """
     import polars as pl
 
     from tessera.records.tables.scenes import VideoDetections
     from tessera.records.tables.table import read_table
 
     found = (read_table(path, VideoDetections, without=["rle"]) for path in detections)
-    frames = [table.group_by("source", "index").agg(pl.max("score"), pl.len()) for table in found]
-    rows = [row for table in frames for row in table.group_by("source").agg(pl.max("score", "len")).iter_rows()]
-    return {source: score for source, score, _ in rows}, {source: count for source, _, count in rows}
+    frames = [table.group_by("source", "index").agg(pl.max("score", "grid"), pl.len()) for table in found]
+    highest = [table.group_by("source").agg(pl.max("score", "grid", "len")) for table in frames]
+    return {row["source"]: row for table in highest for row in table.iter_rows(named=True)}
 
 
 def describe_frames(counts: Mapping[str, int]) -> str:

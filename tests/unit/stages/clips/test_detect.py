@@ -25,7 +25,8 @@ from tessera.core.ledger import Ledger, read_ledger
 from tessera.core.provenance import write_checksums
 from tessera.imaging import video
 from tessera.imaging.images import write_image
-from tessera.imaging.masks import decode_rle, encode_rle
+from tessera.imaging.masks import decode_patch, decode_rle, encode_rle
+from tessera.imaging.mosaic.grid import grid_of
 from tessera.imaging.video import read_packets
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.found import Region
@@ -134,8 +135,8 @@ def test_the_tables_agree_with_decoding_all_frames(
     expected = []
     for index in wanted:
         rle = encode_rle((images[index][..., 0] > 127) * np.uint8(255))
-        expected.append(("a", index, 0, str(index), 0.9877, rle, 1.23, 0, 2, 3))
-        expected.append(("a", index, 1, "box", 0.5, None, 0, 0, 1, 1))
+        expected.append(("a", index, 0, str(index), 0.9877, rle, 1.23, 0, 2, 3, None))
+        expected.append(("a", index, 1, "box", 0.5, None, 0, 0, 1, 1, None))
     assert detections.rows() == expected
 
 
@@ -360,7 +361,7 @@ def shard(folder: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def run(
-    weights: Path, sources: Path, code: str = "code", **settings: Any
+    weights: Path, sources: Path, code: str = "code", measures_grids: bool = False, **settings: Any
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, tuple[str, str, str]]]:
     frames, detections, ledger = (sources.parent / name for name in ("frames.parquet", "seen.parquet", "ledger.jsonl"))
     detect_videos(
@@ -376,6 +377,7 @@ def run(
         frames=frames,
         detections=detections,
         ledger=ledger,
+        measures_grids=measures_grids,
     )
     rows = {row["key"]: (row["status"], row["reason"], row["detail"]) for row in read_ledger(ledger)}
     return read_table(frames, VideoFrames), read_table(detections, VideoDetections), rows
@@ -490,9 +492,20 @@ def test_detections_in_a_video_are_those_of_the_detector_and_do_not_depend_on_th
         for index, regions in enumerate(detector.predict(plain(tmp_path / "two.mp4")))
         for number, region in enumerate(regions)
     ]
-    assert alone[1].drop("rle").rows() == expected
+    assert alone[1].drop("rle", "grid").rows() == expected
     for row in alone[1].iter_rows(named=True):
         assert decode_rle(row["rle"], 96, 160).any()
+
+
+def test_the_grid_of_a_detection_is_that_of_its_region_in_the_whole_frame(weights: Path, tmp_path: Path) -> None:
+    film = write(tmp_path / "film.mp4", pictures(7, 96, 160))
+    sources = shard(tmp_path / "shard", [{"source": "film", "path": film, "frames": 7}])
+    lumas = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in plain(film)]
+    assert set(run(weights, sources)[1]["grid"]) == {None}
+    found = run(weights, sources, code="other", measures_grids=True)[1]
+    for row in found.iter_rows(named=True):
+        assert row["grid"] == pytest.approx(grid_of(lumas[row["index"]], decode_patch(row["rle"], 96, 160)), abs=0.5)
+    assert found["grid"].max() > 3  # these pictures are made of squares
 
 
 def test_a_shard_without_videos_needs_no_weights(tmp_path: Path) -> None:

@@ -521,7 +521,7 @@ def test_without_any_mosaic_nothing_but_the_reason_is_written(tmp_path: Path, mo
         ([], "no mosaic found in plain: nothing at all was detected, so that lower limits do not help; if there is one, train"),
         (
             [0.12, 0.1],
-            "no mosaic found in plain (confidence at most 0.12); if there is one, lower `restore.choose.confidence`,",
+            "no mosaic found in plain (confidence at most 0.12, grid at most 0.0); if there is one, lower",
         ),
     ):
         rows = [{**row, "number": number, "score": score} for number, score in enumerate(scores)]
