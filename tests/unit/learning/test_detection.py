@@ -23,8 +23,9 @@ from tessera.core.provenance import sha256_file, write_checksums
 from tessera.imaging.encode import write_video
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.images import write_image
-from tessera.imaging.masks import decode_patch, decode_rle, encode_rle
-from tessera.imaging.mosaic.grid import grid_of
+from tessera.imaging.masks import decode_patch, decode_rle, encode_patch, encode_rle
+from tessera.imaging.mosaic.extent import whole_mosaic
+from tessera.imaging.mosaic.grid import CLEAR, grid_of
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.found import Region
 from tessera.learning.detection.grids import GridSettings
@@ -121,9 +122,14 @@ def test_of_detected_mosaics_those_count_that_show_blocks_or_are_sure(weights: P
     arguments = weights, tmp_path, rows, ["blocks"]
     found = run(*arguments)[1].to_dicts()
     grey = cv2.cvtColor(texture, cv2.COLOR_RGB2GRAY)
-    grids = [grid_of(grey, decode_patch(row["rle"], 96, 128)) for row in found]
+    grids = [grid_of(grey, decode_patch(row["rle"], 96, 128)).evidence for row in found]
     least, sure = float(np.mean(grids)), max(row["score"] for row in found)
     assert min(grids) < least < max(grids)
+    # A mosaic with a clear grid is outlined as a whole.
+    for row, grid in zip(found, grids, strict=True):
+        patch = decode_patch(row["rle"], 96, 128)
+        if grid >= CLEAR:
+            row["rle"] = encode_patch(whole_mosaic(grey, patch, grid_of(grey, patch)), 96, 128)
     expected = [row for row, grid in zip(found, grids, strict=True) if grid >= least or row["score"] >= sure]
     counted = run(*arguments, mosaics=GridSettings(grid=least, sure=sure))[1].drop("number").to_dicts()
     assert counted == [{name: value for name, value in row.items() if name != "number"} for row in expected]

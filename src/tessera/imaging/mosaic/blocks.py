@@ -15,10 +15,25 @@ DeepMosaics. They differ from Lada where Lada has a bug:
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from tessera.imaging.mosaic.settings import MIN_BLOCK, Type
+
+
+class Grid(NamedTuple):
+    """The grid of a mosaic that was found in a frame; all lengths are in pixels.
+
+    `evidence`: how clear it is, see `tessera.imaging.mosaic.grid`. `left`, `top`: the corner of a block. `width`, `height`: of
+    all blocks; the grid extends from the corner in all directions.
+    """
+
+    evidence: float
+    left: float
+    top: float
+    width: float
+    height: float
 
 
 @dataclass(frozen=True)

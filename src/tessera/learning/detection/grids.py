@@ -11,7 +11,7 @@ from pydantic import NonNegativeFloat
 
 from tessera.core.settings import Fraction, Settings
 from tessera.imaging.frame import VideoFrame
-from tessera.imaging.masks import Patch, decode_patch
+from tessera.imaging.masks import Patch, decode_patch, encode_patch
 from tessera.learning.detection.anywhere import Anywhere
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.found import Region
@@ -34,10 +34,23 @@ class GridSettings(Settings):
 
 
 def with_grids(luma: np.ndarray, regions: Iterable[Region]) -> list[Region]:
-    """Return `regions` of an image with their `grid`. `luma`: its brightness at its full size, uint8 (H, W)."""
-    from tessera.imaging.mosaic.grid import grid_of
+    """Return `regions` of an image with their `grid`. `luma`: its brightness at its full size, uint8 (H, W).
 
-    return [replace(region, grid=grid_of(luma, _patch(region, *luma.shape))) for region in regions]
+    Outlines of which a grid is clear are those of the whole mosaic.
+    """
+    from tessera.imaging.mosaic.extent import whole_mosaic
+    from tessera.imaging.mosaic.grid import CLEAR, grid_of
+
+    measured = []
+    for region in regions:
+        patch = _patch(region, *luma.shape)
+        grid = grid_of(luma, patch)
+        if region.rle is not None and grid.evidence >= CLEAR:
+            patch = whole_mosaic(luma, patch, grid)
+            x0, y0, x1, y1 = patch.box
+            region = replace(region, rle=encode_patch(patch, *luma.shape), box=(float(x0), float(y0), float(x1), float(y1)))
+        measured.append(replace(region, grid=grid.evidence))
+    return measured
 
 
 def _patch(region: Region, height: int, width: int) -> Patch:

@@ -26,7 +26,7 @@ from tessera.core.provenance import write_checksums
 from tessera.imaging import video
 from tessera.imaging.images import write_image
 from tessera.imaging.masks import decode_patch, decode_rle, encode_rle
-from tessera.imaging.mosaic.grid import grid_of
+from tessera.imaging.mosaic.grid import CLEAR, grid_of
 from tessera.imaging.video import read_packets
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.found import Region
@@ -501,10 +501,21 @@ def test_the_grid_of_a_detection_is_that_of_its_region_in_the_whole_frame(weight
     film = write(tmp_path / "film.mp4", pictures(7, 96, 160))
     sources = shard(tmp_path / "shard", [{"source": "film", "path": film, "frames": 7}])
     lumas = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in plain(film)]
-    assert set(run(weights, sources)[1]["grid"]) == {None}
+    plainly = run(weights, sources)[1]
+    assert set(plainly["grid"]) == {None}
     found = run(weights, sources, code="other", measures_grids=True)[1]
-    for row in found.iter_rows(named=True):
-        assert row["grid"] == pytest.approx(grid_of(lumas[row["index"]], decode_patch(row["rle"], 96, 160)), abs=0.5)
+    for row, other in zip(found.iter_rows(named=True), plainly.iter_rows(named=True), strict=True):
+        luma, patch = lumas[row["index"]], decode_patch(other["rle"], 96, 160)
+        grid = grid_of(luma, patch)
+        assert row["grid"] == pytest.approx(grid.evidence, abs=0.5)
+        # A mosaic with a clear grid is outlined as a whole.
+        if row["grid"] < CLEAR:
+            assert row["rle"] == other["rle"]
+        else:
+            shown = decode_patch(row["rle"], 96, 160)
+            assert shown.box == tuple(row[edge] for edge in ("x0", "y0", "x1", "y1"))
+            whole = (0, 0, 160, 96)
+            assert (shown.inside(whole) >= patch.inside(whole)).all()
     assert found["grid"].max() > 3  # these pictures are made of squares
 
 
