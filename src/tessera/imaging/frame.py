@@ -69,16 +69,8 @@ class VideoFrame:
         """
         if self.picture is None:
             raise Failed("frame cannot be decoded")
-        if box is None:
-            return rgb(self.picture, display_matrix(self.picture), dtype)
-        x0, y0, x1, y1 = box
-        left = top = 0
-        picture = self.picture
-        if _is_plain(picture):
-            left, top = x0 - x0 % 2, y0 - y0 % 2
-            picture = _part(picture, left, top, min(x1 + x1 % 2, picture.width), y1 + y1 % 2)
-        image = rgb(picture, display_matrix(self.picture), dtype)
-        return image[y0 - top : y1 - top, x0 - left : x1 - left]
+        matrix = display_matrix(self.picture)
+        return rgb(self.picture, matrix, dtype) if box is None else rgb_inside(self.picture, matrix, box, dtype)
 
     def image_for(self, height: int) -> np.ndarray:
         """Return `image()` for OpenCV to scale it bilinearly to `height` pixels: rows that it does not read may hold anything.
@@ -86,7 +78,7 @@ class VideoFrame:
         Where most rows are not read, this is far faster. Raises `Failed` as `image` does.
         """
         picture = self.picture
-        if picture is None or not _is_plain(picture) or picture.height < SPARSE * height:
+        if picture is None or not _is_plain(picture, display_matrix(picture)) or picture.height < SPARSE * height:
             return self.image()
         # Rounding may move a position to the row before or after it.
         positions = (np.arange(height) + 0.5) * (picture.height / height) - 0.5
@@ -150,7 +142,11 @@ class VideoFrame:
 
         picture = self.picture
         stored = Colorspace.ITU709.value, ColorRange.MPEG.value
-        if picture is None or not _is_plain(picture) or (picture.colorspace, picture.color_range) != stored:
+        if (
+            picture is None
+            or not _is_plain(picture, display_matrix(picture))
+            or (picture.colorspace, picture.color_range) != stored
+        ):
             image = av.VideoFrame.from_ndarray(self.image(box), format="rgb24")
             target = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
             return np.asarray(converted("planes", image, format="yuv444p", **target).to_ndarray())
@@ -199,6 +195,16 @@ def rgb(picture: "av.VideoFrame", matrix: Matrix, dtype: Depth = np.uint8) -> np
         if converted_picture is picture:
             image = image.copy()
     return np.ascontiguousarray(upright(image, matrix))
+
+
+def rgb_inside(picture: "av.VideoFrame", matrix: Matrix, box: tuple[int, int, int, int], dtype: Depth = np.uint8) -> np.ndarray:
+    """Return the part inside `box` of what `rgb` returns; usually little more is converted."""
+    x0, y0, x1, y1 = box
+    left = top = 0
+    if _is_plain(picture, matrix):
+        left, top = x0 - x0 % 2, y0 - y0 % 2
+        picture = _part(picture, left, top, min(x1 + x1 % 2, picture.width), y1 + y1 % 2)
+    return rgb(picture, matrix, dtype)[y0 - top : y1 - top, x0 - left : x1 - left]
 
 
 def small_planes(picture: "av.VideoFrame", width: int, height: int) -> list[np.ndarray]:
@@ -276,14 +282,14 @@ def _pixels(picture: "av.VideoFrame", size: int, number: int = 0) -> np.ndarray:
     return rows[: picture.height, : size * picture.width]
 
 
-def _is_plain(picture: "av.VideoFrame") -> bool:
+def _is_plain(picture: "av.VideoFrame", matrix: Matrix) -> bool:
     """Return whether a part of `picture` can be converted alone, with the same colours as in the whole.
 
     This holds for 4:2:0 formats with 8 bits, of even height, that are shown as stored and progressive. FFmpeg converts others
     differently: it heeds the place of chroma between the pixels, which PyAV does not pass on to a part, and converts interlaced
     pictures by field, because their chroma is subsampled so.
     """
-    a, b, _, d = display_matrix(picture)
+    a, b, _, d = matrix
     is_usual = picture.format.name in ("yuv420p", "yuvj420p") and not picture.interlaced_frame
     return is_usual and picture.height % 2 == 0 and b == 0 and min(a, d) > 0
 

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tessera.imaging.crops import Crop
-from tessera.imaging.frame import Matrix, converted, planes_of, upright
+from tessera.imaging.frame import Matrix, converted, planes_of, rgb_inside, upright
 from tessera.imaging.images import resize
 
 if TYPE_CHECKING:
     import av
+
+WRONG = 1.5  # levels of 8 bits, by which rounding changes values that are read as RGB
 
 
 def paint(picture: "av.VideoFrame", matrix: Matrix, box: Crop, image: np.ndarray, weight: np.ndarray) -> None:
@@ -21,6 +23,7 @@ def paint(picture: "av.VideoFrame", matrix: Matrix, box: Crop, image: np.ndarray
     `weight`: float32 (h, w), from 0, only the picture, to 1, only the image. A value of the picture changes only if the weight
     is above 0 at one of the pixels that it belongs to: one for luma, up to four for chroma.
     """
+    seen = rgb_inside(picture, matrix, box, image.dtype.type)
     shown = [upright(plane, matrix) for plane in planes_of(picture)]
     height, width = shown[0].shape
     down, across = (-(-side // least) for side, least in zip((height, width), shown[-1].shape, strict=True))
@@ -31,13 +34,16 @@ def paint(picture: "av.VideoFrame", matrix: Matrix, box: Crop, image: np.ndarray
     if x0 >= x1 or y0 >= y1:
         return
     weights, most = {(1, 1): weight[inside]}, (1 << picture.format.components[0].bits) - 1
-    for plane, values in zip(shown, _values(image[inside], picture), strict=True):
+    wrong = np.float32(WRONG * 2 ** (picture.format.components[0].bits - 8))
+    for plane, values, before in zip(shown, _values(image[inside], picture), _values(seen[inside], picture), strict=True):
         step_x, step_y = step = (1, 1) if plane is shown[0] else (across, down)
         part = plane[y0 // step_y : -(-y1 // step_y), x0 // step_x : -(-x1 // step_x)]
         if step not in weights:
             weights[step] = resize(weights[1, 1], *part.shape)
         # In place: memory takes longer than the numbers.
         blended = resize(values, *part.shape) - part
+        # What is read of a picture is darker by a level: FFmpeg rounds down. It is added again, unless colours were clipped.
+        blended += (part - resize(before, *part.shape)).clip(-wrong, wrong)
         blended *= weights[step]
         blended += part
         np.rint(blended, out=blended).clip(0, most, out=blended)

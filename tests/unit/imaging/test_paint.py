@@ -4,6 +4,7 @@ import av
 import numpy as np
 import pytest
 from colour_blocks import HEIGHT, PICTURE, WIDTH
+from skimage import data
 
 from tessera.imaging.encodable import encodable, formats_of
 from tessera.imaging.frame import UPRIGHT, VideoFrame, converted, planes_of, rgb
@@ -28,9 +29,9 @@ def test_what_is_read_from_a_picture_and_painted_into_it_is_the_same(pixel_forma
     before = [plane.astype(int) for plane in planes_of(picture)]
     image = rgb(picture, UPRIGHT, VideoFrame(0, None, 0.0, picture).depth)
     paint(picture, UPRIGHT, WHOLE, image, np.ones((HEIGHT, WIDTH), np.float32))
-    # FFmpeg's conversion to RGB of 8 bits is off by up to 4 levels.
+    # FFmpeg's conversion to RGB of 8 bits is off by up to 4 levels, of which the usual one and a half are corrected.
     bits = picture.format.components[0].bits
-    most = 4 if bits == 8 else 1 << max(0, bits - 10)
+    most = 3 if bits == 8 else 1 << max(0, bits - 10)
     for one, other in zip(before, planes_of(picture), strict=True):
         step_y, step_x = HEIGHT // len(one), WIDTH // one.shape[1]
         inner = (slice(8 // step_y, None, 16 // step_y), slice(8 // step_x, None, 16 // step_x))
@@ -59,3 +60,15 @@ def test_the_brightest_values_stay_in_range(pixel_format: str, stated: int) -> N
     paint(picture, UPRIGHT, WHOLE, np.full((HEIGHT, WIDTH, 3), 65535, np.uint16), np.ones((HEIGHT, WIDTH), np.float32))
     assert planes_of(picture)[0].min() > 0.9 * (1 << picture.format.components[0].bits)
     assert max(plane.max() for plane in planes_of(picture)) < 1 << picture.format.components[0].bits
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv444p", "yuv420p10le"])
+def test_a_photograph_that_is_painted_onto_itself_gets_no_darker(pixel_format: str) -> None:
+    source = av.VideoFrame.from_ndarray(data.astronaut(), format="rgb24")
+    picture = converted("test", source, format=pixel_format, dst_colorspace=1, dst_color_range=1)
+    before = [plane.astype(float) for plane in planes_of(picture)]
+    image = rgb(picture, UPRIGHT, VideoFrame(0, None, 0.0, picture).depth)
+    paint(picture, UPRIGHT, (0, 0, 512, 512), image, np.ones((512, 512), np.float32))
+    level = 2 ** (picture.format.components[0].bits - 8)
+    for one, other in zip(before, planes_of(picture), strict=True):
+        assert abs((other - one).mean()) < 0.05 * level

@@ -228,7 +228,7 @@ def test_paint_changes_only_the_values_of_weighted_pixels(
     # What has full weight, and shares no chroma with other pixels, is the image.
     inner = after[11 + 7 : 11 + 18, 7 + 6 : 7 + 13]
     expected = image[0, 0] if pixel_format != "gray" else np.rint(image[0, 0] @ [0.299, 0.587, 0.114])
-    assert np.abs(inner.astype(int) - expected).max() <= 4
+    assert np.abs(inner.astype(int) - expected).max() <= 7  # strong colours are clipped when they are read
     outside = np.ones((height, width), bool)
     outside[11 + 3 : 11 + 24, 7 + 2 : 7 + 17] = False
     assert np.array_equal(after[outside], upright[outside])
