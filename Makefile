@@ -49,7 +49,8 @@ demo: .venv/workflow ## the whole pipeline on generated footage
 	$(DEMO) --max-threads 1 --resources gpu=$(CORES)
 	@echo "open examples/demo/results/reports/report.html; the weights are in examples/demo/results/weights"
 
-starter: .venv/workflow ## the starter models, in some hours: TARGET=mosaic_detection makes one; a run that was stopped goes on
+starter: .venv/workflow ## the starter models: the restorer in minutes, the detector in some hours; a run that was stopped goes on
+	$(STARTER) -- starter_restorer
 	$(STARTER) -- starter_footage
 	$(STARTER) -- $(TARGET)
 	@echo "the weights are in examples/starter/results/weights"

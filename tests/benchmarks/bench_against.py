@@ -135,6 +135,7 @@ def restoring(folder: Path, out: Path) -> None:
     """Restore the film in `folder`, as the rule `restore_videos` does, by a model that takes no time."""
     from tessera.core.ledger import Ledger
     from tessera.imaging.crops import CropSettings
+    from tessera.stages.restore.methods import ClipModel
     from tessera.stages.restore.restored import restore_videos
     from tessera.stages.restore.settings import RestoreSettings
 
@@ -143,7 +144,9 @@ def restoring(folder: Path, out: Path) -> None:
     inputs = [*(folder / f"{name}.parquet" for name in ("sources", "scenes", "scene_frames")), out / "found.jsonl"]
     made = {name: out / name for name in ("videos", "comparisons", "sheets", "ledger")}
     how = {"settings": RestoreSettings(), "crops": CropSettings()}
-    restore_videos(*inputs, lambda clip: clip, out / "kept", cache_key="", size=256, keep_aspect=False, **how, **made)
+    restore_videos(
+        *inputs, ClipModel(lambda clip: clip), out / "kept", cache_key="", size=256, keep_aspect=False, **how, **made
+    )
 
 
 def needed(folder: Path, out: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from tessera.core.ledger import Ledger
 from tessera.imaging.crops import CropSettings
 from tessera.stages.restore import restored
+from tessera.stages.restore.methods import ClipModel
 from tessera.stages.restore.settings import RestoreSettings
 
 def shade(clip):
@@ -30,7 +31,7 @@ with Ledger(folder / "found.jsonl") as book:
     book.row("film", "ok")
 restored.WINDOWS = 1
 restored.restore_videos(
-    *(folder / name for name in ("sources.parquet", "scenes.parquet", "scene_frames.parquet", "found.jsonl")), shade,
+    *(folder / name for name in ("sources.parquet", "scenes.parquet", "scene_frames.parquet", "found.jsonl")), ClipModel(shade),
     folder / "cache", cache_key="", settings=RestoreSettings(window=12, overlap=4), crops=CropSettings(), size=64,
     keep_aspect=False, videos=out / "videos", comparisons=out / "comparisons", sheets=out / "sheets",
     ledger=out / "ledger.jsonl",

@@ -21,6 +21,7 @@ from pathlib import Path
 import pandera.polars, polars as pl
 from tessera.core.ledger import Ledger
 from tessera.imaging.crops import CropSettings
+from tessera.stages.restore.methods import ClipModel
 from tessera.stages.restore.restored import restore_videos
 from tessera.stages.restore.settings import RestoreSettings
 
@@ -30,8 +31,8 @@ with Ledger(folder / "found.jsonl") as book:
 inputs = [folder / name for name in ("sources.parquet", "scenes.parquet", "scene_frames.parquet", "found.jsonl")]
 start, spent = time.monotonic(), time.process_time()
 restore_videos(
-    *inputs, lambda clip: clip, folder / "cache", cache_key="", settings=RestoreSettings(), crops=CropSettings(), size=256,
-    keep_aspect=False, videos=folder / "videos", comparisons=folder / "comparisons",
+    *inputs, ClipModel(lambda clip: clip), folder / "cache", cache_key="", settings=RestoreSettings(), crops=CropSettings(),
+    size=256, keep_aspect=False, videos=folder / "videos", comparisons=folder / "comparisons",
     sheets=folder / "sheets", ledger=folder / "ledger.jsonl",
 )
 times = {"seconds": time.monotonic() - start, "cpu": time.process_time() - spent}

@@ -160,7 +160,7 @@ def footage() -> list[Path]:
     return videos
 
 
-def weights(name: str, default: Path) -> dict[str, str] | None:
+def weights(name: str, default: Path = Path()) -> dict[str, str] | None:
     path = Path(os.environ.get(name, default)).absolute()
     return {"source": str(path), "sha256": sha256_file(path)} if path.is_file() else None
 
@@ -179,9 +179,8 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[Film]:
 
 @pytest.fixture(scope="module")
 def project(films: list[Film], tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return a project in which the mosaics in all videos were looked for and, if there is a restorer, restored."""
+    """Return a project in which the mosaics in all videos were restored."""
     detector = weights("DETECTOR", STARTER / "mosaic_detection.pt")
-    restorer = weights("RESTORER", STARTER / "mosaic_restoration.safetensors")
     assert detector, "DETECTOR names no file"
     project = Project.create(tmp_path_factory.mktemp("bench") / "project")
     rows = [{"source": f"mosaicked {film.mosaicked.stem}", "path": str(film.mosaicked), "use": "restore"} for film in films]
@@ -189,10 +188,9 @@ def project(films: list[Film], tmp_path_factory: pytest.TempPathFactory) -> Proj
     project.write_manifest(rows)
     project.settings = {
         "shards": 1,
-        "restore": {"weights": restorer, "detect": {"weights": detector}, "quantizer": 0},
+        "restore": {"weights": weights("RESTORER") or "starter", "detect": {"weights": detector}, "quantizer": 0},
     }
-    targets = ["restore"] if restorer else ["results/restored/shard-0/scenes.parquet"]
-    ran = project.run(*targets, timeout=7200)
+    ran = project.run("restore", timeout=7200)
     assert ran.returncode == 0, ran.output[-3000:]
     return project
 
@@ -272,8 +270,6 @@ def described(values: Mapping[str, Sequence[float]]) -> str:
 
 def test_restored_regions_are_closer_to_the_original(films: list[Film], project: Project, tmp_path: Path) -> None:
     videos = {path.stem: path for path in (project.results / "restored" / "shard-0" / "videos").glob("*.mp4")}
-    if not project.settings["restore"]["weights"]:
-        pytest.skip("there is no restorer")
     measured: dict[str, list[tuple[float, float, float]]] = {}
     for film in films:
         clean, mosaicked = crops(film.clean, film), crops(film.mosaicked, film)
@@ -306,10 +302,10 @@ def test_restored_regions_are_closer_to_the_original(films: list[Film], project:
     assert gains[0] >= 1 and gains[1] > 0 and flicker <= 1
 
 
-def bare_loop(film: Path, detector: Path, restorer: Path, regions: Sequence[int], window: int, size: int, out: Path) -> float:
+def bare_loop(film: Path, detector: Path, restorer: Path | None, regions: Sequence[int], window: int, out: Path) -> float:
     """Return the seconds that the same networks take in a plain loop that reads, detects, restores and writes.
 
-    `regions`: the number of frames of each region that is restored, in windows of `window` frames of `size` pixels.
+    `regions`: the number of frames of each region that is restored, in windows of `window` frames.
     """
     from ultralytics import YOLO
 
@@ -321,8 +317,10 @@ def bare_loop(film: Path, detector: Path, restorer: Path, regions: Sequence[int]
     for first in range(0, len(images), BATCH):
         batch = [image[:, :, ::-1] for image in images[first : first + BATCH]]
         model.predict(batch, imgsz=640, conf=0.1, retina_masks=True, verbose=False)
-    for count in regions:
+    size = (restorer and stated_size(restorer)) or 256
+    for count in regions if restorer else ():
         for first in range(0, count, window):
+            assert restorer
             restore_clip(np.zeros((max(2, min(window, count - first)), size, size, 3), np.uint8), restorer)
     with VideoWriter(out, 25, quality=18, preset="ultrafast") as writer:  # as videos are restored by default
         for image in images:
@@ -332,23 +330,22 @@ def bare_loop(film: Path, detector: Path, restorer: Path, regions: Sequence[int]
 
 def test_1080p_takes_little_longer_than_its_networks_in_a_plain_loop(films: list[Film], tmp_path: Path) -> None:
     detector = weights("DETECTOR", STARTER / "mosaic_detection.pt")
-    restorer = weights("RESTORER", STARTER / "mosaic_restoration.safetensors")
-    if not (detector and restorer):
-        pytest.skip("there is no restorer")
+    restorer = weights("RESTORER")
+    assert detector, "DETECTOR names no file"
     short = next(film.mosaicked for film in films if film.case.height == 1080)
     long = tmp_path / "long.mp4"
     ffmpeg("-stream_loop", 4, "-i", short, "-c", "copy", long)
     project = Project.create(tmp_path / "project")
     project.write_manifest([{"source": "long", "path": str(long), "use": "restore"}])
-    project.settings = {"restore": {"weights": restorer, "detect": {"weights": detector}}}
+    project.settings = {"restore": {"weights": restorer or "starter", "detect": {"weights": detector}}}
     assert project.run("restore", timeout=7200).returncode == 0
     jobs = ("find_mosaics", "restore_videos")
     logs = [json.loads((project.results / "benchmarks" / job / "long.jsonl").read_text()) for job in jobs]
     taken = sum(float(log["s"]) for log in logs)
     scenes = read_table(project.results / "restored" / "long" / "scenes.parquet", Scenes)
     assert len(scenes), "nothing was found, so that nothing was restored"
-    files = Path(detector["source"]), Path(restorer["source"])
-    bare = bare_loop(long, *files, scenes["frames"].to_list(), 48, stated_size(files[1]) or 256, tmp_path / "bare.mp4")
+    files = Path(detector["source"]), Path(restorer["source"]) if restorer else None
+    bare = bare_loop(long, *files, scenes["frames"].to_list(), 48, tmp_path / "bare.mp4")
     print(f"\n{seconds(long):.1f} s of 1080p take {taken:.1f} s: {taken / seconds(long):.1f} times real time")
     print(f"{taken / bare:.2f} times a plain loop over the same networks (ceiling: 1.25)")
     assert taken <= 1.25 * bare

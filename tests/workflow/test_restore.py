@@ -99,8 +99,8 @@ def test_one_command_restores_a_video_of_any_name_and_says_where_it_is(own: Proj
 
 
 @pytest.mark.workflow
-def test_mosaics_are_found_without_a_detector_of_ones_own(own: Project) -> None:
-    del own.settings["restore"]["detect"]
+def test_mosaics_are_restored_without_a_model_of_ones_own(own: Project) -> None:
+    own.settings = {}
     photograph = skimage.data.coffee()
     frames = [np.ascontiguousarray(photograph[index : 360 + index, index : 480 + index]) for index in range(FRAMES)]
     for frame in frames:
@@ -109,7 +109,8 @@ def test_mosaics_are_found_without_a_detector_of_ones_own(own: Project) -> None:
     run = make_restore(own, f"VIDEO={film(own.folder / 'coffee.mp4', frames)}", *GENERAL)
     assert run.returncode == 0, run.stdout
     assert f"restored in {FRAMES} of {FRAMES} frames" in run.stdout
-    assert "the starter detector learned from rendered photographs alone" in run.stdout
+    assert "the starter detector and restorer learned from photographs alone" in run.stdout
+    assert not list(own.results.glob("training/*"))
 
 
 @pytest.mark.workflow
@@ -261,9 +262,9 @@ def test_without_a_video_or_a_model_one_line_says_what_to_write(own: Project) ->
     run = own.run("restore", "--dry-run")
     assert run.returncode != 0 and "lists no video to restore: write `restore` into the column `use`" in run.output
     own.write_manifest([{"source": "one", "path": "one.mp4", "use": "restore"}])
-    own.settings = {}
+    own.settings = {"restore": {"weights": None}}
     run = own.run("restore", "--dry-run")
-    assert run.returncode != 0 and "is trained here: declare weights there, of Tessera or of Lada" in run.output
+    assert run.returncode != 0 and "is trained here: write `starter` there, declare weights of Tessera or of Lada" in run.output
     own.settings = {"preview": {"restore": {"weights": None}}}
     run = own.run("restore", "--dry-run")
     assert run.returncode != 0 and "preview.restore: is called `restore` since" in run.output

@@ -1,4 +1,4 @@
-# Generated footage: of the demo, with known ground truth, and of the starter models.
+# Generated footage: of the demo, with known ground truth, and of the starter models; and the starter restorer.
 
 from tessera.workflow.code import digest_of_script
 from tessera.workflow.project import project_of
@@ -10,6 +10,7 @@ project = project_of(config)
 localrules:
     demo_footage,
     starter_footage,
+    starter_restorer,
 
 
 rule render_demo_footage:
@@ -71,3 +72,28 @@ rule starter_footage:
     "rendered footage of the starter models"
     input:
         project.of_job(starter_videos),
+
+
+# It learns from the pictures themselves, which need not move.
+rule learn_starter_restorer:
+    input:
+        pictures="resources/starter/pictures",
+    output:
+        weights="<results>/weights/starter_restorer.safetensors",
+    log:
+        "<logs>/learn_starter_restorer.log",
+    benchmark:
+        "<benchmarks>/learn_starter_restorer.jsonl"
+    threads: 2
+    params:
+        patterns=512,
+        seed=config["seed"],
+        code=digest_of_script("learn_starter_restorer"),
+    script:
+        "../scripts/learn_starter_restorer.py"
+
+
+rule starter_restorer:
+    "the restorer that comes with Tessera, from free pictures, in minutes"
+    input:
+        rules.learn_starter_restorer.output,

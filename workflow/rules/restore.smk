@@ -7,7 +7,6 @@ from tessera.workflow.detectors import evaluations
 from tessera.workflow.previews import sources_in
 from tessera.workflow.project import literal_param, project_of
 from tessera.workflow.restore import (
-    finds_with_starter,
     mosaic_detector,
     mosaic_detector_checksums,
     require_restored,
@@ -19,6 +18,7 @@ from tessera.workflow.restore import (
     sources_to_restore,
 )
 from tessera.workflow.sources import shard_files
+from tessera.workflow.starters import used_starters
 from tessera.workflow.targets import products_in
 from tessera.workflow.withdrawal import WITHDRAWN
 
@@ -103,6 +103,8 @@ rule restore_videos:
         keep_aspect=lookup(dpath="restoration/data/keep_aspect", within=config),
         restored_by=code_digest(
             "tessera.stages.restore.restored:restore_video",
+            "tessera.stages.restore.methods:BlockModel",
+            "tessera.learning.block_regression:BlockRegression",
             "tessera.stages.restoration.inference:restore_clip",
         ),
         code=digest_of_script("restore_videos"),
@@ -129,7 +131,7 @@ rule gate_restored:
     localrule: True
     params:
         sources=sources_in(restored(project)),
-        is_starter=finds_with_starter(project),
+        starters=used_starters(config),
         max_regions=lookup(dpath="restore/detect/max_regions", within=config),
         code=digest_of_script("gate_restored"),
     script:

@@ -7,7 +7,7 @@ with job(snakemake) as (inputs, outputs, params):
     gate_restored(
         **vars(inputs),
         sources=params.sources,
-        is_starter=params.is_starter,
+        starters=params.starters,
         max_regions=params.max_regions,
         **vars(outputs),
     )

@@ -52,7 +52,7 @@ def render_starter_video(path: Path, name: str, split: str, pictures: Sequence[P
 
 
 @lru_cache(maxsize=8)
-def _photograph(path: Path) -> np.ndarray:
+def read_photograph(path: Path) -> np.ndarray:
     """Return a picture with its longer side reduced to 3840 pixels or less: uint8 (H, W, 3), RGB."""
     with Image.open(path) as image:
         image.draft("RGB", (3840, 3840))
@@ -79,7 +79,7 @@ def _set_up(choose: dict[str, list[Path]], frames: int, width: int, height: int,
     if kind == "pattern" and random.random() < DRAWN:
         backdrop = draw_pattern(random)
     else:
-        backdrop = _photograph(_one_of(choose[kind], random))
+        backdrop = read_photograph(_one_of(choose[kind], random))
     backdrop = _mirror(_part(backdrop, random), random)
     backdrop = cover(backdrop, width * ZOOM, height * ZOOM)
     # One colour of the light for the whole shot, and a brightness that may change.
@@ -126,7 +126,7 @@ def _object(choose: dict[str, list[Path]], frames: int, width: int, height: int,
     is_poster = random.random() < POSTERS
     side = random.uniform(0.12, 0.5) * min(width, height)  # half of the longer one, in pixels
     if is_poster:
-        part = _part(_photograph(_one_of(choose["photograph"], random)), random)
+        part = _part(read_photograph(_one_of(choose["photograph"], random)), random)
         texture = cover(part, 2 * side, 2 * side * min(1, part.shape[0] / part.shape[1]))
     else:
         texture = _cut_out(_one_of(choose["cut-out"], random))

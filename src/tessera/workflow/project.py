@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,21 +19,18 @@ from tessera.catalogue import (
     all_models,
     labelled_sets,
     made_datasets,
-    model_for,
     trained_models,
 )
-from tessera.configuration.confidences import targets_in
 from tessera.configuration.read import load_configuration
 from tessera.core.errors import Dropped, TesseraError
 from tessera.core.files import check_exists, file_name, files_below
 from tessera.core.messages import truncate
 from tessera.extras.face_sets.admit import Admission, admit_face_set, refusal_of_pack
-from tessera.learning.weights.declare import with_source
-from tessera.learning.weights.known import DETECTOR_STARTER
 from tessera.records.decisions import Decided, split_decisions
 from tessera.records.manifest import RESTORE, ListedSource, group_by_shard, read_manifest
 from tessera.records.subjects import Subject, read_subjects
 from tessera.workflow.decisions import Decisions, load_decisions
+from tessera.workflow.starters import use_starters
 
 # Where version 0.1 had the blocklist.
 OLD_BLOCKLIST = Path("resources/blocklist.tsv")
@@ -324,19 +321,9 @@ def load_project(
     # Unlike `Path.is_dir`, this accepts any string that a manifest can contain.
     folders = {file_name(source.source): Path(source.path) for source in sources if os.path.isdir(source.path)}  # noqa: PTH112
     project = Project(config, results, sources, folders, load_decisions(config, sources, folders, results, warn))
-    find_with_starter(config, project.models)
+    use_starters(config, project.models)
     _PROJECTS[id(config)] = project
     return project
-
-
-def find_with_starter(config: dict[str, Any], trained: Collection[str]) -> None:
-    """Let mosaics be found with the starter detector if the settings mean one that is trained, and it is none of `trained`.
-
-    It stays as it is if its confidence is a target, which must be measured.
-    """
-    settings = config["restore"]["detect"]
-    if settings["weights"] == "trained" and model_for("mosaic") not in trained and not targets_in(config, "restore"):
-        settings["weights"] = with_source(DETECTOR_STARTER)
 
 
 # A rule file has the settings of its workflow in `config`. One process may hold several workflows, as modules.

@@ -4,13 +4,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tessera.catalogue import RESTORER, all_models, model_for, part_of
+from tessera.catalogue import part_of
 from tessera.configuration.confidences import targets_in
 from tessera.core.contents import content_of
 from tessera.core.errors import TesseraError
 from tessera.core.ledger import read_ledger
-from tessera.learning.weights.declare import with_source
-from tessera.learning.weights.known import DETECTOR_STARTER
+from tessera.learning.weights.known import STARTER
 from tessera.learning.weights.resolve import weights_checksums, weights_file
 from tessera.records.manifest import RESTORE
 from tessera.records.previews import check_ids, ids_of
@@ -18,6 +17,7 @@ from tessera.records.rights import missing_rights
 from tessera.workflow.detectors import Targets
 from tessera.workflow.project import Paths, Project, Wildcards
 from tessera.workflow.records import recorded_inputs
+from tessera.workflow.starters import USED
 
 OWN = ("shown", "detect", "track", "choose")  # settings of finding the mosaics and of the report
 
@@ -92,32 +92,27 @@ def restored_targets(project: Project) -> Targets:
 
 def mosaic_detector(project: Project, wildcards: Wildcards) -> Paths:
     """Return the file of the detector of the mosaics in videos."""
-    return _required(project, "restore.detect", model_for("mosaic"), ".pt")
+    return _required(project, "detector", ".pt")
 
 
 def mosaic_detector_checksums(project: Project) -> Paths:
     """Return the checksums of the detector of the mosaics in videos if it is trained here, else an empty list."""
-    return weights_checksums(project.config["restore"]["detect"]["weights"], model_for("mosaic"))
+    return _checksums(project, "detector")
 
 
 def restoration_weights(project: Project, wildcards: Wildcards) -> Paths:
     """Return the file of the model that restores videos."""
-    return _required(project, "restore", _restorer(project), ".safetensors")
+    return _required(project, "restorer", ".safetensors")
 
 
 def restoration_checksums(project: Project) -> Paths:
     """Return the checksums of the model that restores videos if it is trained here, else an empty list."""
-    return weights_checksums(project.config["restore"]["weights"], _restorer(project))
+    return _checksums(project, "restorer")
 
 
 def restoration_settings(project: Project) -> dict[str, Any]:
     """Return the settings of restoring videos, without those of finding the mosaics and of the report."""
     return {name: value for name, value in project.config["restore"].items() if name not in OWN}
-
-
-def finds_with_starter(project: Project) -> bool:
-    """Return whether the mosaics in videos are found with the starter detector."""
-    return bool(project.config["restore"]["detect"]["weights"] == with_source(DETECTOR_STARTER))
 
 
 def of_shown(project: Project, name: str) -> list[str]:
@@ -126,17 +121,19 @@ def of_shown(project: Project, name: str) -> list[str]:
     return [f"<results>/restored/{shard}/{name}" for shard, sources in restored(project).items() if shown & set(sources)]
 
 
-def _restorer(project: Project) -> str:
-    """Return the name of the restoration model."""
-    return next(model.name for model in all_models(project.config) if model.kind is RESTORER)
+def _checksums(project: Project, name: str) -> Paths:
+    """Return the checksums of the model `name` of `USED` if it is trained here, else an empty list."""
+    section, model, _ = USED[name]
+    return weights_checksums(part_of(project.config, section)["weights"], model)
 
 
-def _required(project: Project, section: str, model: str, suffix: str) -> Paths:
-    """Return the file of the weights in the `section` of the settings. Raises `TesseraError` if there are none."""
+def _required(project: Project, name: str, suffix: str) -> Paths:
+    """Return the file of the weights of the model `name` of `USED`. Raises `TesseraError` if there are none."""
+    section, model, _ = USED[name]
     weights = part_of(project.config, section)["weights"]
     if weights is None or (weights == "trained" and model not in project.models):
         raise TesseraError(
-            f"`{section}.weights` is {weights or 'null'}, and no {model} is trained here: declare weights there, of Tessera or"
-            " of Lada, as {source: a path, sha256: …}, or add sources that it is trained on"
+            f"`{section}.weights` is {weights or 'null'}, and no {model} is trained here: write `{STARTER}` there, declare"
+            " weights of Tessera or of Lada, as {source: a path, sha256: …}, or add sources that it is trained on"
         )
     return weights_file(weights, model, suffix)

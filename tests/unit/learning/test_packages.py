@@ -144,10 +144,11 @@ def test_the_table_lists_files_that_settings_accept_by_their_names() -> None:
     with known.TABLE.open(encoding="utf-8") as file:
         rows = list(csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t"))
     assert list(known_weights()) == [row["name"] for row in rows]
-    page = (known.TABLE.parents[1] / "docs" / "detectors.md").read_text(encoding="utf-8")
+    docs = known.TABLE.parents[1] / "docs"
+    pages = "".join((docs / name).read_text(encoding="utf-8") for name in ("detectors.md", "restoration.md"))
     for row in rows:
         shown = [row[column] for column in ("name", "package", "licence", "purpose") if row[column]]
-        assert f"| {' | '.join(shown)} |\n" in page
+        assert f"| {' | '.join(shown)} |\n" in pages
         if row["file"].endswith(".onnx"):
             used = load_configuration({"scenes": {"detect": {"weights": row["name"]}}})["scenes"]["detect"]["weights"]
         else:
@@ -158,33 +159,50 @@ def test_the_table_lists_files_that_settings_accept_by_their_names() -> None:
     assert describe_weights({"source": "mine/a.pt", "sha256": SHA256}) == {"source": "a.pt", "sha256": SHA256}
 
 
-def test_the_starter_detector_is_there_and_as_listed(tmp_path: Path) -> None:
-    row = known_weights()[known.DETECTOR_STARTER]
+@pytest.mark.parametrize("name", [known.DETECTOR_STARTER, known.RESTORER_STARTER])
+def test_the_starter_models_are_there_and_as_listed(name: str, tmp_path: Path) -> None:
+    row = known_weights()[name]
     weights = WeightsSettings(source=row.source, sha256=row.sha256)
     check_declared("a.weights", weights)
     fetch_weights(weights, tmp_path / "weights.pt")
     assert sha256_file(tmp_path / "weights.pt") == row.sha256
 
 
-def test_starter_is_a_word_for_the_weights_of_detectors_alone() -> None:
-    source = known_weights()[known.DETECTOR_STARTER].source
-    paths = (
-        "models.mosaic_detection.weights",
-        "models.watermark_detection.weights",
-        "restore.detect.weights",
-        "scores.detectors.mosaic.weights",
-        "preview.weights",
-    )
+@pytest.mark.parametrize(
+    ("name", "model", "paths"),
+    [
+        (
+            known.DETECTOR_STARTER,
+            "mosaic_detection",
+            (
+                "models.mosaic_detection.weights",
+                "models.watermark_detection.weights",
+                "restore.detect.weights",
+                "scores.detectors.mosaic.weights",
+                "preview.weights",
+            ),
+        ),
+        (known.RESTORER_STARTER, "", ("restore.weights",)),
+    ],
+)
+def test_starter_is_a_word_for_the_weights_of_detectors_and_of_the_restorer(
+    name: str, model: str, paths: tuple[str, ...]
+) -> None:
+    source = known_weights()[name].source
     for path in paths:
         given: Any = "starter"
         for key in reversed(path.split(".")):
             given = {key: given}
         assert setting(load_configuration(given), path)["source"] == source, path
-    (compared,) = load_configuration({"comparisons": {"mosaic_detection": ["starter"]}})["comparisons"]["mosaic_detection"]
-    assert (compared["name"], compared["source"]) == ("starter", source)
-    for given in ({"restore": {"weights": "starter"}}, {"restoration": {"weights": {"vgg19": "starter"}}}):
-        with pytest.raises(TesseraError, match=r"should be .*null, a name .*did you mean 'starter_detector'"):
-            load_configuration(given)
+    if model:
+        (compared,) = load_configuration({"comparisons": {model: ["starter"]}})["comparisons"][model]
+        assert (compared["name"], compared["source"]) == ("starter", source)
+
+
+@pytest.mark.parametrize("given", [{"weights": {"load_from": "starter"}}, {"metrics": {"lpips": "starter"}}])
+def test_starter_is_no_word_for_weights_of_other_models(given: dict[str, Any]) -> None:
+    with pytest.raises(TesseraError, match=r"should be null, a name .*did you mean 'starter_\w+'"):
+        load_configuration({"restoration": given})
 
 
 FORM = {"package": PACKAGE, "file": "model_files/tags.csv", "sha256": SHA256}

@@ -1,4 +1,4 @@
-"""The starter detector finds a mosaic in pictures of any kind."""
+"""The starter detector finds a mosaic in pictures of any kind, and the starter restorer restores it."""
 
 from pathlib import Path
 
@@ -6,13 +6,17 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 
 from tessera.demo.photographs import photograph
 from tessera.imaging.boxes import overlap
 from tessera.imaging.images import read_image
+from tessera.imaging.mosaic.blocks import Grid, Mosaic, pixelate
+from tessera.imaging.mosaic.smooth import smooth
+from tessera.learning.block_regression import read_regression
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.settings import InferenceSettings
-from tessera.learning.weights.known import DETECTOR_STARTER, known_weights, local_file
+from tessera.learning.weights.known import DETECTOR_STARTER, RESTORER_STARTER, known_weights, local_file
 
 BOX = 144, 96, 272, 224  # x0, y0, x1, y1 of the mosaic
 
@@ -53,3 +57,17 @@ def test_pictures_of_any_shape_have_an_answer(shape: tuple[int, int], detector: 
         for region in found:
             x0, y0, x1, y1 = region.box
             assert 0 <= x0 < x1 <= shape[1] and 0 <= y0 < y1 <= shape[0]
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "rocket"])
+def test_a_mosaic_is_restored_better_than_by_interpolation(name: str) -> None:
+    regression = read_regression(local_file(known_weights()[RESTORER_STARTER].source))
+    assert regression is not None
+    image = getattr(data, name)()
+    height, width = (side // 8 * 8 for side in image.shape[:2])
+    image = np.ascontiguousarray(image[:height, :width])
+    whole = np.full((height, width), 255, np.uint8)
+    mosaic = pixelate(image, whole, Mosaic("squa_avg", 8, 8))
+    restored, _ = smooth(mosaic, whole, Grid(9.0, 0.0, 0.0, 8.0, 8.0), regression.picture)
+    bicubic = cv2.resize(mosaic[::8, ::8], (width, height), interpolation=cv2.INTER_CUBIC)
+    assert cv2.PSNR(restored, image) > cv2.PSNR(bicubic, image) > cv2.PSNR(mosaic, image)

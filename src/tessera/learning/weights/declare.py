@@ -14,6 +14,7 @@ from tessera.core.settings import Settings, complaint
 from tessera.learning.weights.known import (
     DETECTOR_STARTER,
     PREFIX,
+    RESTORER_STARTER,
     STARTER,
     PackagedWeights,
     known_weights,
@@ -135,5 +136,8 @@ TrainedOrOtherWeights = Annotated[Literal["trained"] | WeightsSettings, _one_of(
 TrainedOrDeclaredWeights = Annotated[Literal["trained"] | WeightsSettings | None, _one_of("trained", "null")]
 TrainedOrDeclaredDetector = Annotated[
     Literal["trained"] | WeightsSettings | None, _one_of("trained", "null", starter=DETECTOR_STARTER)
+]
+TrainedOrDeclaredRestorer = Annotated[
+    Literal["trained"] | WeightsSettings | None, _one_of("trained", "null", starter=RESTORER_STARTER)
 ]
 AnyRegionWeights = Annotated[Literal["trained", "anywhere"] | WeightsSettings | None, _one_of("trained", "anywhere", "null")]

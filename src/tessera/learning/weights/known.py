@@ -1,4 +1,4 @@
-"""Weights that settings name by a word: files of Python packages that were tried with Tessera, and the starter model."""
+"""Weights that settings name by a word: files of Python packages that were tried with Tessera, and the starter models."""
 
 import re
 from collections.abc import Mapping
@@ -16,8 +16,9 @@ RESOURCES = Path(__file__).parents[4] / "resources"
 TABLE = RESOURCES / "weights.tsv"
 PREFIX = "package:"  # of the source of weights in a package
 SHIPPED = "resources:"  # of the source of weights that come with Tessera
-STARTER = "starter"  # in settings of detectors, the one that comes with Tessera
+STARTER = "starter"  # in settings of detectors, and in `restore.weights`, the model that comes with Tessera
 DETECTOR_STARTER = "starter_detector"
+RESTORER_STARTER = "starter_restorer"
 SHA256 = r"^[0-9a-f]{64}$"
 
 

@@ -1,4 +1,4 @@
-"""Restore the regions of a video: crop them, restore the crops in overlapping windows, and blend them back.
+"""Restore the regions of a video in overlapping windows, with any method, and blend them back.
 
 Windows lie on one grid over the frames of the video: each has `window` frames, of which it shares `overlap` with the next. In
 shared frames, the results of both are blended, so that they do not differ visibly where one window ends. At most one window of
@@ -6,23 +6,39 @@ frames is held, however long the video is. A region never extends beyond a cut, 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
 from tessera.core.errors import Failed
 from tessera.imaging.crops import Crop, Fit, Pad
 from tessera.imaging.frame import VideoFrame
+from tessera.imaging.masks import Patch as Mask
 from tessera.imaging.masks import decode_patch
 
 if TYPE_CHECKING:
     import polars as pl
 
-# A function of a clip, (T, S, S, 3), RGB, of two or more frames, that returns it restored, with the same shape and dtype. That
-# is uint8 or, for videos with more than 8 bits, uint16; see `VideoFrame.depth`.
-Restore = Callable[[np.ndarray], np.ndarray]
+Seen = TypeVar("Seen")
+Result = TypeVar("Result")
+
+
+class Method(Protocol[Seen, Result]):
+    """A way to restore regions. A frame of a region is looked at, restored in a window with others, and then drawn."""
+
+    def look(self, region: "Region", frame: VideoFrame) -> Seen:
+        """Return what is needed of a `frame`, which can be decoded, to restore others."""
+
+    def restore(self, window: Sequence[Seen]) -> Sequence[Result]:
+        """Return what was restored of each frame of a `window`."""
+
+    def blend(self, last: Result, result: Result, fraction: float) -> Result:
+        """Return what is between two results of one frame: `last` at the `fraction` 0, and `result` at 1."""
+
+    def draw(self, region: "Region", frame: VideoFrame, result: Result) -> tuple[np.ndarray, Mask]:
+        """Return the crop of `region` in `frame`, restored, uint8 or uint16 (h, w, 3), RGB, and the mask of what changed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +57,10 @@ class Region:
         """The frame after its last."""
         return self.first + len(self.crops)
 
+    def mask(self, index: int) -> Mask:
+        """Return its mask in the frame of this index."""
+        return decode_patch(self.masks[index - self.first], *self.size)
+
 
 @dataclass(frozen=True, eq=False)
 class Patch:
@@ -56,9 +76,15 @@ class Patch:
 
 
 def restored(
-    frames: Iterable[VideoFrame], regions: Sequence[Region], restore: Restore, *, window: int, overlap: int, feather: float
+    frames: Iterable[VideoFrame],
+    regions: Sequence[Region],
+    method: Method[Seen, Result],
+    *,
+    window: int,
+    overlap: int,
+    feather: float,
 ) -> Iterator[tuple[VideoFrame, list[Patch]]]:
-    """Yield each of `frames` with the patches of the restored `regions` that it shows.
+    """Yield each of `frames` with the patches of the `regions` that it shows, restored by `method`.
 
     `frames`: all frames of a video, or those from `restart` on. Those that cannot be decoded have no patches. `feather`: the
     width of the soft edge around a region, as a fraction of the longer side of its crop. Raises `Failed` if a frame has another
@@ -66,8 +92,8 @@ def restored(
     """
     coming = sorted(regions, key=lambda region: region.first, reverse=True)
     held: deque[VideoFrame] = deque()
-    squares: dict[Region, dict[int, np.ndarray | None]] = {}  # of the frames in the current window
-    results: dict[Region, dict[int, np.ndarray]] = {}
+    seen: dict[Region, dict[int, Seen | None]] = {}  # of the frames in the current window; None: cannot be decoded
+    results: dict[Region, dict[int, Result]] = {}
     ready = 0  # the number of frames at the front whose results are final
 
     def release() -> tuple[VideoFrame, list[Patch]]:
@@ -75,32 +101,35 @@ def restored(
         frame = held.popleft()
         shown = [(region, result.pop(frame.index)) for region, result in results.items() if frame.index in result]
         for region in [region for region in results if frame.index + 1 >= region.stop]:
-            del squares[region], results[region]
-        return frame, [] if frame.picture is None else [_patch(*each, frame.index, feather) for each in shown]
+            del seen[region], results[region]
+        if frame.picture is None:
+            return frame, []
+        crops = ((region.crops[frame.index - region.first], *method.draw(region, frame, result)) for region, result in shown)
+        return frame, [_patch(*each, feather) for each in crops]
 
     for frame in frames:
         held.append(frame)
         while coming and coming[-1].first <= frame.index:
             region = coming.pop()
             if frame.index < region.stop:
-                squares[region], results[region] = {}, {}
-        for region, in_window in squares.items():
+                seen[region], results[region] = {}, {}
+        for region, in_window in seen.items():
             if frame.index < region.stop:
-                in_window[frame.index] = _square(region, frame)
+                in_window[frame.index] = _look(method, region, frame)
         if len(held) - ready == window:
             start = held[ready].index
             ready += window - overlap
-            for region, in_window in squares.items():
-                _restore(in_window, results[region], restore, start, overlap)
-                squares[region] = {index: square for index, square in in_window.items() if index >= start + window - overlap}
+            for region, in_window in seen.items():
+                _restore(in_window, results[region], method, start, overlap)
+                seen[region] = {index: each for index, each in in_window.items() if index >= start + window - overlap}
         # One for one, and not all at once, so that who gets the frames works while the next window is read.
         if ready:
             ready -= 1
             yield release()
-    for region, in_window in squares.items():
+    for region, in_window in seen.items():
         # The frames at the end may all have been in the last window.
         if in_window.keys() - results[region].keys():
-            _restore(in_window, results[region], restore, held[ready].index, overlap)
+            _restore(in_window, results[region], method, held[ready].index, overlap)
     while held:
         yield release()
 
@@ -113,54 +142,41 @@ def restart(first: int, window: int, overlap: int) -> int:
     return max(0, first - (window - overlap))
 
 
-def _square(region: Region, frame: VideoFrame) -> np.ndarray | None:
-    """Return the crop of `frame` as a restorer gets it; None for a frame that cannot be decoded."""
+def _look(method: Method[Seen, Result], region: Region, frame: VideoFrame) -> Seen | None:
+    """Return what is seen of `frame`; None for a frame that cannot be decoded."""
     if frame.picture is None:
         return None
     if frame.size[::-1] != region.size:
         raise Failed("frame of another size", f"{frame.size[::-1]} pixels, the region has {region.size}")
-    index = frame.index - region.first
-    return region.fit.square(frame.image(region.crops[index], frame.depth), region.pads[index])
+    return method.look(region, frame)
 
 
 def _restore(
-    squares: Mapping[int, np.ndarray | None], results: dict[int, np.ndarray], restore: Restore, start: int, overlap: int
+    seen: Mapping[int, Seen | None], results: dict[int, Result], method: Method[Seen, Result], start: int, overlap: int
 ) -> None:
-    """Restore the `squares` of a window that begins at frame `start`, and blend them with the `results` of the last one.
+    """Restore what was `seen` in a window that begins at frame `start`, and blend it with the `results` of the last one.
 
-    A frame that cannot be decoded has the square of the nearest frame of the window before it or, if there is none, after it.
+    A frame that cannot be decoded counts as the nearest frame of the window before it or, if there is none, after it.
     """
-    known = [index for index, square in squares.items() if square is not None]
+    known = [index for index, each in seen.items() if each is not None]
     if not known:
         return
-    nearest = (max((other for other in known if other <= index), default=known[0]) for index in squares)
-    clip = np.stack(_alike(*(square for other in nearest if (square := squares[other]) is not None)))
-    # Restorers compare neighbouring frames, and need at least two.
-    made = restore(clip if len(clip) > 1 else clip.repeat(2, axis=0))
-    for index, image in zip(squares, made, strict=False):
+    nearest = (max((other for other in known if other <= index), default=known[0]) for index in seen)
+    made = method.restore([each for other in nearest if (each := seen[other]) is not None])
+    for index, result in zip(seen, made, strict=True):
         if index in results:
-            fraction = np.float32((index - start + 1) / (overlap + 1))
-            last, image = _alike(results[index], image)
-            image = np.rint(last + (image.astype(np.float32) - last) * fraction).astype(image.dtype)
-        results[index] = image
+            result = method.blend(results[index], result, (index - start + 1) / (overlap + 1))
+        results[index] = result
 
 
-def _alike(*images: np.ndarray) -> list[np.ndarray]:
-    """Return `images`, uint8 or uint16, as uint16 if one of them is: a video may change its depth."""
-    deepest = np.result_type(*images)
-    return [image if image.dtype == deepest else image * np.uint16(257) for image in images]
-
-
-def _patch(region: Region, square: np.ndarray, index: int, feather: float) -> Patch:
-    """Return the restored `square` of `region` as it is blended into frame `index`."""
-    position = index - region.first
-    crop, mask = region.crops[position], decode_patch(region.masks[position], *region.size)
+def _patch(crop: Crop, restored_crop: np.ndarray, mask: Mask, feather: float) -> Patch:
+    """Return the `restored_crop` at `crop` as it is blended into the frame where `mask` is, with a soft edge."""
     left, top, right, bottom = crop
     width = max(1, round(max(right - left, bottom - top) * feather / 2))
     # Beyond the soft edge, nothing is blended. Even corners keep the pixels of subsampled chroma whole.
     x0, y0 = (max(low, (edge - 2 * width) // 2 * 2) for low, edge in zip(crop[:2], mask.box[:2], strict=True))
     x1, y1 = (min(high, -(-(edge + 2 * width) // 2) * 2) for high, edge in zip(crop[2:], mask.box[2:], strict=True))
-    image = region.fit.crop(square, region.pads[position])[y0 - top : y1 - top, x0 - left : x1 - left]
+    image = restored_crop[y0 - top : y1 - top, x0 - left : x1 - left]
     return Patch(crop, (x0, y0, x1, y1), image, soften(mask.inside((x0, y0, x1, y1)), width))
 
 

@@ -53,7 +53,7 @@ from tessera.imaging.video_copy import (
     stamps_of,
 )
 from tessera.records.previews import summarise_sources
-from tessera.stages.restore.restore import Patch, Region, Restore, restart, restored
+from tessera.stages.restore.restore import Method, Patch, Region, restart, restored
 from tessera.stages.restore.restored_sheet import Tiles, choose_frames, crops_of, draw_sheet
 from tessera.stages.restore.settings import RestoreSettings
 
@@ -69,6 +69,11 @@ VIDEO, COMPARISON, SHEET, COUNTS = "restored", "comparison", "sheet.jpg", "frame
 TILES = "tiles.npz"  # a file of a part in the store
 NO_MOSAIC = "no mosaic found"  # the reason for a source that is not restored
 SHOWN = 10  # most sources that a message lists
+# What people have to know of the starter models, by what each is.
+STARTERS = {
+    "detector": "look at the sheets for mosaics that the detector missed, and for what it took for one",
+    "restorer": "the restorer knows edges, and no things: what is smaller than a block does not come back",
+}
 RESTORED, NOTHING, LOST = "restored", "nothing found", "cannot be decoded"  # what frames are counted as
 
 
@@ -77,7 +82,7 @@ def restore_videos(
     scenes: Path,
     scene_frames: Path,
     detection_ledger: Path,
-    restore: Restore,
+    method: Method[Any, Any],
     cache: Path,
     *,
     cache_key: Any,
@@ -95,10 +100,10 @@ def restore_videos(
     `sources`, `scenes`, `scene_frames`: `tables.Sources`, `.Scenes` and `.SceneFrames`. `detection_ledger`: the ledger of the
     detection. `ledger` gets one row per source; sources in which no mosaic was found are dropped.
 
-    `restore`: gets squares of `size` pixels, see `Fit`. The restored video has the times, the colours, the orientation and the
-    sound of the source. Before it is encoded, a pixel equals that of the source unless it belongs to a region or its soft edge.
-    The comparison shows the source and the restored video side by side, each under its caption, and is at most
-    `settings.render.max_side` pixels wide.
+    `method`: restores regions; a model gets squares of `size` pixels, see `Fit`. The restored video has the times, the
+    colours, the orientation and the sound of the source. Before it is encoded, a pixel equals that of the source unless it
+    belongs to a region or its soft edge. The comparison shows the source and the restored video side by side, each under
+    its caption, and is at most `settings.render.max_side` pixels wide.
 
     Results are kept in the `Store` in the folder `cache`, under a digest of everything that they depend on, which includes
     `cache_key`, and linked from there.
@@ -143,7 +148,7 @@ def restore_videos(
             with writer.item(source["source"]) as note:
                 if not store.holds(name):
                     with store.make(name) as folder:
-                        restore_video(source, regions, restore, settings, folder, parts, name)
+                        restore_video(source, regions, method, settings, folder, parts, name)
                 for path in store.item(name).iterdir():
                     target = {VIDEO: videos, COMPARISON: comparisons}.get(path.stem, sheets)
                     if path.suffix != ".json":
@@ -161,7 +166,7 @@ def gate_restored(
     videos: Sequence[Path],
     detections: Sequence[Path],
     sources: Sequence[str],
-    is_starter: bool,
+    starters: Sequence[str],
     max_regions: int,
     *,
     summary: Path,
@@ -169,8 +174,8 @@ def gate_restored(
     """Write the summary of all `ledgers` to `summary`, and print what was restored and where it lies, and which show no mosaic.
 
     `videos`: the folder of restored videos of each shard. `detections`: its `tables.VideoDetections`. `sources`: the ids of the
-    sources to restore. `is_starter`: whether the mosaics were found by the starter detector. `max_regions`: the most that are
-    detected in a frame. `summary` lies beside the shards.
+    sources to restore. `starters`: which of `STARTERS` were used. `max_regions`: the most that are detected in a frame.
+    `summary` lies beside the shards.
     Raises `TesseraError`, naming each of them, if a source failed, was refused or is no video.
     """
     rows = {row["key"]: row for path in ledgers for row in read_ledger(path)}
@@ -208,10 +213,10 @@ def gate_restored(
     ]
     beside = "; the folders `comparisons` and `sheets` lie beside `videos`" if made else ""
     tell("\n  ".join([f"{pluralize(len(made), 'restored videos')}{beside}", *truncate(made, SHOWN)]))
-    if is_starter and made:
+    if starters and made:
         tell(
-            "the starter detector learned from rendered photographs alone: look at the sheets for mosaics that it missed, and"
-            " for what it took for one (docs/restore.md#models)"
+            f"the starter {' and '.join(starters)} learned from photographs alone:"
+            f" {'; '.join(STARTERS[name] for name in starters)} (docs/restore.md#models)"
         )
     fix = "fix these, or take `restore` out of their column `use`"
     summarise_sources(ledgers, sources, set(sources) - set(plain), summary, done="restored", fix=fix)
@@ -242,7 +247,7 @@ def describe_frames(counts: Mapping[str, int]) -> str:
 def restore_video(
     source: dict[str, Any],
     regions: Sequence[Region],
-    restore: Restore,
+    method: Method[Any, Any],
     settings: RestoreSettings,
     folder: Path,
     parts: Store | None = None,
@@ -266,7 +271,7 @@ def restore_video(
     shown = [index for part in film.parts for index in part if len(film.stamps[index])]
     chosen = choose_frames(shown, crops, settings.render.columns)
     tiles = [Tiles(part, chosen, crops, settings.render.tile) for part in film.parts]
-    _write_parts(film, regions, restore, settings, store, names, tiles)
+    _write_parts(film, regions, method, settings, store, names, tiles)
     items = [store.item(each) for each in names]
     outcomes = [Counter[str](json.loads((item / COUNTS).read_text(encoding="utf-8"))) for item in items]
     counts = sum(outcomes, Counter[str]())
@@ -363,7 +368,7 @@ def _film(source: str, path: Path, settings: RestoreSettings) -> _Film:
 def _write_parts(
     film: _Film,
     regions: Sequence[Region],
-    restore: Restore,
+    method: Method[Any, Any],
     settings: RestoreSettings,
     store: Store,
     names: Sequence[str],
@@ -382,7 +387,7 @@ def _write_parts(
         frames = read_frames(film.path, film.packets, range(begin, stop), threads=DECODERS)
         # Of the frames that are read: those of a window are restored all at once, the first ones while the model is loaded.
         frames = progress(frames, stop - begin, f"frames of {film.source!r}")
-        marked = restored(frames, regions, restore, window=settings.window, overlap=settings.overlap, feather=settings.feather)
+        marked = restored(frames, regions, method, window=settings.window, overlap=settings.overlap, feather=settings.feather)
         deque(islice(marked, first - begin), 0)
         for number in numbers:
             with store.make(names[number]) as item:

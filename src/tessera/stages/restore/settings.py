@@ -9,7 +9,7 @@ from tessera.imaging.encodable import formats_of
 from tessera.imaging.encode import Preset
 from tessera.imaging.spans import parse_spans
 from tessera.imaging.video_copy import ENCODERS, Codec, Encoding
-from tessera.learning.weights.declare import TrainedOrDeclaredWeights
+from tessera.learning.weights.declare import TrainedOrDeclaredRestorer
 
 
 class ComparisonSettings(Settings):
@@ -26,9 +26,10 @@ class ComparisonSettings(Settings):
 class RestoreSettings(Settings):
     """How regions are restored, and how the videos are encoded."""
 
-    weights: TrainedOrDeclaredWeights = "trained"
-    """Weights of the restoration model. `trained` uses the model that is trained here. {source: a path or https://…, sha256: …}
-    uses a .safetensors or .pth file of Tessera or of Lada, of any size, which is fetched once and verified.
+    weights: TrainedOrDeclaredRestorer = "trained"
+    """Weights of the restoration model. `trained` uses the model that is trained here or, if none is, that of `starter`, which
+    comes with Tessera. {source: a path or https://…, sha256: …} uses a .safetensors or .pth file of Tessera or of Lada, of any
+    size, which is fetched once and verified.
     """
     window: int = Field(48, ge=2)
     """Frames that are restored together. At 4K, a frame that waits takes 12 to 25 MB."""

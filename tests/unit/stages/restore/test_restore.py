@@ -15,6 +15,7 @@ from tessera.imaging.encode import write_video
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.masks import encode_rle
 from tessera.imaging.video import read_frames, read_packets
+from tessera.stages.restore.methods import ClipModel
 from tessera.stages.restore.restore import Region, restart, restored, soften
 
 SIZE = 32
@@ -68,7 +69,7 @@ def test_every_frame_comes_once_with_the_patches_of_the_regions_in_it(
         held.append(len(clip))
         return clip
 
-    given_back = list(restored(footage, regions, restore, window=window, overlap=overlap, feather=0.05))
+    given_back = list(restored(footage, regions, ClipModel(restore), window=window, overlap=overlap, feather=0.05))
     assert [frame.index for frame, _ in given_back] == list(range(40))
     for frame, patches in given_back:
         assert len(patches) == sum(each.first <= frame.index < each.stop for each in regions)
@@ -94,7 +95,7 @@ def test_a_restoration_goes_on_at_any_window_as_if_it_had_not_stopped(
         return np.broadcast_to(clip.mean(axis=0).astype(np.uint8), clip.shape)
 
     def shown(begin: int) -> list[tuple[int, list[bytes]]]:
-        made = restored(frames[begin:], regions, mix, window=window, overlap=overlap, feather=0.05)
+        made = restored(frames[begin:], regions, ClipModel(mix), window=window, overlap=overlap, feather=0.05)
         # The order of patches of one frame is that of the first frames of their regions.
         return [(one.index, [each.image.tobytes() for each in patches]) for one, patches in made if one.index >= first]
 
@@ -109,13 +110,13 @@ def test_windows_are_blended_where_they_overlap(footage: list[VideoFrame]) -> No
 
     levels = [
         patch.image[0, 0, 0]
-        for _, (patch,) in restored(footage[:16], [region(0, 16)], restore, window=10, overlap=4, feather=0)
+        for _, (patch,) in restored(footage[:16], [region(0, 16)], ClipModel(restore), window=10, overlap=4, feather=0)
     ]
     assert levels == [10] * 6 + [18, 26, 34, 42] + [50] * 6
 
 
 def test_a_region_of_one_frame_is_restored(footage: list[VideoFrame]) -> None:
-    found = list(restored(footage, [region(7, 1)], identity, window=8, overlap=2, feather=0.05))
+    found = list(restored(footage, [region(7, 1)], ClipModel(identity), window=8, overlap=2, feather=0.05))
     assert [len(patches) for _, patches in found] == [0] * 7 + [1] + [0] * 32
 
 
@@ -123,7 +124,7 @@ def test_a_frame_that_cannot_be_decoded_has_no_patch(footage: list[VideoFrame]) 
     lost = [
         VideoFrame(frame.index, frame.pts, frame.time, None if frame.index in (0, 5) else frame.picture) for frame in footage
     ]
-    found = list(restored(lost, [region(0, 12)], identity, window=8, overlap=2, feather=0.05))
+    found = list(restored(lost, [region(0, 12)], ClipModel(identity), window=8, overlap=2, feather=0.05))
     assert [len(patches) for _, patches in found] == [0] + [1] * 4 + [0] + [1] * 6 + [0] * 28
 
 
@@ -132,7 +133,7 @@ def test_a_shot_is_restored_alike_whatever_comes_after_its_cut(footage: list[Vid
         return np.broadcast_to(clip.mean(axis=0).astype(np.uint8), clip.shape)
 
     def shown(frames: list[VideoFrame]) -> list[np.ndarray]:
-        cut = restored(frames, [region(2, 11), region(13, 20)], mix, window=8, overlap=2, feather=0.05)
+        cut = restored(frames, [region(2, 11), region(13, 20)], ClipModel(mix), window=8, overlap=2, feather=0.05)
         return [patch.image for frame, patches in cut if frame.index < 13 for patch in patches]
 
     # The cut is in the middle of the second window.
@@ -158,7 +159,7 @@ def test_one_window_is_held_however_long_the_video_is(count: int) -> None:
         clips_held.add(made)
         return made
 
-    for _ in restored(frames(), [region(0, count)], restore, window=12, overlap=4, feather=0.05):
+    for _ in restored(frames(), [region(0, count)], ClipModel(restore), window=12, overlap=4, feather=0.05):
         assert len(frames_held) <= 12 + 1
         assert len(clips_held) <= 2
 
@@ -174,7 +175,7 @@ def test_a_patch_is_the_part_of_the_crop_with_the_soft_edge(
     size = y1 - y0, x1 - x0
     one = Region(0, [crop], [(0, 0, 0, 0)], Fit(size, SIZE), pl.Series([encode_rle(mask)]), mask.shape)
     frame = VideoFrame(0, None, 0.0, av.VideoFrame(70, 70, "yuv444p"))
-    ((_, (patch,)),) = restored([frame], [one], identity, window=2, overlap=0, feather=0.1)
+    ((_, (patch,)),) = restored([frame], [one], ClipModel(identity), window=2, overlap=0, feather=0.1)
     whole = np.zeros_like(mask, np.float32)
     whole[y0:y1, x0:x1] = soften(mask[y0:y1, x0:x1], max(1, round(max(size) * 0.05)))
     left, top, right, bottom = patch.box

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
+import skimage
 from colour_blocks import decode_with_ffmpeg
 from colour_blocks import ffmpeg as piped
 
@@ -23,13 +24,17 @@ from tessera.core.ledger import Ledger, read_ledger
 from tessera.imaging.crops import CropSettings
 from tessera.imaging.encodable import closest_format, encodable, formats_of
 from tessera.imaging.frame import display_matrix, planes_of, upright
+from tessera.imaging.mosaic.blocks import Mosaic, pixelate
+from tessera.imaging.mosaic.smooth import BESIDE
 from tessera.imaging.sheets import GAP, LINE
 from tessera.imaging.side_by_side import caption_height
 from tessera.imaging.video import read_frames, read_packets
+from tessera.learning.block_regression import read_regression
+from tessera.learning.weights.known import RESTORER_STARTER, known_weights, local_file
 from tessera.records.tables.scenes import VideoDetections
 from tessera.records.tables.table import types, write_table
 from tessera.stages.restore import restored
-from tessera.stages.restore.restore import Restore
+from tessera.stages.restore.methods import BlockModel, ClipModel, Restore
 from tessera.stages.restore.restored import gate_restored, restore_videos
 from tessera.stages.restore.settings import RestoreSettings
 from video_copies import described, ffmpeg
@@ -44,7 +49,12 @@ def identity(clip: np.ndarray) -> np.ndarray:
 
 
 def restore_room(
-    folder: Path, restore: Restore, out: str = "out", cache_key: str = "weights", found: Sequence[Row] = FOUND, **values: Any
+    folder: Path,
+    restore: Restore | BlockModel,
+    out: str = "out",
+    cache_key: str = "weights",
+    found: Sequence[Row] = FOUND,
+    **values: Any,
 ) -> dict[str, tuple[str, str]]:
     """Restore the sources in `folder` into `out` in it, and return the ledger. `found`: the ledger of the detection."""
     outputs = folder / out
@@ -57,7 +67,7 @@ def restore_room(
         folder / "scenes.parquet",
         folder / "scene_frames.parquet",
         folder / "found.jsonl",
-        restore,
+        restore if isinstance(restore, BlockModel) else ClipModel(restore),
         folder / "cache",
         cache_key=cache_key,
         settings=RestoreSettings(**{"window": 12, "overlap": 4, "quantizer": 0, "render": {"tile": 200}} | values),
@@ -526,13 +536,13 @@ def test_without_any_mosaic_nothing_but_the_reason_is_written(tmp_path: Path, mo
     ):
         rows = [{**row, "number": number, "score": score} for number, score in enumerate(scores)]
         write_table(pl.DataFrame(rows, schema=types(VideoDetections)), VideoDetections, detections)
-        gate_restored([ledger], [videos], [detections], ["plain"], False, 50, summary=tmp_path / "summary.json")
+        gate_restored([ledger], [videos], [detections], ["plain"], [], 50, summary=tmp_path / "summary.json")
         assert said in terminal.getvalue() and "0 restored videos\n" in terminal.getvalue()
         terminal.truncate(0)
     with pytest.raises(
         TesseraError, match=r"1 of 2 sources cannot be restored:\n  film: no frames: the stream has no packet\n"
     ):
-        gate_restored([ledger], [videos], [detections], ["plain", "film"], False, 50, summary=tmp_path / "summary.json")
+        gate_restored([ledger], [videos], [detections], ["plain", "film"], [], 50, summary=tmp_path / "summary.json")
 
 
 def test_the_gate_says_where_videos_lie_and_stops_for_sources_that_were_refused_or_are_no_video(
@@ -553,8 +563,35 @@ def test_the_gate_says_where_videos_lie_and_stops_for_sources_that_were_refused_
     summary = tmp_path / "summary.json"
     inputs = [tmp_path / "ledger.jsonl"], [tmp_path / "videos"], []
     with pytest.raises(TesseraError, match=r"2 of 3 .*\n  adult: source refused: no consent\n  mug: not a video: image\n"):
-        gate_restored(*inputs, [key for key, *_ in rows], False, 50, summary=summary)
+        gate_restored(*inputs, [key for key, *_ in rows], [], 50, summary=summary)
     assert f"'my film': {tmp_path}/videos/my film.mkv (in 2 of 9 frames)\n" in terminal.getvalue() and not summary.exists()
+
+
+@pytest.mark.parametrize(
+    ("starters", "said"),
+    [
+        ([], []),
+        (
+            ["detector"],
+            ["the starter detector learned", "mosaics that the detector missed, and for what it took for one (docs/"],
+        ),
+        (["restorer"], ["the starter restorer learned", ": the restorer knows edges, and no things", "come back (docs/"]),
+        (["detector", "restorer"], ["the starter detector and restorer learned", "took for one; the restorer knows edges"]),
+    ],
+)
+def test_the_gate_says_what_the_starter_models_are(
+    starters: list[str], said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr("tessera.core.log._terminal", terminal)
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "film.mkv").touch()
+    with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        ledger.row("film", "ok")
+    inputs = [tmp_path / "ledger.jsonl"], [tmp_path / "videos"], [], ["film"]
+    gate_restored(*inputs, starters, 50, summary=tmp_path / "summary.json")
+    assert terminal.getvalue().count("starter") == bool(starters)
+    assert all(text in terminal.getvalue() for text in said)
 
 
 @pytest.mark.parametrize("count", [3, 4])
@@ -578,7 +615,7 @@ def test_the_gate_says_where_more_mosaics_may_be_than_are_detected(
     detections = tmp_path / "detections.parquet"
     write_table(pl.DataFrame(rows, schema=types(VideoDetections)), VideoDetections, detections)
     inputs = [tmp_path / "ledger.jsonl"], [tmp_path / "videos"], [detections], ["one", "many"]
-    gate_restored(*inputs, False, 4, summary=tmp_path / "summary.json")
+    gate_restored(*inputs, [], 4, summary=tmp_path / "summary.json")
     said = "many: in a frame, 4 regions were detected, the most that `restore.detect.max_regions` allows; if there are more"
     assert (said in terminal.getvalue()) == (count == 4)
     assert "one: in a frame" not in terminal.getvalue()
@@ -587,3 +624,83 @@ def test_the_gate_says_where_more_mosaics_may_be_than_are_detected(
 def test_overlaps_beyond_half_of_a_window_are_refused() -> None:
     with pytest.raises(ValueError, match="`overlap` is 5, which is more than half of `window`, 8"):
         RestoreSettings(window=8, overlap=5)
+
+
+# Restored by the blocks of their mosaic
+
+BLOCK = 8
+
+
+@pytest.fixture(scope="module")
+def starter() -> BlockModel:
+    regression = read_regression(local_file(known_weights()[RESTORER_STARTER].source))
+    assert regression is not None
+    return BlockModel(regression.picture)
+
+
+def covered(step: int) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """Return pictures, their masks, and pictures with a mosaic there, whose grid moves by `step` pixels a frame."""
+    photo = skimage.data.coffee()
+    clean = [np.ascontiguousarray(photo[40:184, 100 + n : 308 + n]) for n in range(24)]
+    masks = [ellipse(144, 208, (84 + 2 * n, 70), (52, 44)) for n in range(24)]
+    mosaics = [Mosaic("squa_avg", BLOCK, BLOCK, origin=(3 + step * n, 5), incomplete=True) for n in range(24)]
+    return clean, masks, [pixelate(*each) for each in zip(clean, masks, mosaics, strict=True)]
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le"])
+@pytest.mark.parametrize("step", [0, 2])
+def test_the_starter_restores_mosaics_and_leaves_other_pixels_as_they_are(
+    step: int, pixel_format: str, starter: BlockModel, tmp_path: Path
+) -> None:
+    clean, masks, mosaicked = covered(step)
+    shard = ClipShard(tmp_path)
+    path = film(tmp_path / "film.mp4", mosaicked, pixel_format=pixel_format)
+    shard.source("film", path)
+    shard.scene("film", 2, masks[2:])
+    shard.write()
+    codec = "h264" if pixel_format == "yuv420p" else "hevc"  # which is lossless
+    assert restore_room(tmp_path, starter, found=[("film", "ok")], codec=codec) == {"film": ("ok", "")}
+    original = luma(film(tmp_path / "clean.mp4", clean, pixel_format=pixel_format, crf="1"))
+    (made,) = (tmp_path / "out" / "videos").iterdir()
+    before, after = luma(path), luma(made)
+    assert len(before) == len(after) == 24
+    for index, (one, other, mask, true) in enumerate(zip(before, after, masks, original, strict=True)):
+        if index < 2:
+            assert np.array_equal(one, other)
+            continue
+        reach = (BESIDE + 1) * BLOCK + 6  # with the soft edge
+        near = cv2.dilate(mask, np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
+        assert np.array_equal(one[~near], other[~near])
+        inside = mask > 0
+        errors = [((each.astype(float) - true)[inside] ** 2).mean() for each in (one, other)]
+        assert errors[1] < 0.8 * errors[0]
+
+
+def test_regions_in_which_no_grid_is_seen_stay_as_they_are(starter: BlockModel, tmp_path: Path) -> None:
+    clean, masks, _ = covered(0)
+    shard = ClipShard(tmp_path)
+    path = film(tmp_path / "film.mp4", clean)
+    shard.source("film", path)
+    shard.scene("film", 0, masks)
+    shard.write()
+    restore_room(tmp_path, starter, found=[("film", "ok")])
+    for one, other in zip(luma(path), luma(tmp_path / "out/videos/film.mp4"), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_parts_and_windows_of_a_film_make_no_difference_if_the_grid_stays(
+    starter: BlockModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, masks, mosaicked = covered(0)
+    shard = ClipShard(tmp_path)
+    shard.source("film", film(tmp_path / "film.mp4", mosaicked))
+    shard.scene("film", 0, masks)
+    shard.write()
+    pictures = []
+    for window, overlap, windows in ((48, 8, 10), (12, 4, 10), (12, 4, 1), (3, 1, 2)):
+        monkeypatch.setattr(restored, "WINDOWS", windows)
+        out = f"{window} {windows}"
+        restore_room(tmp_path, starter, out, found=[("film", "ok")], cache_key=out, window=window, overlap=overlap)
+        pictures.append(luma(tmp_path / out / "videos" / "film.mp4"))
+    assert len(pictures[0]) == 24
+    assert all(np.array_equal(pictures[0], each) for each in pictures[1:])
