@@ -74,7 +74,8 @@ STARTERS = {
     "detector": "look at the sheets for mosaics that the detector missed, and for what it took for one",
     "restorer": "the restorer knows edges, and no things: what is smaller than a block does not come back",
 }
-RESTORED, NOTHING, LOST = "restored", "nothing found", "cannot be decoded"  # what frames are counted as
+# What frames are counted as. Those of a mosaic whose grid is unclear are left as they are by a model of blocks.
+RESTORED, LEFT, NOTHING, LOST = "restored", "left as they are", "nothing found", "cannot be decoded"
 
 
 def restore_videos(
@@ -241,6 +242,8 @@ def describe_frames(counts: Mapping[str, int]) -> str:
     """Return in words of how many frames a region was restored, and in how many nothing was found."""
     total = pluralize(sum(counts.values()), "frames")
     text = f"restored in {counts.get(RESTORED, 0):,} of {total}, nothing found in {counts.get(NOTHING, 0):,}"
+    if LEFT in counts:
+        text += f", {counts[LEFT]:,} left as they are: no grid of blocks is clear"
     return f"{text}, {counts[LOST]:,} cannot be decoded" if LOST in counts else text
 
 
@@ -275,7 +278,7 @@ def restore_video(
     items = [store.item(each) for each in names]
     outcomes = [Counter[str](json.loads((item / COUNTS).read_text(encoding="utf-8"))) for item in items]
     counts = sum(outcomes, Counter[str]())
-    if not counts[RESTORED]:
+    if not counts[RESTORED] + counts[LEFT]:
         raise Failed("no frame with a region can be decoded")
     readable = [item for item, each in zip(items, outcomes, strict=True) if each.keys() - {LOST}]
     videos, comparisons = ([item / f"{kind}{PART}" for item in readable] for kind in (VIDEO, COMPARISON))
@@ -426,7 +429,8 @@ def _write_part(
         last: tuple[Any, ...] | None = None
         missing: list[int] = []
         for frame, patches in marked:
-            counts[LOST if frame.picture is None else RESTORED if patches else NOTHING] += 1
+            changed = any(patch.weight.any() for patch in patches)
+            counts[LOST if frame.picture is None else RESTORED if changed else LEFT if patches else NOTHING] += 1
             stamps = [*missing, *film.stamps[frame.index]]
             missing = []
             if frame.picture is None:

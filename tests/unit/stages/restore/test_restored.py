@@ -686,6 +686,8 @@ def test_regions_in_which_no_grid_is_seen_stay_as_they_are(starter: BlockModel, 
     restore_room(tmp_path, starter, found=[("film", "ok")])
     for one, other in zip(luma(path), luma(tmp_path / "out/videos/film.mp4"), strict=True):
         assert np.array_equal(one, other)
+    (row,) = read_ledger(tmp_path / "out/ledger.jsonl")
+    assert "restored in 0 of 24 frames, nothing found in 0, 24 left as they are: no grid of blocks is clear" in row["detail"]
 
 
 def test_parts_and_windows_of_a_film_make_no_difference_if_the_grid_stays(
