@@ -74,26 +74,28 @@ rule starter_footage:
         project.of_job(starter_videos),
 
 
-# It learns from the pictures themselves, which need not move.
-rule learn_starter_restorer:
+# It learns from clips that are made of the pictures in memory.
+rule train_starter_restorer:
     input:
         pictures="resources/starter/pictures",
     output:
         weights="<results>/weights/starter_restorer.safetensors",
     log:
-        "<logs>/learn_starter_restorer.log",
+        "<logs>/train_starter_restorer.log",
     benchmark:
-        "<benchmarks>/learn_starter_restorer.jsonl"
+        "<benchmarks>/train_starter_restorer.jsonl"
     threads: 2
     params:
-        patterns=512,
+        run="<results>/training/starter_restorer",
+        clips=16_000,
+        iterations=16_000,
         seed=config["seed"],
-        code=digest_of_script("learn_starter_restorer"),
+        code=digest_of_script("train_starter_restorer"),
     script:
-        "../scripts/learn_starter_restorer.py"
+        "../scripts/train_starter_restorer.py"
 
 
 rule starter_restorer:
-    "the restorer that comes with Tessera, from free pictures, in minutes"
+    "the restorer that comes with Tessera, from free pictures, in half an hour"
     input:
-        rules.learn_starter_restorer.output,
+        rules.train_starter_restorer.output,

@@ -104,7 +104,7 @@ rule restore_videos:
         restored_by=code_digest(
             "tessera.stages.restore.restored:restore_video",
             "tessera.stages.restore.methods:BlockModel",
-            "tessera.learning.block_regression:BlockRegression",
+            "tessera.learning.block_network:read_network",
             "tessera.stages.restoration.inference:restore_clip",
         ),
         code=digest_of_script("restore_videos"),

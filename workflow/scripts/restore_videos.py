@@ -6,7 +6,7 @@ from pathlib import Path
 from tessera.core.job import job
 from tessera.core.provenance import sha256_file
 from tessera.imaging.crops import CropSettings
-from tessera.learning.block_regression import read_regression
+from tessera.learning.block_network import read_network
 from tessera.learning.weights.resolve import expected_digest, verify_weights
 from tessera.learning.weights.tensors import stated_size
 from tessera.stages.restoration.inference import restore_clip
@@ -16,13 +16,13 @@ from tessera.stages.restore.settings import RestoreSettings
 
 with job(snakemake) as (inputs, outputs, params):
     verify_weights(inputs.weights, expected_digest(params.settings["weights"], inputs.checksums))
-    regression = read_regression(inputs.weights)
+    network = read_network(inputs.weights)
     restore_videos(
         sources=inputs.sources,
         scenes=inputs.scenes,
         scene_frames=inputs.scene_frames,
         detection_ledger=inputs.found,
-        method=BlockModel(regression.picture) if regression else ClipModel(partial(restore_clip, weights=inputs.weights)),
+        method=BlockModel(network.picture) if network else ClipModel(partial(restore_clip, weights=inputs.weights)),
         cache=Path(snakemake.output.ledger).parent / "kept" / "videos",
         cache_key=[sha256_file(inputs.weights), params.restored_by],
         settings=RestoreSettings(**params.settings),

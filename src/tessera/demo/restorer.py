@@ -1,52 +1,180 @@
-"""Learn the starter restorer from the pictures of the starter models, and measure it on those that it did not learn from."""
+"""Train the starter restorer on clips of the pictures of the starter models, and measure it on those that it did not see."""
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import cos, pi
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
+from tessera.core.errors import TesseraError
 from tessera.core.log import tell
+from tessera.core.pool import ahead
+from tessera.core.progress import progress
+from tessera.core.provenance import digest
 from tessera.core.seeds import generator
+from tessera.demo.block_clips import BlockClip, make_block_clip
 from tessera.demo.packages import Picture
 from tessera.demo.starter import read_photograph
 from tessera.imaging.images import resize
-from tessera.imaging.mosaic.smooth import SIDE, smooth_blocks
-from tessera.learning.block_regression import LENGTHS, learn_regression, write_regression
+from tessera.imaging.mosaic.means import SIDE
+from tessera.learning.block_network import OFFSETS, BlockNetwork, build_network, write_network
+from tessera.learning.trainings import flushing_denormals, read_state, state_file
+from tessera.learning.weights.tensors import write_tensors
 
 KINDS = "photograph", "drawing"
-LONGEST = max(LENGTHS)  # pixels; pictures are not held any larger
+LONGEST = 2400  # pixels; pictures are not held any larger
+STAGE = "starter restorer"  # of random draws
+BATCH = 16  # clips
+RATE = 6e-4  # of learning, at most; it falls to 0 as a cosine
+WARM_UP = 200  # iterations
+NOISES = 0.3, 1.0, 2.0  # levels, standard deviations of what compression adds to the means,
+LASTING = 0.5  # the part of its variance that is the same in all frames
+CUT = 0.3  # of the batches, in which frames before or after some frame count as that one, as where a film is cut
+NEAR_L1 = 1e-5  # the square of a difference, from 0 to 1, below which the loss grows with the square
+EDGE = SIDE  # pixels at the border of a clip that do not count: less is known there
+SAVE_EVERY = 500  # iterations
+MEASURED = 400  # clips
 
 
-def learn_starter_restorer(pictures: Sequence[Picture], folder: Path, weights: Path, patterns: int, seed: int) -> None:
-    """Write the regression of `patterns` patterns that fits those of `pictures` that are for training to `weights`.
+def train_starter_restorer(
+    pictures: Sequence[Picture],
+    folder: Path,
+    weights: Path,
+    run: Path,
+    *,
+    clips: int,
+    iterations: int,
+    seed: int,
+    threads: int,
+    code: str,
+) -> None:
+    """Train on `clips` clips of those of `pictures` that are for training, and write the network to `weights`.
 
-    The folder `folder` has the pictures; see `fetch_pictures`. Prints the PSNR of the others when they are pixelated: of what
-    bicubic interpolation of their blocks makes of them, and of what the regression does, smoothed as in videos.
+    The folder `folder` has the pictures; see `fetch_pictures`. The state of the training is kept in the folder `run`, so that
+    it goes on where it was interrupted, unless one of its arguments or the digest `code` is another; it is removed at the end.
+    Prints the PSNR on clips of the other pictures. Raises `TesseraError` if there is no picture for training.
     """
-    regression = learn_regression(_read(pictures, folder, {"train"}), patterns, generator(seed, "starter restorer", ""))
-    write_regression(regression, weights)
-    values, others = [], list(_read(pictures, folder, {"val", "test"}))
-    for picture in others:
-        for length in (length for length in LENGTHS if length <= max(picture.shape[:2])):
-            rows, columns = (round(side * length / max(picture.shape[:2])) // SIDE for side in picture.shape[:2])
-            clean = resize(picture, rows * SIDE, columns * SIDE)
-            means = resize(clean, rows, columns)
-            mosaic = means.repeat(SIDE, axis=0).repeat(SIDE, axis=1)
-            restored, _ = smooth_blocks(mosaic, np.full(clean.shape[:2], 255, np.uint8), regression.picture)
-            bicubic = cv2.resize(means, clean.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-            values.append([cv2.PSNR(each, clean) for each in (mosaic, bicubic, restored)])
-    mosaicked, interpolated, restored_psnr = np.mean(values, axis=0)
-    tell(
-        f"{len(others)} pictures that it did not learn from, each at up to {len(LENGTHS)} sizes: {mosaicked:.2f} dB pixelated,"
-        f" {interpolated:.2f} dB by bicubic interpolation, {restored_psnr:.2f} dB restored"
-    )
+    made = _clips(pictures, folder, {"train"}, clips, seed, threads)
+    if not made:
+        raise TesseraError("the table of pictures has no photograph and no drawing of the split train; add some")
+    run.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(threads)
+    identity = digest([[each.sha256 for each in pictures if each.split == "train"], clips, iterations, seed, code])
+    network = fit(made, run, iterations, seed, identity)
+    write_network(network, weights)
+    _measure(network, _clips(pictures, folder, {"val", "test"}, MEASURED, seed, threads))
+    shutil.rmtree(run)
 
 
-def _read(pictures: Sequence[Picture], folder: Path, splits: set[str]) -> Iterator[np.ndarray]:
-    """Yield the photographs and drawings of `splits`, at most `LONGEST` pixels long: uint8 (H, W, 3), RGB."""
+@flushing_denormals()
+def fit(clips: Sequence[BlockClip], run: Path, iterations: int, seed: int, identity: str) -> BlockNetwork:
+    """Return a network that was trained on `clips`, from the state in the folder `run`, if it is of the training `identity`.
+
+    Numbers of the convolutions are bfloat16, which is three times as fast on processors that have instructions for it.
+    """
+    torch.manual_seed(int(generator(seed, STAGE, "weights").integers(2**31)))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    module = build_network().to(device).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(module.parameters(), lr=RATE, betas=(0.9, 0.99))
+    begun = 0
+    if (state := read_state(run)) and state["identity"] == identity:
+        module.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        begun = state["iteration"]
+        tell(f"resuming after iteration {begun} of {iterations}")
+    for iteration in progress(range(begun, iterations), unit="iterations"):
+        random = generator(seed, STAGE, f"iteration {iteration}")
+        means, pictures = (each.to(device) for each in _batch(clips, random))
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1, (iteration + 1) / WARM_UP) * (1 + cos(pi * iteration / iterations)) / 2
+        with torch.autocast(device, torch.bfloat16):
+            made = module(means)
+        difference = (made - pictures)[:, :, EDGE:-EDGE, EDGE:-EDGE]
+        loss = torch.sqrt(difference**2 + NEAR_L1).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        optimizer.step()
+        if (iteration + 1) % SAVE_EVERY == 0:
+            state = {
+                "identity": identity,
+                "iteration": iteration + 1,
+                "network": module.state_dict(),
+                "optimizer": optimizer.state_dict(),
+            }
+            write_tensors(state, state_file(run))
+    return BlockNetwork(module.cpu().eval())
+
+
+def _batch(clips: Sequence[BlockClip], random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Return the means and the pictures of random `clips`: float32 (N, T, 3, h, w) and (N, 3, H, W), from 0 to 1.
+
+    They are turned, mirrored, played backwards and cut, and have other colours; their means are noisy.
+    """
+    chosen = [clips[number] for number in random.integers(len(clips), size=BATCH)]
+    means = np.stack([clip.means for clip in chosen]).astype(np.float32)
+    pictures = np.stack([clip.picture for clip in chosen]).astype(np.float32)
+    spread = random.choice(NOISES, (BATCH, 1, 1, 1, 1)).astype(np.float32)
+    for shape, part in ((means.shape, 1 - LASTING), (means[:, :1].shape, LASTING)):
+        means += np.float32(part**0.5) * spread * random.standard_normal(shape, np.float32)
+    last = len(OFFSETS) - 1
+    if random.random() < CUT:
+        cut = random.integers(last // 2 + 1)
+        means = means[:, np.arange(last + 1).clip(cut, last)]
+    if random.random() < 0.5:
+        means = means[:, ::-1]
+    if random.random() < 0.5:
+        means, pictures = means[:, :, :, ::-1], pictures[:, :, ::-1]
+    turns, colours = int(random.integers(4)), random.permutation(3)
+    means, pictures = np.rot90(means, turns, (2, 3))[..., colours], np.rot90(pictures, turns, (1, 2))[..., colours]
+    return _tensor(means.transpose(0, 1, 4, 2, 3)), _tensor(pictures.transpose(0, 3, 1, 2))
+
+
+def _tensor(levels: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(levels)) / 255
+
+
+def _clips(pictures: Sequence[Picture], folder: Path, splits: set[str], count: int, seed: int, threads: int) -> list[BlockClip]:
+    """Return `count` clips of the photographs and drawings of `splits`; none if there are no such pictures."""
+    read = []
     for each in pictures:
         if each.split in splits and each.kind in KINDS:
             picture = read_photograph(folder / each.name)
             scale = min(1, LONGEST / max(picture.shape[:2]))
-            yield resize(picture, *(round(side * scale) for side in picture.shape[:2]))
+            read.append(resize(picture, *(round(side * scale) for side in picture.shape[:2])))
+    if not read:
+        return []
+
+    def make(name: str) -> BlockClip:
+        return make_block_clip(read, generator(seed, STAGE, name))
+
+    names = [f"{'+'.join(sorted(splits))} {number}" for number in range(count)]
+    with ThreadPoolExecutor(threads) as pool:
+        made = ahead(pool, make, names, 2 * threads)
+        return [future.result() for _, future in progress(made, count, "clips")]
+
+
+def _measure(network: BlockNetwork, clips: Sequence[BlockClip]) -> None:
+    """Print the PSNR of the middle frames of `clips`: pixelated, interpolated, and restored alone and with the others."""
+    if not clips:
+        return
+    values = []
+    for means, picture in clips:
+        middle = means[len(OFFSETS) // 2].astype(np.float32)
+        made = [
+            middle.repeat(SIDE, axis=0).repeat(SIDE, axis=1),
+            cv2.resize(middle, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC),
+            network.picture(middle[None], 0),
+            network.restored(means.astype(np.float32)),
+        ]
+        values.append([cv2.PSNR(np.rint(each).clip(0, 255).astype(np.uint8), picture) for each in made])
+    pixelated, interpolated, alone, together = np.mean(values, axis=0)
+    tell(
+        f"{len(clips)} clips of pictures that it did not see: {pixelated:.2f} dB pixelated, {interpolated:.2f} dB by bicubic"
+        f" interpolation, {alone:.2f} dB restored alone, {together:.2f} dB with the frames around"
+    )

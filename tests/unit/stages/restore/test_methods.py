@@ -17,8 +17,8 @@ from tessera.imaging.frame import VideoFrame
 from tessera.imaging.masks import decode_patch, encode_rle
 from tessera.imaging.mosaic.blocks import Grid, Mosaic, pixelate
 from tessera.imaging.mosaic.grid import CLEAR
-from tessera.imaging.mosaic.smooth import BESIDE, SIDE
-from tessera.stages.restore.methods import BlockModel, ClipModel, Found
+from tessera.imaging.mosaic.means import BESIDE, SIDE
+from tessera.stages.restore.methods import BlockModel, ClipModel, Found, grids_of
 from tessera.stages.restore.restore import Patch, Region, restart, restored
 
 COUNT = 20  # frames
@@ -28,8 +28,10 @@ ORIGIN = 2, 4
 FEATHER = 0.03
 
 
-def bicubic(means: np.ndarray) -> np.ndarray:
-    return cv2.resize(means, means.shape[1::-1] * np.array(SIDE), interpolation=cv2.INTER_CUBIC)
+def bicubic(means: np.ndarray, number: int) -> np.ndarray:
+    """Return a picture with the means of frame `number`, roughly."""
+    blocks = means[number]
+    return cv2.resize(blocks, blocks.shape[1::-1] * np.array(SIDE), interpolation=cv2.INTER_CUBIC)
 
 
 METHOD = BlockModel(bicubic)
@@ -201,7 +203,7 @@ def test_a_grid_that_cannot_be_seen_in_some_frames_is_that_of_the_nearest_frame_
     frames = frames_of(images)
     looked = [METHOD.look(REGION, frame) for frame in frames]
     assert {number for number, found in enumerate(looked) if found.grid.evidence < CLEAR} == hidden
-    for number, grid in enumerate(METHOD.restore(looked)):
+    for number, grid in enumerate(grids_of(looked)):
         assert grid is not None
         assert abs(grid.width - BLOCK) < 0.3 and abs(grid.height - BLOCK) < 0.3
         assert off(grid.left, ORIGIN[0] + 2 * number) < 1.5 and off(grid.top, ORIGIN[1]) < 1.5
@@ -211,7 +213,7 @@ def test_the_grid_that_stays_is_that_of_all_frames_of_a_window_even_of_those_tha
     images = mosaicked()
     for number in (0, 3, 4, 9):
         images[number] = cv2.GaussianBlur(images[number], (0, 0), 4)
-    grids = METHOD.restore([METHOD.look(REGION, frame) for frame in frames_of(images)])
+    grids = grids_of([METHOD.look(REGION, frame) for frame in frames_of(images)])
     assert {(off(grid.left, ORIGIN[0]), off(grid.top, ORIGIN[1]), *grid[3:]) for grid in grids if grid} == {
         (0, 0, BLOCK, BLOCK)
     }
@@ -228,17 +230,57 @@ def test_the_grid_that_stays_is_that_of_all_frames_of_a_window_even_of_those_tha
     )
 )
 def test_every_frame_of_a_window_has_a_grid_if_one_is_clear_and_none_otherwise(frames: list[tuple[float, ...]]) -> None:
-    window = [Found(Grid(*values), (middle, middle / 2), (90, 70)) for *values, middle in frames]
-    grids = METHOD.restore(window)
+    (frame,) = frames_of(ORIGINALS[:1])
+    boxes = [(middle, middle // 2, middle + 90, middle // 2 + 70) for *_, middle in frames]
+    window = [Found(frame, Grid(*values), box) for (*values, _), box in zip(frames, boxes, strict=True)]
+    grids = grids_of(window)
     assert len(grids) == len(window)
     clear = any(found.grid.evidence >= CLEAR for found in window)
     assert all((grid is not None) == clear for grid in grids)
 
 
-def test_a_frame_of_two_windows_has_the_grid_of_the_one_in_whose_middle_it_is() -> None:
-    one, other = Grid(3.0, 0.0, 0.0, 8.0, 8.0), Grid(4.0, 1.0, 1.0, 9.0, 9.0)
-    assert [METHOD.blend(one, other, fraction) for fraction in (0.2, 0.4, 0.6, 0.8)] == [one, one, other, other]
+def test_a_frame_of_two_windows_is_that_of_the_one_in_whose_middle_it_is() -> None:
+    one, other = (METHOD.restore([METHOD.look(REGION, frame)])[0] for frame in frames_of(mosaicked()[:2]))
+    assert one is not None and other is not None
+    blended = [METHOD.blend(one, other, fraction) for fraction in (0.2, 0.4, 0.6, 0.8)]
+    assert [each is one for each in blended] == [True, True, False, False] == [each is not other for each in blended]
     assert METHOD.blend(None, other, 0.2) is None
+
+
+def test_a_model_gets_the_means_of_the_same_blocks_in_all_frames_if_they_stay() -> None:
+    got = []
+
+    def note(means: np.ndarray, number: int) -> np.ndarray:
+        got.append((means, number))
+        return bicubic(means, number)
+
+    method = BlockModel(note)
+    images = mosaicked()
+    made = method.restore([method.look(REGION, frame) for frame in frames_of(images)])
+    assert [number for _, number in got] == list(range(COUNT))
+    x, y = ORIGIN
+    for (means, number), result in zip(got, made, strict=True):
+        assert result is not None and len(means) == COUNT and means.shape[1:] == result.blocks.means.shape
+        assert np.array_equal(means[number], result.blocks.means)
+        for image, seen in zip(images, means, strict=True):
+            for row, column in np.argwhere(result.blocks.flat)[::7]:
+                at_y, at_x = (result.blocks.down.first + row) * BLOCK + y, (result.blocks.across.first + column) * BLOCK + x
+                block = image[max(at_y, 0) : at_y + BLOCK, max(at_x, 0) : at_x + BLOCK]
+                # Another frame may show no mosaic there.
+                if np.ptp(block, axis=(0, 1)).max() == 0:
+                    assert np.abs(seen[row, column] - block[0, 0]).max() < 0.01
+
+
+def test_a_model_gets_each_frame_alone_if_the_blocks_move() -> None:
+    got = []
+
+    def note(means: np.ndarray, number: int) -> np.ndarray:
+        got.append((len(means), number))
+        return bicubic(means, number)
+
+    method = BlockModel(note)
+    method.restore([method.look(REGION, frame) for frame in frames_of(mosaicked(2))])
+    assert got == [(1, 0)] * COUNT
 
 
 # A model of clips

@@ -1,4 +1,4 @@
-"""Smoothed mosaics: what changes, by how much, and what they keep."""
+"""The means of blocks are read, and a finer picture is drawn in their place: what changes, by how much, and what stays."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +12,9 @@ from hypothesis.extra.numpy import arrays
 from skimage import data
 
 from tessera.imaging.mosaic.blocks import Grid, Mosaic, pixelate
-from tessera.imaging.mosaic.smooth import BESIDE, FLAT, RATE, ROUND, SIDE, STEPS, smooth, smooth_blocks
+from tessera.imaging.mosaic.means import BESIDE, FLAT, SIDE, draw_blocks, read_blocks
 
 PHOTOS: dict[str, Callable[[], Any]] = {"astronaut": data.astronaut, "coffee": data.coffee, "chelsea": data.chelsea}
-# Not the darkest and lightest: what is smooth goes beyond the colours of blocks, and pixels cannot.
 COLOURS = arrays(
     np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)), elements=st.integers(80, 170), fill=st.nothing()
 )
@@ -37,14 +36,10 @@ def means_of(picture: np.ndarray) -> np.ndarray:
     return np.asarray(in_blocks(picture.astype(float)).mean(axis=2))
 
 
-def bicubic(means: np.ndarray) -> np.ndarray:
-    return cv2.resize(means, means.shape[1::-1] * np.array(SIDE), interpolation=cv2.INTER_CUBIC)
-
-
-def variation(picture: np.ndarray) -> float:
-    levels = picture.astype(float)
-    across, down = np.diff(levels, axis=1, append=levels[:, -1:]), np.diff(levels, axis=0, append=levels[-1:])
-    return float(np.sqrt(ROUND**2 + (across**2 + down**2).sum(axis=-1)).sum())
+def interpolated(means: np.ndarray) -> np.ndarray:
+    """Return a smooth picture whose blocks have `means`."""
+    picture = cv2.resize(means, means.shape[1::-1] * np.array(SIDE), interpolation=cv2.INTER_CUBIC)
+    return picture + enlarged(means - means_of(picture)).astype(np.float32)
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
@@ -60,81 +55,80 @@ def beside(touched: np.ndarray) -> np.ndarray:
     return near
 
 
-# Blocks of four by four pixels
+def whole(image: np.ndarray) -> tuple[int, int, int, int]:
+    return 0, 0, image.shape[1], image.shape[0]
 
 
-def plainly(picture: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Return `picture`, whose blocks that are `inside` have one colour each, after the steps down the gradient."""
-    means = means_of(picture)
-    result = np.where(inside[..., None], bicubic(means.astype(np.float32)), picture.astype(float))
-    for step in range(STEPS):
-        across, down = np.diff(result, axis=1, append=result[:, -1:]), np.diff(result, axis=0, append=result[-1:])
-        length = np.sqrt(ROUND**2 + (across**2 + down**2).sum(axis=-1, keepdims=True))
-        gradient = np.diff(across / length, axis=1, prepend=0) + np.diff(down / length, axis=0, prepend=0)
-        result = np.where(inside[..., None], result + RATE * (1 - step / STEPS) * gradient, result)
-        result = np.where(inside[..., None], result + enlarged(means - means_of(result)), result)
-    return result
+def smooth(image: np.ndarray, mask: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Return `image`, a frame, with the means of its blocks interpolated, and where it changed."""
+    blocks = read_blocks(image, whole(image), grid)
+    return draw_blocks(image, whole(image), mask, blocks.filled(interpolated(blocks.means)))
+
+
+# Reading
+
+
+@given(COLOURS, st.integers(5, 20), st.integers(5, 20), st.integers(0, 19), st.integers(0, 19), st.booleans())
+def test_the_means_of_blocks_are_their_colours(
+    colours: np.ndarray, width: int, height: int, left: int, top: int, deep: bool
+) -> None:
+    x, y = left % width, top % height
+    kind, scale = (np.uint16, 257) if deep else (np.uint8, 1)
+    image = colours.repeat(height, axis=0).repeat(width, axis=1)[(height - y) % height :, (width - x) % width :]
+    blocks = read_blocks(np.ascontiguousarray(image).astype(kind) * kind(scale), whole(image), Grid(3.0, x, y, width, height))
+    assert blocks.means.shape == colours.shape and blocks.flat.all()
+    assert np.abs(blocks.means - colours).max() < 0.01
+    assert blocks.picture.shape == (SIDE * len(colours), SIDE * colours.shape[1], 3)
 
 
 @given(COLOURS, st.data())
-def test_each_step_goes_down_the_gradient_of_the_variation_and_keeps_the_means(
-    colours: np.ndarray, draw: st.DataObject
+def test_blocks_that_are_not_of_one_colour_are_not_flat(colours: np.ndarray, draw: st.DataObject) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*(SIDE * side for side in colours.shape[:2]), 3), np.uint8)
+    middle = in_blocks(noise).reshape(*colours.shape[:2], SIDE, SIDE, 3)[:, :, 1:-1, 1:-1]
+    mixed = draw.draw(arrays(np.bool_, colours.shape[:2])) & (np.ptp(middle, axis=(2, 3)).max(axis=-1) >= FLAT)
+    image = np.where(enlarged(mixed)[..., None], noise, enlarged(colours))
+    blocks = read_blocks(image, whole(image), Grid(3.0, 0.0, 0.0, SIDE, SIDE))
+    assert np.array_equal(blocks.flat, ~mixed)
+    assert np.abs(blocks.means - means_of(image)).max() < 0.01
+
+
+@st.composite
+def boxes(draw: st.DrawFn, width: int, height: int) -> tuple[int, int, int, int]:
+    x0, y0 = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+    return x0, y0, draw(st.integers(x0 + 1, width)), draw(st.integers(y0 + 1, height))
+
+
+@given(st.integers(5, 17), st.integers(5, 17), st.integers(-30, 30), st.integers(-30, 30), boxes(90, 70), st.integers(0, 9))
+def test_the_blocks_of_a_part_are_among_those_of_the_whole(
+    width: int, height: int, left: int, top: int, box: tuple[int, int, int, int], seed: int
 ) -> None:
-    picture = enlarged(colours)
-    touched = draw.draw(arrays(np.bool_, colours.shape[:2]))
-    result, inside = smooth_blocks(picture, enlarged(touched) * np.uint8(255), bicubic)
-    assert np.array_equal(inside, enlarged(beside(touched)))
-    assert np.abs(result - plainly(picture, inside)).max() < 0.51
-    assert variation(result) <= variation(picture) * 1.001
+    image = np.random.default_rng(seed).integers(0, 256, (70, 90, 3), np.uint8)
+    grid = Grid(3.0, left, top, width, height)
+    x0, y0, x1, y1 = box
+    part = read_blocks(image, whole(image), grid).part(box, grid)
+    alone = read_blocks(image[y0:y1, x0:x1], box, grid)
+    assert (part.across, part.down) == (alone.across, alone.down)
+    assert part.across.begin <= x0 < x1 <= part.across.end and part.down.begin <= y0 < y1 <= part.down.end
+    # Blocks that the box cuts have fewer pixels in it.
+    rows = slice(alone.down.begin < y0, len(alone.flat) - (alone.down.end > y1))
+    columns = slice(alone.across.begin < x0, alone.flat.shape[1] - (alone.across.end > x1))
+    assert np.allclose(part.means[rows, columns], alone.means[rows, columns], atol=0.51)
+
+
+# Drawing
 
 
 @given(COLOURS, st.data())
-def test_touched_blocks_of_one_colour_and_those_beside_them_change_and_keep_their_means(
-    colours: np.ndarray, draw: st.DataObject
-) -> None:
-    mosaic, shape = enlarged(colours), colours.shape[:2]
-    noise = np.random.default_rng(0).integers(0, 256, mosaic.shape, np.uint8)
-    middle = in_blocks(noise).reshape(*shape, SIDE, SIDE, 3)[:, :, 1:-1, 1:-1]
-    mixed = draw.draw(arrays(np.bool_, shape)) & (np.ptp(middle, axis=(2, 3)).max(axis=-1) >= FLAT)
-    picture = np.where(enlarged(mixed)[..., None], noise, mosaic)
-    mask = draw.draw(arrays(np.uint8, mosaic.shape[:2], elements=st.sampled_from([0, 0, 0, 0, 0, 255])))
-    result, inside = smooth_blocks(picture, mask, bicubic)
-    assert np.array_equal(inside, enlarged(beside(in_blocks(mask).any(axis=2)) & ~mixed))
-    assert np.array_equal(result[~inside], picture[~inside])
-    assert np.abs(means_of(result) - means_of(picture)).max() <= 0.5
-
-
-@given(COLOURS, st.integers(0, 256))
-def test_pictures_with_more_levels_are_smoothed_alike(colours: np.ndarray, more: int) -> None:
-    fine = colours.astype(np.uint16) * 257 + np.uint16(more)
-    masked = np.full((SIDE * len(colours), SIDE * colours.shape[1]), 255, np.uint8)
-    result, _ = smooth_blocks(enlarged(fine), masked, bicubic)
-    assert result.dtype == np.uint16
-    assert np.abs((result - float(more)) / 257 - smooth_blocks(enlarged(colours), masked, bicubic)[0]).max() < 0.52
-    assert np.abs(means_of(result) - fine).max() <= 1
-
-
-@pytest.mark.parametrize("level", [0, 255])
-def test_no_pixel_is_darker_than_black_or_lighter_than_white(level: int) -> None:
-    colours = np.full((6, 6, 3), level, np.uint8)
-    colours[2:4, 2:4] = 255 - level
-    result, _ = smooth_blocks(enlarged(colours), np.full((24, 24), 255, np.uint8), bicubic)
-    # Of blocks far from the others, no pixel wraps around.
-    assert np.abs(result[:4].astype(int) - level).max() < 60
-
-
-@pytest.mark.parametrize("photo", PHOTOS)
-@pytest.mark.parametrize("reduced", [1, 3])
-def test_it_is_nearer_to_the_original_than_its_blocks_and_bicubic_interpolation(photo: str, reduced: int) -> None:
-    original = cv2.resize(PHOTOS[photo]()[:, :400], None, fx=1 / reduced, fy=1 / reduced, interpolation=cv2.INTER_AREA)
-    height, width = (side // SIDE * SIDE for side in original.shape[:2])
-    original = np.ascontiguousarray(original[:height, :width])
-    region = np.full((height, width), 255, np.uint8)
-    mosaic = pixelate(original, region, Mosaic("squa_avg", SIDE, SIDE))
-    result, _ = smooth_blocks(mosaic, region, bicubic)
-    interpolated = bicubic(mosaic[::SIDE, ::SIDE])
-    assert psnr(result, original) > psnr(interpolated, original) + 0.1 > psnr(mosaic, original) + 1
-    assert variation(result) < 0.95 * variation(mosaic)
+def test_touched_blocks_of_one_colour_and_those_beside_them_change(colours: np.ndarray, draw: st.DataObject) -> None:
+    image, shape = enlarged(colours), colours.shape[:2]
+    flat = draw.draw(arrays(np.bool_, shape))
+    mask = draw.draw(arrays(np.uint8, image.shape[:2], elements=st.sampled_from([0, 0, 0, 0, 0, 255])))
+    blocks = read_blocks(image, whole(image), Grid(3.0, 0.0, 0.0, SIDE, SIDE))._replace(flat=flat)
+    finer = np.random.default_rng(0).uniform(-20, 280, blocks.picture.shape).astype(np.float32)
+    result, shown = draw_blocks(image, whole(image), mask, blocks.filled(finer))
+    inside = enlarged(beside(in_blocks(mask).any(axis=2)) & flat)
+    assert np.array_equal(shown > 0, inside)
+    assert np.array_equal(result, np.where(inside[..., None], np.rint(finer).clip(0, 255).astype(np.uint8), image))
 
 
 # Mosaics of any grid
@@ -160,7 +154,7 @@ def crops(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, Grid]:
 @given(crops())
 def test_nothing_changes_but_near_the_mask_and_where_it_says_so(drawn: tuple[np.ndarray, np.ndarray, Grid]) -> None:
     crop, mask, grid = drawn
-    result, shown = smooth(crop, mask, grid, bicubic)
+    result, shown = smooth(crop, mask, grid)
     assert result.shape == crop.shape and result.dtype == crop.dtype
     assert shown.shape == mask.shape and shown.dtype == np.uint8 and set(np.unique(shown)) <= {0, 255}
     assert np.array_equal(result[shown == 0], crop[shown == 0])
@@ -186,7 +180,7 @@ def test_the_changed_pixels_are_those_of_whole_blocks(
     touched[tuple(random.integers(2, 7, 2))] = touched[tuple(random.integers(2, 7, 2))] = True
     whole = touched.repeat(height, axis=0).repeat(width, axis=1)[height - y :, width - x :]
     mask = (whole & (random.random(whole.shape) < 0.5)) * np.uint8(255)
-    result, shown = smooth(crop, mask, Grid(3.0, float(x), float(y), float(width), float(height)), bicubic)
+    result, shown = smooth(crop, mask, Grid(3.0, float(x), float(y), float(width), float(height)))
     expected = beside(touched).repeat(height, axis=0).repeat(width, axis=1)[height - y :, width - x :]
     assert np.array_equal(shown > 0, expected)
     changed = (result != crop).any(axis=-1)
@@ -194,7 +188,7 @@ def test_the_changed_pixels_are_those_of_whole_blocks(
     assert changed[expected].mean() > 0.5
     # The corner of any block is the same grid.
     moved = Grid(3.0, float(x - 3 * width), float(y + 2 * height), float(width), float(height))
-    again, where = smooth(crop, mask, moved, bicubic)
+    again, where = smooth(crop, mask, moved)
     assert np.array_equal(again, result) and np.array_equal(where, shown)
 
 
@@ -204,7 +198,7 @@ def test_blocks_keep_their_colours(side: int, offset: int, seed: int) -> None:
     start = offset % side
     crop = np.ascontiguousarray(enlarged(colours, side)[side - start :, side - start :])
     grid = Grid(3.0, float(start), float(start), float(side), float(side))
-    result, _ = smooth(crop, np.full(crop.shape[:2], 255, np.uint8), grid, bicubic)
+    result, _ = smooth(crop, np.full(crop.shape[:2], 255, np.uint8), grid)
     whole = result[start:, start:].astype(float)
     found = in_blocks(whole, side).mean(axis=2)
     # To rounding if there are four by four pixels, or a multiple of it; of others, some are scaled.
@@ -216,7 +210,7 @@ def test_a_crop_of_one_colour_stays_as_it_is(level: int, width: float, height: f
     crop = np.full((45, 61, 3), level, np.uint8)
     mask = np.zeros((45, 61), np.uint8)
     mask[20:30, 10:40] = 255
-    result, shown = smooth(crop, mask, Grid(3.0, left, top, width, height), bicubic)
+    result, shown = smooth(crop, mask, Grid(3.0, left, top, width, height))
     assert (result == level).all() and (shown[mask > 0] == 255).all()
 
 
@@ -230,7 +224,7 @@ def test_a_mosaic_of_any_grid_gets_nearer_to_the_original(photo: str, side: int,
     original, mosaic = (cv2.resize(each, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for each in (original, mosaic))
     mask = cv2.resize(mask, mosaic.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     across, down = mosaic.shape[1] / 400, mosaic.shape[0] / 300
-    result, shown = smooth(mosaic, mask, Grid(3.0, origin[0] * across, origin[1] * down, side * across, side * down), bicubic)
+    result, shown = smooth(mosaic, mask, Grid(3.0, origin[0] * across, origin[1] * down, side * across, side * down))
     inside = mask > 0
     assert psnr(result[inside], original[inside]) > psnr(mosaic[inside], original[inside]) + 0.4
     # Almost all of it changes, and it is the mosaic and a few flat places beside it.
