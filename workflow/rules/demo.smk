@@ -96,6 +96,6 @@ rule train_starter_restorer:
 
 
 rule starter_restorer:
-    "the restorer that comes with Tessera, from free pictures, in half an hour"
+    "the restorer that comes with Tessera, from free pictures, within an hour"
     input:
         rules.train_starter_restorer.output,
