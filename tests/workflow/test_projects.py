@@ -271,5 +271,5 @@ def test_the_project_of_the_starter_models_is_planned_as_a_whole(project: Projec
     rows = (starter / "sources.tsv").read_text(encoding="utf-8").splitlines()[2:]
     assert (jobs["fetch starter pictures"], jobs["render starter video"]) == ("1", str(len(rows)))
     # Nothing is labelled, and no other detector is trained.
-    assert jobs["train detector"] == jobs["learn starter restorer"] == "1"
+    assert jobs["train detector"] == jobs["train starter restorer"] == "1"
     assert not {"import frame labels", "draw watermarks", "train stage"} & jobs.keys()
