@@ -18,11 +18,8 @@ ENLARGED = 1.2  # at most; larger, a photograph has no details
 STILL = 0.1  # of the photographs, as behind a fixed camera
 SPEEDS = 0.01, 1.6  # blocks a frame
 SHAKEN = 0.5  # of the motions, by a fifth of their speed
-TURNED, TURN, ZOOM = (
-    0.4,
-    0.006,
-    0.005,
-)  # of the motions, and the standard deviation of a turn in radians, and of a zoom, a frame
+TURNED = 0.4  # of the motions; as many are zoomed
+TURN, ZOOM = 0.006, 0.005  # a frame, standard deviations: radians, and the logarithm of the scale
 BENT = 0.4  # of the motions, such as those of faces and leaves
 BENDS = 0.03, 0.6  # blocks, how far, or how far a frame
 COVERED = 0.35  # of the clips, in part, by another photograph with a motion of its own

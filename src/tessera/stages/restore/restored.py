@@ -72,7 +72,7 @@ SHOWN = 10  # most sources that a message lists
 # What people have to know of the starter models, by what each is.
 STARTERS = {
     "detector": "look at the sheets for mosaics that the detector missed, and for what it took for one",
-    "restorer": "the restorer knows edges, and no things: what is smaller than a block does not come back",
+    "restorer": "the restorer knows edges, and no things: faces do not come back",
 }
 # What frames are counted as. Those of a mosaic whose grid is unclear are left as they are by a model of blocks.
 RESTORED, LEFT, NOTHING, LOST = "restored", "left as they are", "nothing found", "cannot be decoded"
