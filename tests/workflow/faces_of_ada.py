@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Mapping
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import cv2
@@ -54,7 +54,9 @@ def begin(project: Project) -> None:
     rows = [add_pictures(project, name, background, 3) for name, background in (("film", "coffee"), ("talk", "chelsea"))]
     rows += [add_pictures(project, "adult", "rocket", 1) | ADULT, add_pictures(project, "street", "coins", 2)]
     project.write_manifest(rows)
-    write_subjects(project, ADA | {"expires": datetime.now(UTC).date().isoformat()}, BOB)
+    # The day after this one, so that the consent lasts as long as the tests, also over midnight.
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    write_subjects(project, ADA | {"expires": tomorrow.isoformat()}, BOB)
     detector = write_centerface(project.folder / "faces.onnx", points=[(x, y) for x, y in MEAN_FIVE * 0.8 + 0.1])
     model = write_landmark_model(project.folder / "landmarks.onnx", MEAN)
     means = write_embedder(project.folder / "means.onnx")
