@@ -22,7 +22,7 @@ from tessera.stages.detectors.settings import (
     MosaicDetector,
     WatermarkDetector,
 )
-from tessera.stages.restoration.settings import BASELINES, CLEAN, RESTORED
+from tessera.stages.restoration.settings import BASELINES, CLEAN, RESTORED, ComparedRestorer
 
 Config = Mapping[str, Any]  # the whole configuration, with every default filled in
 
@@ -284,7 +284,7 @@ RESTORER = Kind(
     card="write_restoration_card",
     table="tabulate_restoration",
     exports=("{model}.safetensors", f"{FOR_LADA}.pth"),
-    compared=ComparedWeights,
+    compared=ComparedRestorer,
     reserved=(*BASELINES, RESTORED, CLEAN),
     compares_export=True,
     not_for=(

@@ -32,6 +32,7 @@ from tessera.core.provenance import sha256_file
 from tessera.core.seeds import generator
 from tessera.imaging.encode import VideoWriter, write_video
 from tessera.imaging.masks import decode_rle
+from tessera.imaging.mosaic.restoring import NEAR
 from tessera.imaging.mosaic.settings import MosaicSettings
 from tessera.imaging.video import read_frames, read_packets
 from tessera.learning.block_network import OFFSETS, read_network
@@ -41,7 +42,6 @@ from tessera.records.tables.table import read_table
 from tessera.stages.restoration.consistency import motion_of, warping_error
 from tessera.stages.restoration.inference import restore_clip
 from tessera.stages.restoration.metrics import bicubic, temporal_median
-from tessera.stages.restore.methods import NEAR
 
 STARTER = REPOSITORY / "resources" / "starter"
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi"}

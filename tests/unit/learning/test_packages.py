@@ -182,7 +182,7 @@ def test_the_starter_models_are_there_and_as_listed(name: str, tmp_path: Path) -
                 "preview.weights",
             ),
         ),
-        (known.RESTORER_STARTER, "", ("restore.weights",)),
+        (known.RESTORER_STARTER, "mosaic_restoration", ("restore.weights",)),
     ],
 )
 def test_starter_is_a_word_for_the_weights_of_detectors_and_of_the_restorer(

@@ -21,8 +21,10 @@ from tessera.core.progress import progress
 from tessera.core.seeds import generator as random_generator
 from tessera.imaging.encode import write_video
 from tessera.imaging.images import write_image
+from tessera.learning.block_network import BlockNetwork, read_network
 from tessera.learning.weights.purpose import check_purpose
 from tessera.records.lada.clips import Clip, read_clips
+from tessera.stages.restoration.blocks import restore_mosaic
 from tessera.stages.restoration.consistency import Motion, flicker, motion_of, seam, warping_error
 from tessera.stages.restoration.metrics import Distance, Values, bicubic, measure, temporal_median
 from tessera.stages.restoration.samples import Sample, fixed_sample
@@ -56,16 +58,15 @@ class Prepared(NamedTuple):
 def check_restorers(compared: Mapping[str, Path], report: Path) -> None:
     """Check that each of the `compared` models can be measured, so that none ends an evaluation. They restore random pictures.
 
-    `compared`: by name, the file of a generator. `report`: JSON with the number of parameters of each.
-    Raises `TesseraError` that names the model whose file has no generator, or another architecture, or whose output is not
-    finite.
+    `compared`: by name, the file of a generator or of a block network. `report`: JSON with the number of parameters of each.
+    Raises `TesseraError` that names the model whose file has neither, or another architecture, or whose output is not finite.
     """
     probe = np.random.default_rng(0).integers(0, 256, PROBE, np.uint8)
     counts = {}
     for name, path in compared.items():
         model = _load(name, path)
         with _naming(name):
-            restore(model, probe)
+            _restore(model, probe, np.full(probe.shape[:3], 255, np.uint8))
         counts[name] = _parameters(model)
     _write(report, counts)
 
@@ -90,9 +91,9 @@ def evaluate_restoration(
 ) -> None:
     """Evaluate the generator in `checkpoint` and the `compared` ones, on the GPU if there is one; see `evaluate`.
 
-    `compared`: by name, weights of generators of any size. `lpips`: the file of the declared weights of AlexNet; if it is
-    None, LPIPS is left out. Raises `TesseraError` that names the compared model whose file has no generator, or another
-    architecture.
+    `compared`: by name, weights of generators of any size, or of block networks. `lpips`: the file of the declared weights of
+    AlexNet; if it is None, LPIPS is left out. Raises `TesseraError` that names the compared model whose file has neither, or
+    another architecture.
     """
     import torch
 
@@ -102,7 +103,7 @@ def evaluate_restoration(
     models = {RESTORED: load_generator(checkpoint, generator), **{name: _load(name, path) for name, path in compared.items()}}
     evaluate(
         folders,
-        {name: model.to(device) for name, model in models.items()},
+        {name: model if isinstance(model, BlockNetwork) else model.to(device) for name, model in models.items()},
         metrics,
         frames,
         ledger,
@@ -121,7 +122,7 @@ def evaluate_restoration(
 
 def evaluate(
     folders: Mapping[str, Path],
-    generators: "Mapping[str, Generator]",
+    generators: "Mapping[str, Generator | BlockNetwork]",
     metrics: Path,
     frames: Path,
     ledger: Path,
@@ -139,8 +140,9 @@ def evaluate(
 ) -> None:
     """Evaluate `generators` on the fixed sample of each clip in `folders`, by split.
 
-    `generators`: by name; `restored` is the one that was trained. All of them get the same samples, each of which is made once.
-    The metrics are those of the modules `metrics` and `consistency`. `sources`: the source of each clip, by its key.
+    `generators`: by name, and block networks; `restored` is the one that was trained. All of them get the same samples, each of
+    which is made once. The metrics are those of the modules `metrics` and `consistency`. `sources`: the source of each clip, by
+    its key.
     `parameters`: the number of parameters of each generator.
 
     `metrics`: JSON with, for each split, a summary of the `ledger` and those of the module `summary`, of these methods:
@@ -170,7 +172,7 @@ def evaluate(
                     for name, generator in generators.items():
                         start = time.monotonic()
                         with _naming(name):
-                            made[name] = restore(generator, sample.mosaicked, device)
+                            made[name] = _restore(generator, sample.mosaicked, sample.mask, device)
                         seconds[split][name].append(time.monotonic() - start)
                     values = _measure(made, sample, motion, distance, pool)
                     result = Measured(
@@ -214,6 +216,13 @@ def evaluate(
     tabulate_frames([each for samples in measured.values() for each in samples], frames)
     _write(metrics, {"frames": settings.frames, "models": models, "splits": splits})
     _write(pictures / "pictures.json", [*sorted(shown, key=lambda row: str(row["name"])), *worst])
+
+
+def _restore(
+    model: "Generator | BlockNetwork", clip: np.ndarray, masks: np.ndarray, device: "torch.device | str" = "cpu"
+) -> np.ndarray:
+    """Return `clip` with its mosaic in `masks` restored. Only block networks need to know where it is."""
+    return restore_mosaic(model, clip, masks) if isinstance(model, BlockNetwork) else restore(model, clip, device)
 
 
 def restore(
@@ -297,13 +306,13 @@ def perceptual_distance(weights: Path, device: "torch.device | str" = "cpu") -> 
     return distance
 
 
-def _load(name: str, path: Path) -> "Network":
-    """Return the generator in `path`, the compared model `name`. Raises `TesseraError` that names it."""
+def _load(name: str, path: Path) -> "Network | BlockNetwork":
+    """Return the generator or the block network in `path`, the compared model `name`. Raises `TesseraError` that names it."""
     from tessera.stages.restoration.models import load_generator
 
     with _naming(name):
         check_purpose(path, "restoration model")
-        return load_generator(path)
+        return read_network(path) or load_generator(path)
 
 
 @contextmanager
@@ -317,8 +326,9 @@ def _naming(name: str) -> Iterator[None]:
         raise TesseraError(f"{name!r} in `comparisons.mosaic_restoration`: {error}") from error
 
 
-def _parameters(model: "Network") -> int:
-    return sum(each.numel() for each in model.parameters())
+def _parameters(model: "Network | BlockNetwork") -> int:
+    module = model.module if isinstance(model, BlockNetwork) else model
+    return sum(each.numel() for each in module.parameters())
 
 
 def _prepare(clip: Clip, data: DataSettings, settings: MetricsSettings, seed: int) -> Prepared:

@@ -2,14 +2,15 @@
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from tessera.core.settings import Fraction, Settings
 from tessera.imaging.degradation.settings import RESTORATION, Step
 from tessera.imaging.mosaic.settings import DrawSettings, Factors, Pixels
-from tessera.learning.weights.declare import DeclaredWeights
+from tessera.learning.weights.declare import ComparedWeights, DeclaredWeights
+from tessera.learning.weights.known import RESTORER_STARTER
 
 # The methods that every model is compared with, the model that is trained here, and the clips that it should return.
 BASELINES = ("mosaicked", "bicubic", "temporal_median")
@@ -229,6 +230,12 @@ class MetricsSettings(Settings):
             if any(low >= high for low, high in pairwise(getattr(self, name))):
                 raise ValueError(f"`{name}` should be in ascending order, without duplicates")
         return self
+
+
+class ComparedRestorer(ComparedWeights):
+    """A restoration model of others, or `starter`, the starter restorer."""
+
+    starter: ClassVar[str] = RESTORER_STARTER
 
 
 class ExportSettings(Settings):

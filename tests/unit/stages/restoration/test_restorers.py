@@ -7,12 +7,17 @@ from pathlib import Path
 import lpips
 import numpy as np
 import pytest
+import skimage.data
 import torch
 import torchvision
 from safetensors.torch import save_file
 
-from restoration_clips import write_moving_clip
+from restoration_clips import write_clip, write_moving_clip
 from tessera.core.errors import TesseraError
+from tessera.imaging.mosaic.blocks import Mosaic, pixelate
+from tessera.learning.block_network import read_network
+from tessera.learning.weights.known import RESTORER_STARTER, known_weights, local_file
+from tessera.stages.restoration.blocks import restore_mosaic
 from tessera.stages.restoration.evaluate import check_restorers, evaluate_restoration, perceptual_distance, restore
 from tessera.stages.restoration.models import build_generator
 from tessera.stages.restoration.settings import DataSettings, GeneratorSettings, MetricsSettings
@@ -36,6 +41,11 @@ def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = torchvision.models.alexnet(weights=None).features.state_dict()
     torch.save({f"features.{name}": value for name, value in features.items()}, path)
     return path
+
+
+@pytest.fixture(scope="module")
+def starter() -> Path:
+    return local_file(known_weights()[RESTORER_STARTER].source)
 
 
 def test_a_generator_is_measured_with_all_requested_metrics(alexnet: Path, tmp_path: Path) -> None:
@@ -99,6 +109,56 @@ def test_compared_weights_are_checked_before_anything_is_measured(alexnet: Path,
     }.items():
         with pytest.raises(TesseraError, match=rf"^'theirs' in `comparisons\.mosaic_restoration`: .*{fault}"):
             check_restorers({"good": tmp_path / "good.pth", "theirs": file}, tmp_path / "report.json")
+
+
+def film(count: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a clip with a mosaic of blocks of 8 pixels behind which a photograph moves, the clip without it, and its masks."""
+    photo = skimage.data.coffee()
+    clean = np.stack([photo[60 + n : 188 + n, 120 + 2 * n : 248 + 2 * n] for n in range(count)])
+    masks = np.zeros(clean.shape[:3], np.uint8)
+    masks[:, 16:112, 24:104] = 255
+    masks[5] = 0  # not found there
+    mosaic = Mosaic("squa_avg", 8, 8)
+    return np.stack([pixelate(*each, mosaic) for each in zip(clean, masks, strict=True)]), clean, masks
+
+
+def test_the_starter_restorer_restores_the_mosaic_of_a_clip_and_nothing_beyond(starter: Path) -> None:
+    mosaicked, clean, masks = film()
+    network = read_network(starter)
+    assert network
+    found = restore_mosaic(network, mosaicked, masks)
+    assert found.shape == mosaicked.shape and found.dtype == np.uint8
+    inside = masks > 0
+    errors = [np.mean((each[inside].astype(float) - clean[inside]) ** 2) for each in (mosaicked, found)]
+    assert errors[1] < 0.6 * errors[0]
+    assert np.array_equal(found[~inside], mosaicked[~inside])
+    assert np.array_equal(restore_mosaic(network, clean, np.zeros_like(masks)), clean)
+
+
+def test_without_a_clear_grid_a_clip_stays_as_it_is(starter: Path) -> None:
+    network, (_, clean, masks) = read_network(starter), film()
+    assert network
+    assert np.array_equal(restore_mosaic(network, clean, masks), clean)
+
+
+def test_the_starter_restorer_can_be_compared_with(starter: Path, tmp_path: Path) -> None:
+    _, clean, masks = film(8)
+    write_clip(tmp_path / "val", "film", clean, masks, [(0, 0, 128, 128)] * len(clean))
+    torch.save(build_generator(SMALL).state_dict(), tmp_path / "best.pth")
+    compared = {"starter": starter}
+    check_restorers(compared, tmp_path / "report.json")
+    files = [tmp_path / name for name in ("metrics.json", "frames.parquet", "ledger.jsonl", "pictures", "speed.json")]
+    data = DataSettings(size=128, degradations=(), mosaics={"types": {"squa_mid": 0, "squa_avg": 1, "rect_avg": 0}})
+    settings = {"generator": SMALL, "data": data, "settings": MetricsSettings(frames=4, pictures=1)}
+    folders = {"val": tmp_path / "val"}
+    evaluate_restoration(
+        folders, tmp_path / "best.pth", compared, *files, **settings, sources={"film": "a"}, lpips=None, seed=0, threads=1
+    )
+    content = json.loads(files[0].read_text())
+    parameters = json.loads((tmp_path / "report.json").read_text())["starter"]
+    assert content["models"]["starter"] == {"parameters": parameters} and parameters > 1_000_000
+    means = {name: values["psnr"] for name, values in content["splits"]["val"]["all"]["region"].items()}
+    assert means["starter"] > max(means["mosaicked"], means["bicubic"], means["temporal_median"]) + 0.5
 
 
 def test_a_clip_is_restored_exactly_as_by_the_generator() -> None:

@@ -18,7 +18,8 @@ from tessera.imaging.masks import decode_patch, encode_rle
 from tessera.imaging.mosaic.blocks import Grid, Mosaic, pixelate
 from tessera.imaging.mosaic.grid import CLEAR
 from tessera.imaging.mosaic.means import BESIDE, SIDE
-from tessera.stages.restore.methods import BlockModel, ClipModel, Found, grids_of
+from tessera.imaging.mosaic.restoring import Found, grids_of
+from tessera.stages.restore.methods import BlockModel, ClipModel
 from tessera.stages.restore.restore import Patch, Region, restart, restored
 
 COUNT = 20  # frames
