@@ -208,14 +208,17 @@ def rgb_inside(picture: "av.VideoFrame", matrix: Matrix, box: tuple[int, int, in
 
 
 def small_planes(picture: "av.VideoFrame", width: int, height: int) -> list[np.ndarray]:
-    """Return `picture` scaled by area to `width` by `height` pixels, both even, not turned upright.
+    """Return `picture` scaled by area to `width` by `height` pixels, both even, not turned upright. They share no memory.
 
     Y, uint8 (H, W), and Cb and Cr, uint8 (H / 2, W / 2), of BT.709, limited range.
     """
     from av.video.reformatter import ColorRange, Colorspace
 
     target = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
-    return planes_of(converted("planes", picture, width=width, height=height, format="yuv420p", interpolation="AREA", **target))
+    small = converted("planes", picture, width=width, height=height, format="yuv420p", interpolation="AREA", **target)
+    planes = planes_of(small)
+    # Where nothing is to be done, they would be those of `picture`, which may be painted afterwards.
+    return [plane.copy() for plane in planes] if small is picture else planes
 
 
 def planes_of(picture: "av.VideoFrame") -> list[np.ndarray]:

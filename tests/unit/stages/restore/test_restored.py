@@ -6,6 +6,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger, read_ledger
 from tessera.imaging.crops import CropSettings
 from tessera.imaging.encodable import closest_format, encodable, formats_of
+from tessera.imaging.encode import write_video
 from tessera.imaging.frame import display_matrix, planes_of, upright
 from tessera.imaging.mosaic.blocks import Mosaic, pixelate
 from tessera.imaging.mosaic.means import BESIDE
 from tessera.imaging.sheets import GAP, LINE
-from tessera.imaging.side_by_side import caption_height
+from tessera.imaging.side_by_side import caption_height, halves
 from tessera.imaging.video import read_frames, read_packets
 from tessera.learning.block_network import read_network
 from tessera.learning.weights.known import RESTORER_STARTER, known_weights, local_file
@@ -190,6 +192,29 @@ def test_only_the_pixels_of_regions_and_their_soft_edges_change(
         stream = container.streams.video[0]
         half = width // 2 * 2
         assert (stream.width, stream.height) == (2 * half + 4, height // 2 * 2 + caption_height(half))
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_the_comparison_shows_the_original_beside_what_was_restored(tagged: bool, tmp_path: Path) -> None:
+    # A small film whose colours are tagged as those of comparisons is neither scaled nor converted for them.
+    images, masks = pictures(30, 96, 128), moving(96, 128, 20)
+    path = tmp_path / "film.mp4"
+    if tagged:
+        write_video(path, images, Fraction(25), quality=1)
+    else:
+        film(path, images)
+    shard = ClipShard(tmp_path)
+    shard.source("film", path)
+    shard.scene("film", 5, masks)
+    shard.write()
+    restore_room(tmp_path, invert, found=[("film", "ok")])
+    shown, restored = (tmp_path / "out" / folder / "film.mp4" for folder in ("comparisons", "videos"))
+    for compared, *films in zip(*map(decode_with_ffmpeg, (shown, path, restored)), strict=True):
+        for half, one in zip(halves(compared), films, strict=True):
+            assert np.abs(half - one).mean() < 4
+    inside = masks[0] > 0
+    before, after = (half[inside] for half in halves(decode_with_ffmpeg(shown)[5]))
+    assert np.abs(before - after).mean() > 30
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p10le", "yuv422p10le", "yuv444p12le", "gray16le", "gbrp10le"])
