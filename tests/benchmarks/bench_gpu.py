@@ -27,6 +27,7 @@ from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.found import Region, Scaled
 from tessera.learning.detection.settings import InferenceSettings
 from tessera.learning.trainings import Trainings, state_file
+from tessera.learning.weights.known import DETECTOR_STARTER, known_weights, local_file
 from tessera.records.lada.clips import read_clips
 from tessera.records.video_detections import detect_video
 from tessera.stages.clips.detect import every
@@ -193,7 +194,7 @@ def test_launched_processes_can_use_the_card_that_their_parent_asked_for(dataset
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A film of 1080p: a camera that pans over a photograph."""
+    """A film of 1080p: a camera that pans over a photograph, of which a part is pixelated."""
     path = tmp_path_factory.mktemp("film") / "film.mp4"
     photograph = cv2.resize(skimage.data.astronaut(), (2400, 2400), interpolation=cv2.INTER_CUBIC)
     with av.open(str(path), "w") as container:
@@ -201,13 +202,19 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
         for number in range(FRAMES):
             image = np.ascontiguousarray(photograph[2 * number : 2 * number + 1080, number : number + 1920])
+            pixelated = image[304:720, 608:1120].reshape(26, 16, 32, 16, 3).mean(axis=(1, 3))
+            image[304:720, 608:1120] = pixelated.repeat(16, axis=0).repeat(16, axis=1)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
     return path
 
 
 def detector(folder: Path, size: str, half: bool) -> Detector:
-    """Return an untrained detector whose detections differ between pictures."""
+    """Return the starter detector or, if `size` is not n, an untrained one. Few frames of footage show more than 3 regions."""
+    settings = InferenceSettings(image_size=640, half=half, batch=32, confidence=0.3, max_regions=3)
+    if size == "n":
+        known = known_weights()[DETECTOR_STARTER]
+        return Detector(local_file(known.source), known.sha256, settings)
     from ultralytics import YOLO
 
     path = folder / f"yolo11{size}-seg.pt"
@@ -217,7 +224,7 @@ def detector(folder: Path, size: str, half: bool) -> Detector:
         spread_detections(model)
         model.save(path)
         write_checksums([path], folder, folder / f"{size}.sums")
-    return Detector(path, folder / f"{size}.sums", InferenceSettings(image_size=640, half=half, batch=32, confidence=0.3))
+    return Detector(path, folder / f"{size}.sums", settings)
 
 
 @pytest.mark.parametrize("size", ["n", "m"])
