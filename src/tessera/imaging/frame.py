@@ -208,9 +208,9 @@ def rgb_inside(picture: "av.VideoFrame", matrix: Matrix, box: tuple[int, int, in
 
 
 def small_planes(picture: "av.VideoFrame", width: int, height: int) -> list[np.ndarray]:
-    """Return `picture` scaled by area to `width` by `height` pixels, both even, not turned upright. They share no memory.
+    """Return `picture` scaled by area to `width` by `height` pixels, both even, not turned upright.
 
-    Y, uint8 (H, W), and Cb and Cr, uint8 (H / 2, W / 2), of BT.709, limited range.
+    Y, uint8 (H, W), and Cb and Cr, uint8 (H / 2, W / 2), of BT.709, limited range. They share no memory with `picture`.
     """
     from av.video.reformatter import ColorRange, Colorspace
 

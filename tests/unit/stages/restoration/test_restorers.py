@@ -10,13 +10,14 @@ import pytest
 import skimage.data
 import torch
 import torchvision
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from restoration_clips import write_clip, write_moving_clip
 from tessera.core.errors import TesseraError
 from tessera.imaging.mosaic.blocks import Mosaic, pixelate
 from tessera.learning.block_network import read_network
 from tessera.learning.weights.known import RESTORER_STARTER, known_weights, local_file
+from tessera.learning.weights.tensors import read_metadata
 from tessera.stages.restoration.blocks import restore_mosaic
 from tessera.stages.restoration.evaluate import check_restorers, evaluate_restoration, perceptual_distance, restore
 from tessera.stages.restoration.models import build_generator
@@ -94,7 +95,7 @@ def test_compared_weights_of_another_architecture_are_named(alexnet: Path, tmp_p
         evaluate_restoration({}, tmp_path / "best.pth", {"theirs": alexnet}, *files, **settings, seed=0, threads=1)
 
 
-def test_compared_weights_are_checked_before_anything_is_measured(alexnet: Path, tmp_path: Path) -> None:
+def test_compared_weights_are_checked_before_anything_is_measured(alexnet: Path, starter: Path, tmp_path: Path) -> None:
     generator = build_generator(SMALL)
     torch.save(generator.state_dict(), tmp_path / "good.pth")
     check_restorers({"good": tmp_path / "good.pth"}, tmp_path / "report.json")
@@ -102,8 +103,12 @@ def test_compared_weights_are_checked_before_anything_is_measured(alexnet: Path,
     huge = {name: value * 1e30 if value.is_floating_point() else value for name, value in generator.state_dict().items()}
     torch.save(huge, tmp_path / "huge.pth")
     torch.save({"model": torch.nn.Linear(1, 1), "made by": "ultralytics"}, tmp_path / "detector.pt")
+    tensors = load_file(starter)
+    del tensors["first.bias"]
+    save_file(tensors, tmp_path / "damaged.safetensors", read_metadata(starter))
     for file, fault in {
         alexnet: r"contains no BasicVSR\+\+ generator",
+        tmp_path / "damaged.safetensors": "is no block network of this version of Tessera",
         tmp_path / "huge.pth": "the output of the model is not finite",
         tmp_path / "detector.pt": "is a detector, and a restoration model is needed here",
     }.items():
