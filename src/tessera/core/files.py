@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from io import BufferedReader, FileIO
 from math import inf
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
 from pydantic import AfterValidator
@@ -18,8 +18,14 @@ from pydantic import AfterValidator
 from tessera.core.errors import Failed, TesseraError
 from tessera.core.ledger import SYSTEMIC
 
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 NAME_BYTES = 120
 READABLE_BYTES = 200
+
+
+def without_suffix(path: AnyPath) -> AnyPath:
+    """Return `path` without the suffix of its name, except "..png": from Python 3.13 on, it has no other name without it."""
+    return path if path.stem == "." else path.with_suffix("")
 
 
 def file_name(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tessera.core.files import file_name, not_an_address
+from tessera.core.files import file_name, not_an_address, without_suffix
 from tessera.core.names import Names
 from tessera.core.settings import Settings
 from tessera.records.rights import missing_rights
@@ -150,7 +150,7 @@ def name_in_set(layout: str, picture: PurePosixPath) -> str:
 
     It has no suffix where labels lie in files beside the pictures, or in tasks.
     """
-    return (picture if layout in {"folders", "tsv"} else picture.with_suffix("")).as_posix()
+    return (picture if layout in {"folders", "tsv"} else without_suffix(picture)).as_posix()
 
 
 def key_in_set(label_set: str, name: str) -> str:

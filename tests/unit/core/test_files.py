@@ -1,12 +1,12 @@
 """The listing of a folder of pictures: every file in it is counted once, for what it is."""
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from other_user import holds_without_permissions
 
-from tessera.core.files import IMAGE_SUFFIXES, files_of, list_folder
+from tessera.core.files import IMAGE_SUFFIXES, files_of, list_folder, without_suffix
 
 HIDDEN = ["._a.JPG", ".DS_Store", ".git/a.png", "@eaDir/a.png", "Thumbs.db", "__MACOSX/album/a.jpg", "desktop.ini"]
 PICTURES = ["-c.webp", "a.JPG", "b.png", "c.jfif", "d.avif", "e.gif", "f.mpo"]
@@ -66,3 +66,11 @@ def test_planning_searches_no_subfolder_that_is_left_out(folder: Path, monkeypat
 
 def test_every_suffix_of_a_picture_is_in_lower_case_and_has_a_dot() -> None:
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in IMAGE_SUFFIXES)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("p/a.png", "p/a"), ("a.b.png", "a.b"), (".png", ".png"), ("a", "a"), ("p/..png", "p/..png"), ("...png", "..")],
+)
+def test_a_name_without_its_suffix_is_a_name_in_every_version_of_python(name: str, expected: str) -> None:
+    assert without_suffix(PurePosixPath(name)).as_posix() == expected

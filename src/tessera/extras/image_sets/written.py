@@ -11,7 +11,7 @@ import yaml
 
 from tessera.core.archives import File, file_of_folder, leaves
 from tessera.core.errors import Failed
-from tessera.core.files import file_name, files_below
+from tessera.core.files import file_name, files_below, without_suffix
 from tessera.core.names import pair_names
 from tessera.extras.image_sets.caption_settings import BESIDE, CAPTION_SUFFIXES
 
@@ -124,7 +124,7 @@ def _paired(pictures: Sequence[tuple[str, str]], captions: Iterable[tuple[str, s
 
 
 def _stem(name: str) -> str:
-    return PurePosixPath(name).with_suffix("").as_posix()
+    return without_suffix(PurePosixPath(name)).as_posix()
 
 
 def _decoded(file: File, most: int) -> str:

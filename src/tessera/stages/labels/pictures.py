@@ -12,7 +12,7 @@ import numpy as np
 
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
-from tessera.core.files import IMAGE_SUFFIXES, PICTURE_SUFFIXES
+from tessera.core.files import IMAGE_SUFFIXES, PICTURE_SUFFIXES, without_suffix
 from tessera.core.messages import truncate
 from tessera.core.names import Names, composed, folded
 from tessera.imaging.hashing import perceptual_hash
@@ -74,7 +74,7 @@ class Pictures:
         return Names(("/".join(self._path(file).parts[-len(parts) :]), file) for file in named).find("/".join(parts))
 
     def _path(self, file: File) -> PurePosixPath:
-        return file.path.with_suffix("") if self._stems else file.path
+        return without_suffix(file.path) if self._stems else file.path
 
 
 def several_named(beside: PurePosixPath, files: Iterable[File]) -> Failed:

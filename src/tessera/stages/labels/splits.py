@@ -9,6 +9,7 @@ from typing import Any
 
 from tessera.core.archives import File
 from tessera.core.errors import Failed
+from tessera.core.files import without_suffix
 from tessera.core.messages import pluralize
 from tessera.records.label_sets import LabelledSet
 from tessera.stages.labels.layouts.item import Item, failed
@@ -102,7 +103,7 @@ class OwnSplits:
 
     def _note(self, image: File, split: str, where: File) -> None:
         # Also without its suffix, as in the names of items.
-        for path in (image.path, image.path.with_suffix("")):
+        for path in (image.path, without_suffix(image.path)):
             self._stated[path.as_posix()].setdefault(split, where.shown)
 
     def _folder(self, parts: Sequence[str], beside: File, split: str) -> PurePosixPath | None:

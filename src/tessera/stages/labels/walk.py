@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
+from tessera.core.files import without_suffix
 from tessera.core.ledger import Ledger
 from tessera.core.progress import progress
 from tessera.records.annotation.model import Loss, remark
@@ -62,7 +63,7 @@ def take_all(
     # Known only now: a label file may refer to an image with a different name.
     for file in sorted((file for file in files if is_picture(file)), key=lambda file: file.name):
         if file.name not in taken and file.name not in stood_for:
-            alone = key_in_set(name, file.path.with_suffix("").as_posix())
+            alone = key_in_set(name, without_suffix(file.path).as_posix())
             rows.row(alone, "dropped", "unlabelled", f"{file.shown} has no label; label it, or leave it out")
 
 

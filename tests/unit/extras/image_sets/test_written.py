@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from label_sets import write_folder
 
@@ -122,6 +122,7 @@ def test_hostile_files_are_rows_with_their_line(tmp_path: Path) -> None:
         st.text("ab/é.", min_size=1, max_size=6).filter(lambda name: "//" not in name), st.text("xy ", max_size=4), max_size=5
     )
 )
+@example({".": "x"})
 def test_each_caption_is_found_whatever_the_names(tmp_path_factory: pytest.TempPathFactory, captions: dict[str, str]) -> None:
     folder = tmp_path_factory.mktemp("captions")
     lines = [json.dumps({"file_name": f"p/{name}.png", "text": text}) for name, text in captions.items()]

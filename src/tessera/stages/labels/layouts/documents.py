@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from tessera.core.archives import File
 from tessera.core.errors import Failed
+from tessera.core.files import without_suffix
 from tessera.records.annotation.model import ImageAnnotations, Loss
 from tessera.records.label_sets import LabelledSet
 from tessera.stages.labels.layouts.item import Item, Regions, failed, given, stem, unannotated
@@ -31,7 +32,7 @@ def item_of(
         inside = f"{subset}/{name}"
         picture = pictures.find(inside if subset and pictures.has(inside) else name, file.path)
     except Failed as fault:
-        return failed(PurePosixPath(name).with_suffix("").as_posix(), fault)
+        return failed(without_suffix(PurePosixPath(name)).as_posix(), fault)
     if fix and not image.annotations and not losses:
         return unannotated(stem(picture), picture, label_set, f"no region in {file.shown}", fix)
     return Item(stem(picture), partial(given, picture), partial(_regions, file, image, losses))

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from tessera.core.archives import File
 from tessera.core.errors import Dropped, Failed
+from tessera.core.files import without_suffix
 from tessera.core.names import pair_names
 from tessera.records.annotation.model import ImageAnnotations, Loss
 from tessera.records.label_sets import LabelledSet
@@ -56,7 +57,7 @@ def several(name: str, files: Sequence[File], what: str) -> Item[Any]:
 
 def stem(file: File) -> str:
     """Return the name of `file` without its suffix."""
-    return file.path.with_suffix("").as_posix()
+    return without_suffix(file.path).as_posix()
 
 
 def by_stem(files: Sequence[File]) -> dict[str, list[File]]:

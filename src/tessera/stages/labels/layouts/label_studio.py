@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from tessera.core.archives import MAX_TEXT_BYTES, File, leaves
 from tessera.core.errors import Dropped, Failed
+from tessera.core.files import without_suffix
 from tessera.records.annotation.formats.label_studio import Task, newest, parse_export, read_task
 from tessera.records.label_sets import Absence, LabelledSet
 from tessera.stages.labels.layouts.item import Item, Regions, failed, given
@@ -47,7 +48,7 @@ def read_exports(
             tasks[picture.name].append((task, picture))
     for name, same in tasks.items():
         task, picture = newest([task for task, _ in same]), same[0][1]
-        stem = PurePosixPath(name).with_suffix("").as_posix()
+        stem = without_suffix(PurePosixPath(name)).as_posix()
         addresses = sorted(
             {unquote(_path(each.image)).replace("\\", "/") for each, _ in same}, key=lambda address: (len(address), address)
         )

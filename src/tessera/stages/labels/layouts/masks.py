@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
+from tessera.core.files import without_suffix
 from tessera.core.messages import pluralize, truncate
 from tessera.core.names import folded
 from tessera.records.annotation.formats.mask_images import is_solid, load_values, read_mask, thresholded
@@ -70,15 +71,15 @@ def read_set(files: Sequence[File], label_set: LabelledSet, classes: Sequence[st
 def _pictured(path: PurePosixPath) -> str:
     """Return the name without suffix of the image that the mask at `path` belongs to; empty if `path` is none of a mask."""
     if any(folded(part) in MASK_FOLDERS for part in path.parts[:-1]):
-        return path.with_suffix("").as_posix()
-    stem = path.with_suffix("").name
+        return without_suffix(path).as_posix()
+    stem = without_suffix(path).name
     ends = [end for end in MASK_STEMS if stem.lower().endswith(end) and len(stem) > len(end)]
     return path.with_name(stem[: -len(ends[0])]).as_posix() if ends else ""
 
 
 def _mask_stem(path: PurePosixPath) -> str:
     """Return the name without suffix of the mask of the image at `path`, with its last folder `images` replaced by `masks`."""
-    parts = list(path.with_suffix("").parts)
+    parts = list(without_suffix(path).parts)
     for number in reversed(range(len(parts) - 1)):
         if folded(parts[number]) in {"image", "images"}:
             parts[number] = "masks"

@@ -10,6 +10,7 @@ import numpy as np
 
 from tessera.core.archives import File
 from tessera.core.errors import Failed, TesseraError
+from tessera.core.files import without_suffix
 from tessera.core.messages import pluralize
 from tessera.records.annotation.formats.voc import (
     Colour,
@@ -110,7 +111,7 @@ def _folder(file: File, names: set[str], is_exact: bool = True) -> bool:
 
 def _below(file: File) -> str:
     """Return the path of a label file without suffix, below the folder of such files."""
-    parts = file.path.with_suffix("").parts
+    parts = without_suffix(file.path).parts
     tops = CLASS_MASKS | OBJECT_MASKS | {"annotations"}
     first = next((number for number in reversed(range(len(parts) - 1)) if parts[number].casefold() in tops), len(parts) - 2)
     return "/".join(parts[first + 1 :])
