@@ -62,7 +62,7 @@ def test_measuring_a_clip_costs_no_more_than_reading_it_twice(tmp_path: Path) ->
     best = [float("inf")] * 2
     for _ in range(3):
         start = time.monotonic()
-        score_clips(*inputs, {}, None, *outputs, samples=16, nsfw_classes=(), threads=2)
+        score_clips(*inputs, {}, None, *outputs, samples=16, threads=2)
         middle = time.monotonic()
         for key in keys:
             decode(tmp_path / "images" / f"{key}.mp4")

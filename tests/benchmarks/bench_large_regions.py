@@ -53,7 +53,7 @@ measured = out / "scores.parquet", out / "scores.jsonl"
 steps = {
     "scenes": lambda: find_scenes(*found_in, follow, SceneSettings(), 0, scenes, places, out / "scenes.jsonl", threads=2),
     "cutting": lambda: cut_clips(scenes, places, made / "sources.parquet", out / "cache", ClipSettings(), block_sizes, **cut),
-    "scoring": lambda: score_clips(clips, places, out / "images", {}, None, *measured, samples=16, nsfw_classes=[], threads=2),
+    "scoring": lambda: score_clips(clips, places, out / "images", {}, None, *measured, samples=16, threads=2),
 }
 taken = {}
 for name, step in steps.items():

@@ -227,7 +227,6 @@ def make_clips(folder: Path, settings: Mapping[str, Any], planted: Mapping[str, 
         table=folder / "scores",
         ledger=folder / "scores.jsonl",
         samples=score_settings["samples"],
-        nsfw_classes=score_settings["nsfw_classes"],
         threads=2,
     )
     own = settings["classifiers"]["watermarked"]

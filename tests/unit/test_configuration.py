@@ -402,9 +402,9 @@ def test_a_wrong_setting_is_named_with_its_line_and_an_earlier_name_with_the_new
         load_configuration(merged, [first, second])
     for part in (
         f"{first}: line 3: frames.intervall: unknown key; did you mean 'interval",
-        f"{first}: line 4: frames.interval: is called `frames.interval_seconds` since version 0.2.0",
+        f"{first}: line 4: frames.interval: is called `frames.interval_seconds` now",
         f"{second}: line 4: annotations.labels.0.pth: unknown key; did you mean 'path'?",
-        f"{second}: line 5: scenes.choose.stride: is called `scenes.choose.gap_seconds` since version 0.2.0",
+        f"{second}: line 5: scenes.choose.stride: is called `scenes.choose.gap_seconds` now",
     ):
         assert part in str(error.value)
 
@@ -642,9 +642,9 @@ def test_a_target_of_a_model_that_is_not_trained_here_is_a_fault() -> None:
 
 
 def test_restored_videos_are_no_previews_any_more() -> None:
-    with pytest.raises(TesseraError, match=r"preview\.restore: is called `restore` since"):
+    with pytest.raises(TesseraError, match=r"preview\.restore: is called `restore` now"):
         load_configuration({"preview": {"restore": {"weights": None}}})
-    with pytest.raises(TesseraError, match=r"restore\.choose\.minimum: is called `restore\.choose\.min_seconds` since"):
+    with pytest.raises(TesseraError, match=r"restore\.choose\.minimum: is called `restore\.choose\.min_seconds` now"):
         load_configuration({"restore": {"choose": {"minimum": 0.1}}})
     with pytest.raises(
         TesseraError, match=r"preview\.model: should be one of nsfw_detection, .*; `snakemake restore` restores"

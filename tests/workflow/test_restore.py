@@ -267,4 +267,4 @@ def test_without_a_video_or_a_model_one_line_says_what_to_write(own: Project) ->
     assert run.returncode != 0 and "is trained here: write `starter` there, declare weights of Tessera or of Lada" in run.output
     own.settings = {"preview": {"restore": {"weights": None}}}
     run = own.run("restore", "--dry-run")
-    assert run.returncode != 0 and "preview.restore: is called `restore` since" in run.output
+    assert run.returncode != 0 and "preview.restore: is called `restore` now" in run.output

@@ -85,6 +85,5 @@ with job(snakemake) as (inputs, outputs, params):
         table=outputs.scores,
         ledger=outputs.score_ledger,
         samples=score_settings["samples"],
-        nsfw_classes=score_settings["nsfw_classes"],
         threads=snakemake.threads,
     )

@@ -13,6 +13,7 @@ NEW_NAMES = {
     "scenes.choose.stride": "scenes.choose.gap_seconds",
     "scenes.choose.smooth_masks": "scenes.choose.smooth_masks_seconds",
     "scenes.choose.smooth_boxes": "scenes.choose.smooth_boxes_seconds",
+    "scores.nsfw_classes": "scores.detectors.nsfw.classes",
     "video_metrics.seconds": "video_metrics.max_seconds",
     "video_metrics.rate": "video_metrics.frames_per_second",
     "preview.predict.stride": "preview.predict.every_frames",
@@ -26,4 +27,4 @@ NEW_NAMES |= {
     for old, new in NEW_NAMES.items()
     if old.startswith("scenes.")
 }
-RENAMED = {old: f"is called `{new}` since version 0.2.0" for old, new in NEW_NAMES.items()}
+RENAMED = {old: f"is called `{new}` now" for old, new in NEW_NAMES.items()}

@@ -234,6 +234,7 @@ class NsfwScoreSettings(TrainedDetectionSettings):
     """A second detector, which checks the content of clips."""
 
     weights: Literal["trained"] | WeightsSettings | None = None
+    classes: tuple[str, ...] = ("FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED")
     confidence: float = Field(0.15, gt=0, lt=1)
     image_size: int | None = Field(640, ge=32, multiple_of=32)
 
@@ -262,8 +263,6 @@ class Scores(Settings):
     """Detectors that are run on these frames. A frame counts if there is a detection in the cropped picture. The confidence of
     a detector that is trained here may be a target, as in `regions.choose.confidence.nsfw`.
     """
-    nsfw_classes: tuple[str, ...] = ("FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED")
-    """Classes of the second detector that count. If empty, all of them count."""
     quality: WeightsSettings | None = None
     """Weights of a learned measure of video quality: DOVER as an ONNX file, {source: a path or https://…, sha256: …}. `null`
     does not measure it.
@@ -289,7 +288,7 @@ class MosaicDetectionSettings(VideoDetectionSettings):
     weights: TrainedOrDeclaredDetector = "trained"
     """Weights of the detector. `trained` uses `mosaic_detection` as it is trained here or, if it is not, that of `starter`,
     which comes with Tessera. {source: a path or https://…, sha256: …} uses a .pt or .onnx file of ultralytics, which is fetched
-    once and verified; all of its classes count. `null` runs no detector.
+    once and verified. `null` runs no detector.
     """
 
 

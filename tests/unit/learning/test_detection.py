@@ -213,7 +213,7 @@ def plain(path: Path, images: list[np.ndarray], **settings: Any) -> list[list[tu
 
 
 def rows_of(path: Path, images: list[np.ndarray], **settings: Any) -> list[list[tuple[Any, ...]]]:
-    detector = Detector(path, sha256_file(path), InferenceSettings(batch=1, **settings))
+    detector = Detector(path, sha256_file(path), DetectionSettings(batch=1, **settings))
     return [[(each.label, each.score, each.box, each.rle) for each in regions] for regions in detector.predict(images)]
 
 
@@ -242,6 +242,10 @@ def test_any_detector_of_ultralytics_gives_the_results_of_ultralytics(name: str,
     expected = plain(tmp_path / "any.pt", images, max_det=5, imgsz=64, conf=0.01, iou=0.7)
     assert any(expected)
     assert rows_of(tmp_path / "any.pt", images, **common, confidence=0.01) == expected
+    label = expected[0][-1][0]
+    (number,) = (number for number, name in model.names.items() if name == label)
+    expected = plain(tmp_path / "any.pt", images, max_det=5, imgsz=64, conf=0.01, iou=0.7, classes=[number])
+    assert rows_of(tmp_path / "any.pt", images, **common, confidence=0.01, classes=(label,)) == expected
 
 
 @pytest.mark.parametrize(("height", "width"), [(90, 160), (721, 83), (16, 1000), (64, 64), (300, 301)])
@@ -590,6 +594,14 @@ def test_an_output_that_is_no_detections_is_named_and_one_without_detections_is_
         return
     with pytest.raises(TesseraError, match=rf"other\.onnx cannot be used as .*\({reason}.*\); declare other weights$"):
         list(found)
+
+
+def test_a_class_that_a_detector_does_not_know_is_named(tmp_path: Path) -> None:
+    path = write_detector(tmp_path / "parts.onnx", ["face", "hand"])
+    with pytest.raises(
+        TesseraError, match=r"does not know the class 'faces'; did you mean 'face'\?; it finds face, hand; correct"
+    ):
+        Detector(path, sha256_file(path), DetectionSettings(classes=("hand", "faces")))
 
 
 def test_the_default_image_size_is_that_of_the_training(weights: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tessera.core.errors import TesseraError
+from tessera.core.messages import did_you_mean
 from tessera.imaging.frame import VideoFrame
 from tessera.imaging.masks import encode_patch
 from tessera.learning.detection.decoded import open_decoded
@@ -35,7 +36,9 @@ class Detector:
 
         `expected`: the sha256 of the file, or the path of a SHA256SUMS that must list it. Images are scaled to
         `settings.image_size`; if that is None, to the size that the model was trained at. An ONNX model of a fixed size always
-        gets images of its size. Raises `TesseraError` if the sha256 differs, or the file is not a model.
+        gets images of its size. Only regions of `settings.classes` count, where they are stated.
+
+        Raises `TesseraError` if the sha256 differs, the file is not a model, or it does not have one of the classes.
         """
         verify_weights(weights, expected)
         check_purpose(weights, "detector")
@@ -45,6 +48,12 @@ class Detector:
         offline()
         with self._errors():
             self._network = open_decoded(weights, settings) or _Ultralytics(weights, settings)
+        for name in getattr(settings, "classes", ()):
+            if name not in self.labels:
+                raise TesseraError(
+                    f"{self._name} does not know the class {name!r}{did_you_mean(name, self.labels)}; it finds"
+                    f" {', '.join(self.labels)}; correct `classes`"
+                )
 
     @property
     def labels(self) -> list[str]:
@@ -103,7 +112,10 @@ class _Ultralytics:
 
     def __init__(self, weights: Path, settings: InferenceSettings) -> None:
         self._predictor = _load(weights, settings)
-        self.labels = list(self._predictor.model.names.values())
+        names = self._predictor.model.names
+        self.labels = list(names.values())
+        counted = getattr(settings, "classes", ())
+        self._predictor.args.classes = [number for number, name in names.items() if name in counted] if counted else None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -42,15 +42,17 @@ class DetectionSettings(InferenceSettings):
     fetched once and verified. A name in resources/weights.tsv, or {package: …, file: …, sha256: …}, uses a file of a Python
     package. `null` runs no detector.
     """
+    classes: tuple[str, ...] = ()
+    """Classes that count, as the weights name them. If empty, all of them count."""
 
 
-class TrainedDetectionSettings(InferenceSettings):
+class TrainedDetectionSettings(DetectionSettings):
     """How a detector runs over the sampled frames; its weights may be trained by the workflow or declared."""
 
-    weights: TrainedOrDeclaredWeights = "trained"
+    weights: TrainedOrDeclaredWeights = "trained"  # type: ignore[assignment]  # one word more
     """Weights of the detector. `trained` uses the model of the same name that is trained here. {source: a path or https://…,
-    sha256: …} uses a .pt or .onnx file of ultralytics, which is fetched once and verified; all of its classes count. A name in
-    resources/weights.tsv, or {package: …, file: …, sha256: …}, uses a file of a Python package. `null` runs no detector.
+    sha256: …} uses a .pt or .onnx file of ultralytics, which is fetched once and verified. A name in resources/weights.tsv, or
+    {package: …, file: …, sha256: …}, uses a file of a Python package. `null` runs no detector.
     """
 
 
@@ -59,9 +61,9 @@ class RegionDetectionSettings(TrainedDetectionSettings):
 
     weights: AnyRegionWeights = "trained"  # type: ignore[assignment]  # one word more
     """Weights of the detector. `trained` uses the model of the same name that is trained here. {source: a path or https://…,
-    sha256: …} uses a .pt or .onnx file of ultralytics, which is fetched once and verified; all of its classes count. A name in
-    resources/weights.tsv, or {package: …, file: …, sha256: …}, uses a file of a Python package. `anywhere` draws random shapes
-    instead, which needs neither labels nor a detector. `null` runs no detector.
+    sha256: …} uses a .pt or .onnx file of ultralytics, which is fetched once and verified. A name in resources/weights.tsv, or
+    {package: …, file: …, sha256: …}, uses a file of a Python package. `anywhere` draws random shapes instead, which needs
+    neither labels nor a detector. `null` runs no detector.
     """
 
 

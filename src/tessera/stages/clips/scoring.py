@@ -1,6 +1,6 @@
 """Measure clips: every detector runs on a few frames of each clip."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from tessera.core.errors import TesseraError
 from tessera.core.ledger import Ledger
 from tessera.core.pool import ahead
 from tessera.core.progress import progress
@@ -48,7 +47,6 @@ def score_clips(
     ledger: Path,
     *,
     samples: int,
-    nsfw_classes: Collection[str],
     threads: int,
 ) -> None:
     """Write the scores of each clip to `table` (`tables.Scores`); `ledger` gets one row per clip.
@@ -56,19 +54,15 @@ def score_clips(
     `clips`: `tables.Clips`; their videos are in the folder `images`. `scene_frames`: `tables.SceneFrames` with the mask of each
     frame. `samples`: the number of frames to measure in each clip,
     see `frames_to_measure`. `detectors`: a function that loads the detector, by column of `tables.Scores`;
-    detectors are loaded only if there are clips. `nsfw_classes`: the classes of the detector `nsfw` that count; all if empty.
-    `quality`: an ONNX file for `QualityModel`, or None. `threads` read clips ahead of the models.
+    detectors are loaded only if there are clips. `quality`: an ONNX file for `QualityModel`, or None. `threads` read clips
+    ahead of the models.
 
-    Raises `TesseraError` if `nsfw_classes` has an unknown class or `quality` is not a DOVER model.
+    Raises `TesseraError` if `quality` is not a DOVER model.
     """
     columns = ("key", "frames", "width", "height", "time", "pads", "frame_width", "frame_height")
     cut = read_table(clips, Clips).select(columns).to_dicts()
     masks = dict(read_table(scene_frames, SceneFrames).sort("key", "index").group_by("key").agg("rle").iter_rows())
     models = {name: load() for name, load in detectors.items()} if cut else {}
-    if "nsfw" in models and (unknown := sorted(set(nsfw_classes) - set(models["nsfw"].labels))):
-        raise TesseraError(
-            f"`scores.nsfw_classes` names {', '.join(unknown)}; the detector knows {', '.join(sorted(models['nsfw'].labels))}"
-        )
     quality_model = QualityModel(quality) if quality and cut else None
     measure = partial(_measure, masks=masks, images=images, samples=samples, shown=bool(models), quality_model=quality_model)
     rows = []
@@ -77,9 +71,7 @@ def score_clips(
             with entries.item(clip["key"]):
                 row, pictures, views = measuring.result()
                 for name, model in models.items():
-                    counted = nsfw_classes if name == "nsfw" else ()
                     frame_labels = [{detection.label for detection in detections} for detections in model.predict(pictures)]
-                    frame_labels = [labels & set(counted) if counted else labels for labels in frame_labels]
                     row[name] = round(float(np.mean([bool(labels) for labels in frame_labels])), DIGITS)
                     if name == "nsfw":
                         row["nsfw_classes"] = sorted(set().union(*frame_labels))

@@ -28,7 +28,7 @@ from tessera.stages.clips.scoring import score_clips
 
 MEDIA = Path(__file__).parents[5] / "shared" / "media"
 needs_footage = pytest.mark.skipif(not MEDIA.is_dir(), reason="real footage, ../shared/media, is not here")
-DEFAULTS: dict[str, Any] = {"samples": 16, "nsfw_classes": (), "threads": 2}
+DEFAULTS: dict[str, Any] = {"samples": 16, "threads": 2}
 
 
 def scene(height: int = 160, width: int = 240, seed: int = 0) -> np.ndarray:
@@ -217,8 +217,6 @@ class Seen:
 class Eye:
     """A detector of the colour of pictures that records its inputs."""
 
-    labels = ("red", "blue", "unseen")
-
     def __init__(self) -> None:
         self.shown: list[np.ndarray] = []
 
@@ -243,21 +241,13 @@ def test_detectors_are_loaded_once_and_score_the_fraction_of_frames_with_a_detec
         eyes.append(Eye())
         return eyes[-1]
 
-    rows, _ = run(tmp_path, detectors={"watermark": load, "nsfw": load}, nsfw_classes=("blue",), samples=10)
+    rows, _ = run(tmp_path, detectors={"watermark": load, "nsfw": load}, samples=10)
     assert len(eyes) == 2
     assert [len(eye.shown) for eye in eyes] == [20, 20]
     assert [row["watermark"] for row in rows.values()] == [0.5, 0.1]
     # The last frame is measured.
-    assert [(row["nsfw"], row["nsfw_classes"]) for row in rows.values()] == [(0.0, []), (0.1, ["blue"])]
     assert [row["mosaic"] for row in rows.values()] == [None, None]
-    rows, _ = run(tmp_path, detectors={"nsfw": load}, samples=10)
     assert [(row["nsfw"], row["nsfw_classes"]) for row in rows.values()] == [(0.5, ["red"]), (0.1, ["blue"])]
-
-
-def test_a_class_that_the_detector_does_not_know_is_reported(tmp_path: Path) -> None:
-    write_clips(tmp_path, [clip("a-0-1")], {"a-0-1": colours(((0, 0, 0), 30))})
-    with pytest.raises(TesseraError, match="names green; the detector knows blue, red, unseen"):
-        run(tmp_path, detectors={"nsfw": Eye}, nsfw_classes=("green", "red"))
 
 
 def test_no_model_is_loaded_if_there_is_no_clip(tmp_path: Path) -> None:
