@@ -112,7 +112,9 @@ def tabulate_restorers(metrics: Path, speed: Path, files: Mapping[str, Path], pa
         said = f"Clips: {clips:,}. Sources: {sources:,}."
         if sources < LEAST:
             said += f" These are too few sources for an interval ({sources}); at least {LEAST} are needed."
-        parts.append(f"<p>{said}</p>")
+        if unchanged := {_title(method): count for method, count in results["unchanged"].items()}:
+            said += f" Left as they were: {format_counts(unchanged)}."
+        parts.append(f"<p>{html.escape(said)}</p>")
         names = [name for name in MEASURES if name in intervals["methods"][TRAINED]]
         order = sorted(intervals["methods"], key=lambda name: (name != TRAINED, name in WITHOUT_MODEL))
         rows = [

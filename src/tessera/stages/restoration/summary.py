@@ -1,6 +1,7 @@
 """Summaries of measured samples: means over all of them and over groups, and confidence intervals."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -47,7 +48,7 @@ def summarise_samples(samples: Sequence[Measured], settings: MetricsSettings, se
     blocks, over the frames with such motion, over the frames at the ends and in the middle of the windows, and over the samples
     with each degradation. A sample with several degradations counts for each, and one without any for `none`. Each group has
     the number of samples, and for each area and method the mean over samples of their means over frames; None if there is no
-    value.
+    value. `unchanged` has the number of samples that each method returned as they were.
     """
     every = [np.full(len(sample.motion), True) for sample in samples]
     blocks = {
@@ -75,6 +76,7 @@ def summarise_samples(samples: Sequence[Measured], settings: MetricsSettings, se
         "position": {name: _means(samples, chosen) for name, chosen in position.items()},
         "degradations": {name: _means(samples, chosen) for name, chosen in degradations.items()},
         "intervals": intervals(samples, seed),
+        "unchanged": _unchanged(samples),
     }
 
 
@@ -106,6 +108,22 @@ def intervals(samples: Sequence[Measured], seed: int) -> dict[str, Any]:
                 **_with_interval("difference", differences, len(sources)),
             }
     return {"sources": len(sources), "methods": results}
+
+
+def _unchanged(samples: Sequence[Measured]) -> dict[str, int]:
+    """Return by method how many of `samples` it returned as they were. Methods that changed all of them are left out."""
+
+    def psnr(sample: Measured, method: str) -> np.ndarray:
+        return sample.values[method]["frame"]["psnr"]
+
+    counts = Counter(
+        method
+        for sample in samples
+        for method, areas in sample.values.items()
+        if method != BASELINES[0] and "frame" in areas
+        if np.array_equal(psnr(sample, method), psnr(sample, BASELINES[0]), equal_nan=True)
+    )
+    return dict(counts)
 
 
 def gain(sample: Measured) -> float:

@@ -37,8 +37,8 @@ def compared(tmp_path: Path, sources: int, half: float | None = 0.5) -> Path:
     models = {RESTORED: {"parameters": 1_234_567}, "theirs <1>": {"parameters": 7}}
     intervals = {"sources": sources, "methods": methods}
     splits = {
-        "val": {"all": {"samples": 9}, "intervals": intervals},
-        "test": {"all": {"samples": 0}, "intervals": {"sources": 0, "methods": {}}},
+        "val": {"all": {"samples": 9}, "intervals": intervals, "unchanged": {}},
+        "test": {"all": {"samples": 0}, "intervals": {"sources": 0, "methods": {}}, "unchanged": {}},
     }
     (tmp_path / "metrics.json").write_text(json.dumps({"models": models, "splits": splits}), encoding="utf-8")
     files = {RESTORED: tmp_path / "a", "theirs <1>": tmp_path / "b"}
@@ -113,6 +113,8 @@ def test_the_output_of_the_evaluation_is_drawn_by_group_and_tabulated(evaluated:
     tabulate_restorers(evaluated, evaluated.with_name("speed.json"), files, tmp_path / "comparison.html")
     found = cells(tmp_path / "comparison.html")
     assert {"the model trained here", "theirs", "bicubic", "temporal median", "the clean clips"} <= found.keys()
+    text = (tmp_path / "comparison.html").read_text(encoding="utf-8")
+    assert "Clips: 1. Sources: 1." in text and "Left as they were: the model trained here (1)." in text
 
 
 def test_the_metrics_of_each_method_and_group_are_in_a_table(evaluated: Path, tmp_path: Path) -> None:
