@@ -599,7 +599,7 @@ def test_an_output_that_is_no_detections_is_named_and_one_without_detections_is_
 def test_a_class_that_a_detector_does_not_know_is_named(tmp_path: Path) -> None:
     path = write_detector(tmp_path / "parts.onnx", ["face", "hand"])
     with pytest.raises(
-        TesseraError, match=r"does not know the class 'faces'; did you mean 'face'\?; it finds face, hand; correct"
+        TesseraError, match=r"does not know the class 'faces'; did you mean 'face'\?; it finds face, hand; name some"
     ):
         Detector(path, sha256_file(path), DetectionSettings(classes=("hand", "faces")))
 

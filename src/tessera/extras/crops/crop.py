@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from tessera.core.errors import Dropped, TesseraError
+from tessera.core.errors import Dropped
 from tessera.core.files import link_or_copy
 from tessera.core.ledger import Ledger
 from tessera.core.provenance import digest, sha256_file, sha256_if_readable
@@ -98,16 +98,9 @@ class StepDetector:
     def _detector(self) -> Detector | None:
         if self._weights is None:
             return None
-        detector = Detector(self._weights, self._expected, self.settings)
-        if unknown := [label for label in self.settings.labels if label not in detector.labels]:
-            raise TesseraError(
-                f"`labels` of the step {self.settings.name!r} of `crops` names {', '.join(map(repr, unknown))}, but its"
-                f" detector finds {', '.join(detector.labels)}; name some of these, or leave `labels` empty for all"
-            )
-        return detector
+        return Detector(self._weights, self._expected, self.settings)
 
     def _detected(self, pieces: Sequence[Piece], detector: Detector) -> Iterator[list[Region]]:
-        labels = self.settings.labels
         for piece, regions in zip(pieces, detector.predict(piece.image for piece in pieces), strict=True):
             x, y = piece.box[:2]
             shift = np.array([x, y, x, y])
@@ -115,7 +108,6 @@ class StepDetector:
                 # Two decimals as in the tables of detections: the last digits depend on the machine.
                 Region(tuple((np.round(region.box, 2) + shift).tolist()), round(region.score, 4))
                 for region in regions
-                if not labels or region.label in labels
             ]
 
     def _drawn(self, pieces: Sequence[Piece]) -> list[list[Region]]:

@@ -47,6 +47,11 @@ class CropStepSettings(InferenceSettings):
     larger: Literal["drop", "parent"] = "drop"
     """What becomes of a larger crop: `drop` leaves it out, and `parent` takes the whole parent instead."""
 
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """`labels`."""
+        return self.labels
+
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         faults: list[Message] = []

@@ -36,7 +36,7 @@ class Detector:
 
         `expected`: the sha256 of the file, or the path of a SHA256SUMS that must list it. Images are scaled to
         `settings.image_size`; if that is None, to the size that the model was trained at. An ONNX model of a fixed size always
-        gets images of its size. Only regions of `settings.classes` count, where they are stated.
+        gets images of its size. Only regions of `settings.counted` are found, if it names classes.
 
         Raises `TesseraError` if the sha256 differs, the file is not a model, or it does not have one of the classes.
         """
@@ -48,11 +48,11 @@ class Detector:
         offline()
         with self._errors():
             self._network = open_decoded(weights, settings) or _Ultralytics(weights, settings)
-        for name in getattr(settings, "classes", ()):
+        for name in settings.counted:
             if name not in self.labels:
                 raise TesseraError(
                     f"{self._name} does not know the class {name!r}{did_you_mean(name, self.labels)}; it finds"
-                    f" {', '.join(self.labels)}; correct `classes`"
+                    f" {', '.join(self.labels)}; name some of these in the settings of the detector, or none for all"
                 )
 
     @property
@@ -114,8 +114,7 @@ class _Ultralytics:
         self._predictor = _load(weights, settings)
         names = self._predictor.model.names
         self.labels = list(names.values())
-        counted = getattr(settings, "classes", ())
-        self._predictor.args.classes = [number for number, name in names.items() if name in counted] if counted else None
+        self._predictor.args.classes = [number for number, name in names.items() if name in settings.counted] or None
 
     @property
     def size(self) -> tuple[int, int]:

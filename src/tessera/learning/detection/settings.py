@@ -33,6 +33,11 @@ class InferenceSettings(RuntimeSettings):
     which is mostly that of its training. Masks have the size of the image in any case.
     """
 
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """The classes that count, as the weights name them. If empty, all of them count."""
+        return ()
+
 
 class DetectionSettings(InferenceSettings):
     """How a detector runs over the sampled frames; without declared weights, it does not run."""
@@ -44,6 +49,11 @@ class DetectionSettings(InferenceSettings):
     """
     classes: tuple[str, ...] = ()
     """Classes that count, as the weights name them. If empty, all of them count."""
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """`classes`."""
+        return self.classes
 
 
 class TrainedDetectionSettings(DetectionSettings):

@@ -224,7 +224,15 @@ def test_a_smaller_confidence_or_side_adds_crops_and_renames_none(tmp_path: Path
     assert content(smaller).items() - {"table": (smaller / "crops.parquet").read_bytes()}.items() <= content(lenient).items()
 
 
+def test_other_labels_take_no_place_among_the_most_confident_regions(tmp_path: Path, sees_two: Path) -> None:
+    write_shard(tmp_path, {"film": []}, 1, (SIDE, SIDE))
+    step = detected(sees_two, name="part", labels=["face"], max_regions=1)
+    rows = read_table(run(tmp_path, [step], weights=[sees_two]) / "crops.parquet", Crops)
+    # The hand is more confident, and not counted.
+    assert rows["confidence"].to_list() == [0.8]
+
+
 def test_a_label_that_the_detector_does_not_find_is_named(tmp_path: Path, sees_two: Path) -> None:
     write_shard(tmp_path, {"film": []}, 1, (SIDE, SIDE))
-    with pytest.raises(TesseraError, match="step 'head' of `crops` names 'head', but its detector finds hand, face"):
+    with pytest.raises(TesseraError, match=r"does not know the class 'head'; did you mean 'hand'.*; it finds hand, face"):
         run(tmp_path, [detected(sees_two, name="head", labels=["head", "face"])], weights=[sees_two])
