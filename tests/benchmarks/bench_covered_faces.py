@@ -1,7 +1,7 @@
 """How many covered faces a detector of mosaics takes for nsfw, if it learned the class sfw of covered faces, and if it did not.
 
-PEOPLE names a folder with the folder `train` and others to measure, each with pictures of people; no person is in two of them.
-`render_people.py` writes `train` and `test`:
+PEOPLE names a folder with the folder `train` and others to measure, of any name but `val`. Each has pictures of people, and no
+person is in two of them. `render_people.py` writes `train` and `test`:
 
     PEOPLE=FOLDER .venv/bin/python -m pytest -s -o python_files=bench_*.py -o faulthandler_exit_on_timeout=false \\
         tests/benchmarks/bench_covered_faces.py
@@ -32,7 +32,7 @@ from tessera.learning.detection.settings import InferenceSettings
 
 SIDE = 160  # pixels of the longer side of a part
 PARTS = {"train": 10, "val": 4}  # of each picture
-MEASURED_PARTS = 12
+MEASURED_PARTS = 12  # of each picture of the other folders
 SCALE = 0.35, 1.0  # smallest and largest part, relative to the picture
 VAL = 5  # each how many-th picture of `train` is for val
 CONFIDENCE = 0.25
