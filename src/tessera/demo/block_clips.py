@@ -6,6 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from tessera.demo.moving import cut_window, random_bend, random_shape
 from tessera.imaging.images import resize
 from tessera.imaging.mosaic.means import SIDE
 from tessera.learning.block_network import OFFSETS
@@ -21,8 +22,9 @@ SHAKEN = 0.5  # of the motions, by a fifth of their speed
 TURNED = 0.4  # of the motions; as many are zoomed
 TURN, ZOOM = 0.006, 0.005  # a frame, standard deviations: radians, and the logarithm of the scale
 BENT = 0.4  # of the motions, such as those of faces and leaves
-BENDS = 0.03, 0.6  # blocks, how far, or how far a frame
+BENDS = 0.03 * BLOCK, 0.6 * BLOCK  # pixels, how far, or how far a frame
 COVERED = 0.35  # of the clips, in part, by another photograph with a motion of its own
+SMOOTH, LEFT_OUT = (1.5 * BLOCK, 5 * BLOCK), (0.4, 0.8)  # of the shape of that part; see `random_shape`
 GAINS = 0.5, 1.1  # of the brightness
 NEGATIVE = 0.2  # of the clips
 MARGIN = 1.5  # times the side of a clip: what is cut out of a photograph before it is scaled
@@ -59,7 +61,7 @@ def make_block_clip(pictures: Sequence[np.ndarray], random: np.random.Generator)
     frames, _ = _moving(pictures[int(random.integers(len(pictures)))], random)
     if random.random() < COVERED:
         others, motion = _moving(pictures[int(random.integers(len(pictures)))], random)
-        shape = _shape(random)
+        shape = random_shape(SIZE, SMOOTH, LEFT_OUT, random)
         for frame, other, (x, y) in zip(frames, others, motion.positions.astype(np.float32), strict=True):
             shown = cv2.remap(shape, _COLUMNS + x, _ROWS + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)[..., None]
             frame += (other - frame) * shown
@@ -77,14 +79,8 @@ def _moving(picture: np.ndarray, random: np.random.Generator) -> tuple[np.ndarra
     scale = min(BLOCK * np.exp(random.uniform(*np.log(LENGTHS))) / longest, ENLARGED)
     is_still = random.random() < STILL
     motion, bend = (NO_MOTION, NO_BEND) if is_still else (_motion(random), _bend(random))
-    # The window lies in the photograph, if it is large enough.
-    half = SIZE / 2 / scale
-    y, x = (random.uniform(min(half, side / 2), max(side - half, side / 2)) for side in picture.shape[:2])
-    reach = MARGIN * half + min(np.abs(motion.positions).max(), SIZE) / scale
-    top, left = max(0, int(y - reach)), max(0, int(x - reach))
-    part = picture[top : int(y + reach) + 1, left : int(x + reach) + 1]
-    small = resize(part, *(max(BLOCK, round(side * scale)) for side in part.shape[:2]))
-    middle = np.array([x - left, y - top]) * scale
+    reach = MARGIN * SIZE / 2 + min(np.abs(motion.positions).max(), SIZE)
+    small, middle = cut_window(picture, scale, SIZE, reach, BLOCK, random)
     frames = []
     for position, turn, size, (across, down) in zip(*motion, bend, strict=True):
         cosine, sine = np.float32(size * np.cos(turn)), np.float32(size * np.sin(turn))
@@ -115,18 +111,10 @@ def _bend(random: np.random.Generator) -> np.ndarray:
     """Return by how many pixels each pixel is displaced across and down in each frame: float32 (T, 2, `SIZE`, `SIZE`)."""
     if random.random() >= BENT:
         return NO_BEND
-    side, length = random.integers(3, 7), BLOCK * np.exp(random.uniform(*np.log(BENDS)))
-    coarse = random.normal(0, length, (side, side, 2)).astype(np.float32)
-    field = cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC).transpose(2, 0, 1)
+    field = random_bend(SIZE, BENDS, random)
     steps = _FRAMES.astype(np.float32)
     if random.random() < 0.5:  # to and fro
         phase, rate = random.uniform(0, 2 * np.pi), random.uniform(0.1, 0.8)
         steps = ((np.sin(steps * rate + phase) - np.sin(phase)) / rate).astype(np.float32)
-    return steps[:, None, None, None] * field
-
-
-def _shape(random: np.random.Generator) -> np.ndarray:
-    """Return a random shape, which covers a fifth to three fifths: float32 (`SIZE`, `SIZE`), 0 or 1."""
-    noise = cv2.GaussianBlur(random.normal(size=(SIZE, SIZE)).astype(np.float32), (0, 0), random.uniform(1.5, 5) * BLOCK)
-    shape: np.ndarray = (noise > np.quantile(noise, random.uniform(0.4, 0.8))).astype(np.float32)
-    return shape
+    bend: np.ndarray = steps[:, None, None, None] * field
+    return bend

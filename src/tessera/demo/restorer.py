@@ -2,8 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from math import cos, pi
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,31 +12,23 @@ from torch import Tensor
 
 from tessera.core.errors import TesseraError
 from tessera.core.log import tell
-from tessera.core.pool import ahead
-from tessera.core.progress import progress
 from tessera.core.provenance import digest
 from tessera.core.seeds import generator
 from tessera.demo.block_clips import BlockClip, make_block_clip
 from tessera.demo.packages import Picture
-from tessera.demo.starter import read_photograph
-from tessera.imaging.images import resize
+from tessera.demo.training import learn, make_samples
 from tessera.imaging.mosaic.means import SIDE
 from tessera.learning.block_network import OFFSETS, BlockNetwork, build_network, write_network
-from tessera.learning.trainings import flushing_denormals, read_state, state_file
-from tessera.learning.weights.tensors import write_tensors
+from tessera.learning.trainings import flushing_denormals
 
-KINDS = "photograph", "drawing"
-LONGEST = 2400  # pixels; pictures are not held any larger
 STAGE = "starter restorer"  # of random draws
 BATCH = 16  # clips
-RATE = 6e-4  # of learning, at most; it falls to 0 as a cosine
-WARM_UP = 200  # iterations
+RATE = 6e-4  # of learning, at most
 NOISES = 0.3, 1.0, 2.0  # levels, standard deviations of what compression adds to the means,
 LASTING = 0.5  # the part of its variance that is the same in all frames
 CUT = 0.3  # of the batches, in which frames before or after some frame count as that one, as where a film is cut
 NEAR_L1 = 1e-5  # the square of a difference, from 0 to 1, below which the loss grows with the square
 EDGE = SIDE  # pixels at the border of a clip that do not count: less is known there
-SAVE_EVERY = 500  # iterations
 MEASURED = 400  # clips
 
 
@@ -59,55 +50,36 @@ def train_starter_restorer(
     it goes on where it was interrupted, unless one of its arguments or the digest `code` is another; it is removed at the end.
     Prints the PSNR on clips of the other pictures. Raises `TesseraError` if there is no picture for training.
     """
-    made = _clips(pictures, folder, {"train"}, clips, seed, threads)
+    make = partial(make_samples, pictures, folder, make=make_block_clip, stage=STAGE, seed=seed, threads=threads)
+    made = make({"train"}, count=clips)
     if not made:
         raise TesseraError("the table of pictures has no photograph and no drawing of the split train; add some")
-    run.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(threads)
     identity = digest([[each.sha256 for each in pictures if each.split == "train"], clips, iterations, seed, code])
     network = fit(made, run, iterations, seed, identity)
     write_network(network, weights)
-    _measure(network, _clips(pictures, folder, {"val", "test"}, MEASURED, seed, threads))
+    _measure(network, make({"val", "test"}, count=MEASURED))
     shutil.rmtree(run)
 
 
 @flushing_denormals()
 def fit(clips: Sequence[BlockClip], run: Path, iterations: int, seed: int, identity: str) -> BlockNetwork:
-    """Return a network that was trained on `clips`, from the state in the folder `run`, if it is of the training `identity`.
+    """Return a network that was trained on `clips`; see `learn`.
 
     Numbers of the convolutions are bfloat16, which is three times as fast on processors that have instructions for it.
     """
     torch.manual_seed(int(generator(seed, STAGE, "weights").integers(2**31)))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     module = build_network().to(device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(module.parameters(), lr=RATE, betas=(0.9, 0.99))
-    begun = 0
-    if (state := read_state(run)) and state["identity"] == identity:
-        module.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        begun = state["iteration"]
-        tell(f"resuming after iteration {begun} of {iterations}")
-    for iteration in progress(range(begun, iterations), unit="iterations"):
-        random = generator(seed, STAGE, f"iteration {iteration}")
+
+    def loss(random: np.random.Generator) -> Tensor:
         means, pictures = (each.to(device) for each in _batch(clips, random))
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1, (iteration + 1) / WARM_UP) * (1 + cos(pi * iteration / iterations)) / 2
         with torch.autocast(device, torch.bfloat16):
             made = module(means)
         difference = (made - pictures)[:, :, EDGE:-EDGE, EDGE:-EDGE]
-        loss = torch.sqrt(difference**2 + NEAR_L1).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        optimizer.step()
-        if (iteration + 1) % SAVE_EVERY == 0:
-            state = {
-                "identity": identity,
-                "iteration": iteration + 1,
-                "network": module.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            }
-            write_tensors(state, state_file(run))
+        return torch.sqrt(difference**2 + NEAR_L1).mean()
+
+    learn(module, loss, run, iterations=iterations, rate=RATE, stage=STAGE, seed=seed, identity=identity)
     return BlockNetwork(module.cpu().eval())
 
 
@@ -137,26 +109,6 @@ def _batch(clips: Sequence[BlockClip], random: np.random.Generator) -> tuple[Ten
 
 def _tensor(levels: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(levels)) / 255
-
-
-def _clips(pictures: Sequence[Picture], folder: Path, splits: set[str], count: int, seed: int, threads: int) -> list[BlockClip]:
-    """Return `count` clips of the photographs and drawings of `splits`; none if there are no such pictures."""
-    read = []
-    for each in pictures:
-        if each.split in splits and each.kind in KINDS:
-            picture = read_photograph(folder / each.name)
-            scale = min(1, LONGEST / max(picture.shape[:2]))
-            read.append(resize(picture, *(round(side * scale) for side in picture.shape[:2])))
-    if not read:
-        return []
-
-    def make(name: str) -> BlockClip:
-        return make_block_clip(read, generator(seed, STAGE, name))
-
-    names = [f"{'+'.join(sorted(splits))} {number}" for number in range(count)]
-    with ThreadPoolExecutor(threads) as pool:
-        made = ahead(pool, make, names, 2 * threads)
-        return [future.result() for _, future in progress(made, count, "clips")]
 
 
 def _measure(network: BlockNetwork, clips: Sequence[BlockClip]) -> None:

@@ -7,38 +7,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pytest
-from skimage import data
 
+from starter_pictures import SPLITS, write_pictures
 from tessera.core.errors import TesseraError
-from tessera.demo import restorer
+from tessera.demo import restorer, training
 from tessera.demo.packages import Picture
 from tessera.demo.restorer import train_starter_restorer
-from tessera.imaging.images import write_image
 from tessera.learning.block_network import build_network, read_network
 from tessera.learning.trainings import state_file
-
-SPLITS = {"coffee": "train", "chelsea": "val", "astronaut": "test"}
-
-
-def table(folder: Path, splits: dict[str, str], kind: str = "photograph") -> list[Picture]:
-    """Write photographs of 260 pixels, and return their rows in the table of pictures."""
-    rows = []
-    for number, (name, split) in enumerate(splits.items()):
-        row = {"kind": kind, "split": split, "package": "walls=1", "file": "a.png", "licence": "CC0", "author": ""}
-        rows.append(Picture.model_validate({**row, "sha256": f"{number:x}" * 64}))
-        picture = getattr(data, name)()
-        scale = 260 / max(picture.shape[:2])
-        write_image(folder / rows[-1].name, cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
-    return rows
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(restorer, "build_network", partial(build_network, channels=8, layers=1))
-    for name, value in {"BATCH": 4, "WARM_UP": 2, "MEASURED": 3, "SAVE_EVERY": 5}.items():
-        monkeypatch.setattr(restorer, name, value)
+    for module, name, value in (
+        (restorer, "BATCH", 4),
+        (restorer, "MEASURED", 3),
+        (training, "WARM_UP", 2),
+        (training, "SAVE_EVERY", 5),
+    ):
+        monkeypatch.setattr(module, name, value)
     yield
 
 
@@ -52,7 +41,7 @@ def train(rows: list[Picture], folder: Path, name: str, iterations: int = 8, see
 def test_it_is_written_and_its_psnr_on_other_pictures_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = io.StringIO()
     monkeypatch.setattr("tessera.core.log._terminal", terminal)
-    rows = table(tmp_path, SPLITS)
+    rows = write_pictures(tmp_path, SPLITS)
     # Pictures of other kinds are not looked at: their files need not be there.
     rows.append(rows[0].model_copy(update={"kind": "pattern", "sha256": "f" * 64}))
     one = train(rows, tmp_path, "one")
@@ -71,14 +60,14 @@ def test_it_is_written_and_its_psnr_on_other_pictures_is_said(tmp_path: Path, mo
 
 
 def test_the_pictures_that_it_is_measured_on_do_not_change_it(tmp_path: Path) -> None:
-    one = train(table(tmp_path, SPLITS), tmp_path, "one")
-    assert one == train(table(tmp_path, {"coffee": "train", "rocket": "val"}), tmp_path, "other")
+    one = train(write_pictures(tmp_path, SPLITS), tmp_path, "one")
+    assert one == train(write_pictures(tmp_path, {"coffee": "train", "rocket": "val"}), tmp_path, "other")
 
 
 def test_an_interrupted_training_goes_on_and_ends_as_if_it_had_not_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = table(tmp_path, SPLITS)
+    rows = write_pictures(tmp_path, SPLITS)
     whole = train(rows, tmp_path, "whole")
     terminal = io.StringIO()
     monkeypatch.setattr("tessera.core.log._terminal", terminal)
@@ -102,7 +91,7 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_it_had_not_stopped(
 def test_a_state_of_another_training_is_not_gone_on_from(
     other: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = table(tmp_path, SPLITS)
+    rows = write_pictures(tmp_path, SPLITS)
 
     def fail(*_: object) -> None:
         raise OSError
@@ -116,6 +105,6 @@ def test_a_state_of_another_training_is_not_gone_on_from(
 
 
 def test_a_table_without_pictures_to_learn_from_is_an_error_that_says_so(tmp_path: Path) -> None:
-    for rows in ([], table(tmp_path, {"coffee": "val"})):
+    for rows in ([], write_pictures(tmp_path, {"coffee": "val"})):
         with pytest.raises(TesseraError, match="no photograph and no drawing of the split train"):
             train(rows, tmp_path, "one")
