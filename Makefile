@@ -49,8 +49,8 @@ demo: .venv/workflow ## the whole pipeline on generated footage
 	$(DEMO) --max-threads 1 --resources gpu=$(CORES)
 	@echo "open examples/demo/results/reports/report.html; the weights are in examples/demo/results/weights"
 
-starter: .venv/workflow ## the starter models: the restorer within an hour, the detector in some hours; a run that was stopped goes on
-	$(STARTER) -- starter_restorer
+starter: .venv/workflow ## the starter models: restorer and optical flow within two hours, the detector in more; a run that was stopped goes on
+	$(STARTER) -- starter_restorer starter_flow
 	$(STARTER) -- starter_footage
 	$(STARTER) -- $(TARGET)
 	@echo "the weights are in examples/starter/results/weights"

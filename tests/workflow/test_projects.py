@@ -264,12 +264,12 @@ def test_the_project_of_the_starter_models_is_planned_as_a_whole(project: Projec
     project.settings = yaml.safe_load((starter / "config.yaml").read_text(encoding="utf-8"))
     jobs: dict[str, str] = {}
     # As `make starter` does: footage is made before what reads it is planned.
-    for targets in (["starter_restorer"], ["starter_footage"], ["mosaic_detection"]):
+    for targets in (["starter_restorer", "starter_flow"], ["starter_footage"], ["mosaic_detection"]):
         run = project.run("--dry-run", *targets)
         assert run.returncode == 0, run.output
         jobs |= dict(re.findall(r"^ (\w[\w ]+?) +(\d+) *$", run.output, re.MULTILINE))
     rows = (starter / "sources.tsv").read_text(encoding="utf-8").splitlines()[2:]
     assert (jobs["fetch starter pictures"], jobs["render starter video"]) == ("1", str(len(rows)))
     # Nothing is labelled, and no other detector is trained.
-    assert jobs["train detector"] == jobs["train starter restorer"] == "1"
+    assert jobs["train detector"] == jobs["train starter restorer"] == jobs["train starter flow"] == "1"
     assert not {"import frame labels", "draw watermarks", "train stage"} & jobs.keys()

@@ -1,4 +1,4 @@
-# Generated footage: of the demo, with known ground truth, and of the starter models; and the starter restorer.
+# Generated footage: of the demo, with known ground truth, and of the starter models; and the starter restorer and optical flow.
 
 from tessera.workflow.code import digest_of_script
 from tessera.workflow.project import project_of
@@ -11,6 +11,7 @@ localrules:
     demo_footage,
     starter_footage,
     starter_restorer,
+    starter_flow,
 
 
 rule render_demo_footage:
@@ -99,3 +100,29 @@ rule starter_restorer:
     "the restorer that comes with Tessera, from free pictures, within an hour"
     input:
         rules.train_starter_restorer.output,
+
+
+# It learns from pairs of frames, which are made in the same way.
+rule train_starter_flow:
+    input:
+        pictures="resources/starter/pictures",
+    output:
+        weights="<results>/weights/starter_flow.safetensors",
+    log:
+        "<logs>/train_starter_flow.log",
+    benchmark:
+        "<benchmarks>/train_starter_flow.jsonl"
+    threads: 2
+    params:
+        run="<results>/training/starter_flow",
+        pairs=16_000,
+        seed=config["seed"],
+        code=digest_of_script("train_starter_flow"),
+    script:
+        "../scripts/train_starter_flow.py"
+
+
+rule starter_flow:
+    "the optical flow that trainings of restorers start with, from free pictures, within an hour"
+    input:
+        rules.train_starter_flow.output,

@@ -14,6 +14,7 @@ from tessera.stages.restoration.weights import load_weights, size_of
 provide_operators()
 
 from mmagic.models.editors import BasicVSRPlusPlusNet, UNetDiscriminatorWithSpectralNorm  # noqa: E402
+from mmagic.models.editors.basicvsr.basicvsr_net import SPyNet  # noqa: E402
 
 SCALE = 4  # ratio of the sides of frames to the sides of their features
 OWN = {"spynet", "conv_offset", "conv1", "conv2"}
@@ -99,6 +100,11 @@ def build_generator(settings: GeneratorSettings) -> Generator:
         for each in layer.parameters():
             nn.init.zeros_(each)
     return generator
+
+
+def build_flow() -> nn.Module:
+    """Return an optical flow as that of generators, with new weights."""
+    return cast(nn.Module, SPyNet(pretrained=None))
 
 
 def build_discriminator(settings: DiscriminatorSettings) -> nn.Module:
