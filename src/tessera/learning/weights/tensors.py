@@ -13,6 +13,7 @@ from tessera.core.errors import TesseraError
 if TYPE_CHECKING:
     import torch
 
+NESTED = "state_dict", "params"  # where checkpoints hold their weights: those of mmengine and of many others, and of BasicSR
 SIZE = "size"  # in the metadata of a safetensors: the side of the pictures that it was trained on
 
 
@@ -31,7 +32,7 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
             _check_fits(path, sum(record.file_size for record in archive.infolist()), size)
     try:
         state: Any = load_file(path) if _is_safetensors(path) else torch.load(path, map_location="cpu", weights_only=True)
-        state = state.get("state_dict", state)
+        state = next((state[name] for name in NESTED if not isinstance(state.get(name), torch.Tensor | None)), state)
         tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, torch.Tensor)}
         if any(value.is_meta or value.layout != torch.strided for value in tensors.values()):
             raise ValueError("tensors without stored values")

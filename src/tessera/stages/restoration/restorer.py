@@ -1,6 +1,7 @@
 """The networks of a training stage: the generator, its moving average, the discriminator, and one training step."""
 
 import math
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -26,6 +27,7 @@ CHARBONNIER = 1e-12
 # Layers of VGG19, by their numbers in torchvision, and the weight of each in the loss; the values of Lada.
 LAYERS = {"2": 0.1, "7": 0.1, "16": 1.0, "25": 1.0, "34": 1.0}
 BETAS = (0.9, 0.99)
+_OF_SPYNET = re.compile(r"(basic_module|moduleBasic|netBasic)\.(\d)\.\1\.(\d)\.(weight|bias)", re.ASCII)
 
 
 class Restorer(BaseModel):  # type: ignore[misc]
@@ -242,13 +244,23 @@ def begin(restorer: Restorer, weights: Path | None, spynet: Path | None) -> bool
             _load(restorer.discriminator, judge, weights, "restoration.discriminator")
     elif spynet:
         flow = restorer.generator.spynet
-        # The mean and standard deviation of the normalization are not in the file of SPyNet.
-        _load(flow, {"mean": flow.mean, "std": flow.std, **read_tensors(spynet)}, spynet, "restoration.weights.spynet")
+        # The mean and standard deviation of the normalization are the same everywhere, and not in all files of SPyNet.
+        known = {**as_in_mmagic(read_tensors(spynet)), "mean": flow.mean, "std": flow.std}
+        _load(flow, known, spynet, "restoration.weights.spynet")
     if restorer.generator_ema:
         restorer.generator_ema.load_state_dict(restorer.generator.state_dict())
         if trained := part_of(tensors, "generator"):
             _load(restorer.generator, trained, weights, "restoration.generator")
     return bool(weights or spynet)
+
+
+def as_in_mmagic(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the `weights` of a SPyNet by mmagic's names. BasicSR and pytorch-spynet number the activations, too."""
+    found = ((_OF_SPYNET.fullmatch(name), name, value) for name, value in weights.items())
+    return {
+        f"basic_module.{match[2]}.basic_module.{int(match[3]) // 2}.conv.{match[4]}" if match else name: value
+        for match, name, value in found
+    }
 
 
 def part_of(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

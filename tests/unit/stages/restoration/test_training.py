@@ -20,7 +20,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from restoration_clips import write_moving_clip
 from tessera.core.errors import TesseraError
 from tessera.learning.trainings import RECORD, Record, Trainings, state_file
-from tessera.stages.restoration.restorer import LAYERS, Restorer, perceptual_loss
+from tessera.stages.restoration.models import build_generator
+from tessera.stages.restoration.restorer import LAYERS, Restorer, begin, perceptual_loss
 from tessera.stages.restoration.settings import (
     DataSettings,
     DiscriminatorSettings,
@@ -286,6 +287,23 @@ def test_the_optical_flow_starts_from_its_weights_and_is_frozen_at_first(
     expected = {f"generator.spynet.{name}": value for name, value in load(spynet).items()}
     moved = farthest(found, expected)
     assert moved == 0 if stays else 0 < moved < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("inner", "nested"), [("basic_module", "params"), ("moduleBasic", None), ("netBasic", None)], ids=["BasicSR", "old", "new"]
+)
+def test_an_optical_flow_is_read_as_others_publish_it(inner: str, nested: str | None, spynet: Path, tmp_path: Path) -> None:
+    """As in BasicSR#516: its SPyNet and that of pytorch-spynet number the activations between the convolutions, too."""
+    published = {}
+    for name, value in load(spynet).items():
+        _, level, _, number, _, kind = name.split(".")
+        published[f"{inner}.{level}.{inner}.{2 * int(number)}.{kind}"] = value
+    torch.save({nested: published} if nested else published, tmp_path / "published.pth")
+    one, other = (Restorer(SIZE, JUDGE, stage(), SAVED, torch.float32, None) for _ in range(2))
+    begin(one, None, spynet)
+    begin(other, None, tmp_path / "published.pth")
+    assert farthest(one.generator.spynet.state_dict(), other.generator.spynet.state_dict()) == 0
+    assert farthest(one.generator.spynet.state_dict(), build_generator(SIZE).spynet.state_dict()) > 0
 
 
 def test_an_untrained_optical_flow_is_trained_from_the_start(dataset: Path, tmp_path: Path, terminal: io.StringIO) -> None:
