@@ -25,23 +25,27 @@ import imageio_ffmpeg
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from projects import REPOSITORY, Project
 
 from tessera.core.files import readable_name
 from tessera.core.provenance import sha256_file
 from tessera.core.seeds import generator
+from tessera.imaging.crops import Crop, CropSettings, crop_box
 from tessera.imaging.encode import VideoWriter, write_video
+from tessera.imaging.images import resize
 from tessera.imaging.masks import decode_rle
 from tessera.imaging.mosaic.restoring import NEAR
 from tessera.imaging.mosaic.settings import MosaicSettings
 from tessera.imaging.video import read_frames, read_packets
 from tessera.learning.block_network import OFFSETS, read_network
-from tessera.learning.weights.tensors import stated_size
+from tessera.learning.weights.tensors import read_tensors, stated_size
 from tessera.records.tables.scenes import SceneFrames, Scenes, VideoFrames
 from tessera.records.tables.table import read_table
 from tessera.stages.restoration.consistency import motion_of, warping_error
 from tessera.stages.restoration.inference import restore_clip
 from tessera.stages.restoration.metrics import bicubic, temporal_median
+from tessera.stages.restoration.models import build_flow
 
 STARTER = REPOSITORY / "resources" / "starter"
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi"}
@@ -52,6 +56,7 @@ FOUND = 0.5  # the least IoU of what was found in a frame with what is pixelated
 MEDIAN_FRAMES = 5
 BATCH = 8  # frames in which mosaics are looked for together
 WINDOW = 48  # frames that are restored together
+SIDE = 256  # pixels, of the samples of restorers
 
 
 @dataclass(frozen=True)
@@ -243,9 +248,9 @@ def test_little_is_found_in_clean_footage(project: Project) -> None:
     assert false.height <= max(1, minutes)
 
 
-def crops(path: Path, film: Film) -> np.ndarray:
-    """Return the pixelated box in the frames that show it: uint8 (T, H, W, 3), RGB."""
-    x0, y0, x1, y1 = film.box
+def crops(path: Path, film: Film, box: Crop | None = None) -> np.ndarray:
+    """Return `box`, by default the pixelated box, in the frames that show that one: uint8 (T, H, W, 3), RGB."""
+    x0, y0, x1, y1 = box or film.box
     packets = read_packets(path)
     images = (frame.image() for frame in read_frames(path, packets))
     shown = [image[y0:y1, x0:x1] for image, time in zip(images, packets.time, strict=True) if film.begin <= time <= film.end]
@@ -262,7 +267,7 @@ def vmaf(crop: np.ndarray, clean: np.ndarray, folder: Path) -> float:
 
 
 def psnr(crop: np.ndarray, clean: np.ndarray) -> float:
-    errors = ((crop.astype(np.float64) - clean) ** 2).mean(axis=(1, 2, 3))
+    errors = ((crop.astype(np.float64) - clean) ** 2).reshape(len(clean), -1).mean(axis=1)
     return float((10 * np.log10(255**2 / errors.clip(1e-3))).mean())
 
 
@@ -304,6 +309,64 @@ def test_restored_regions_are_closer_to_the_original(films: list[Film], project:
     print(f"restored: {gains[0]:+.2f} dB (floor: 1.0), VMAF {gains[1]:+.1f} (floor: 0) beyond the best of the others")
     print(f"restored: {flicker:.2f} times the warping error of the mosaicked input (ceiling: 1)")
     assert gains[0] >= 1 and gains[1] > 0 and flicker <= 1
+
+
+def aligned(images: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return `images` after `flows`, each from the frame that they are aligned with: float32 (H, W, 2), pixels."""
+    rows, columns = np.indices(images[0].shape[:2], np.float32)
+    return [
+        cv2.remap(image.astype(np.float32), columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=1)
+        for image, flow in zip(images, flows, strict=True)
+    ]
+
+
+def test_frames_are_aligned_along_the_starter_flow(films: list[Film]) -> None:
+    network = build_flow()
+    normal = {name: value for name, value in network.state_dict().items() if name in {"mean", "std"}}
+    network.load_state_dict({**normal, **read_tensors(STARTER / "optical_flow.safetensors")})
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    measured: dict[str, list[tuple[float, float]]] = {}
+
+    def flows_between(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        first, *others = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images)
+        return [search.calc(first, other, None) for other in others]  # type: ignore[call-overload]
+
+    for film in films:
+        # Samples of restorers: a crop around the region, as a square.
+        frame = next(iter(read_frames(film.clean, read_packets(film.clean), range(1)))).image()
+        crop = crop_box(film.box, frame.shape[:2], CropSettings())
+        box = np.zeros(frame.shape[:2], np.uint8)
+        box[film.box[1] : film.box[3], film.box[0] : film.box[2]] = 1
+        inside = resize(box[crop[1] : crop[3], crop[0] : crop[2]], SIDE, SIDE) > 0
+        clean, mosaicked = (
+            [resize(image, SIDE, SIDE) for image in crops(path, film, crop)] for path in (film.clean, film.mosaicked)
+        )
+        for middle in range(2, len(clean) - 2, 12):
+            near = [middle, middle - 2, middle - 1, middle + 1, middle + 2]
+            shown, wanted = ([images[number] for number in near] for images in (mosaicked, clean))
+            # As the generator makes them; see `Generator.forward`.
+            small = [cv2.resize(image, (SIDE // 4, SIDE // 4), interpolation=cv2.INTER_CUBIC) for image in shown]
+            frames = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() / 255
+            with torch.inference_mode():
+                found = network(frames[:1].expand(4, -1, -1, -1), frames[1:]).permute(0, 2, 3, 1).numpy()
+            ways = {
+                "not aligned": [np.zeros((SIDE, SIDE, 2), np.float32)] * 4,
+                "along the starter flow": [cv2.resize(flow, (SIDE, SIDE)) * 4 for flow in found],
+                "along the flow of DIS": flows_between(shown),
+                "along the flow of the clean frames": flows_between(wanted),
+            }
+            for name, flows in ways.items():
+                mean = np.mean([shown[0], *aligned(shown[1:], flows)], axis=0)
+                error = np.abs(np.stack(aligned(wanted[1:], flows)) - wanted[0])[:, inside].mean()
+                measured.setdefault(name, []).append((psnr(mean[None, inside], wanted[0][None, inside]), float(error)))
+            alone = psnr(shown[0][None, inside], wanted[0][None, inside])
+            measured.setdefault("the middle frame alone", []).append((alone, 0.0))
+    print()
+    means = {name: np.mean(values, axis=0) for name, values in measured.items()}
+    for name, (dB, error) in means.items():
+        print(f"{name}: {dB:.2f} dB of the mean of five mosaicked frames, {error:.2f} levels between clean frames")
+    starter, still = means["along the starter flow"], means["not aligned"]
+    assert starter[0] > still[0] and starter[1] < still[1]
 
 
 def restoring(restorer: Path, film: Film) -> Callable[[int], None]:

@@ -246,7 +246,7 @@ def render(card: Mapping[str, Any]) -> str:
         ],
         training=[
             f"- architecture: {plain(training['architecture'])}\n"
-            + (_initial(training["weights"]) or "- initial weights: random\n")
+            + _initial(training["weights"])
             + f"- epochs: {measured['epochs']}\n- seed: {training['seed']}\n- code: `{training['code']}`\n"
             + f"- trained with: {_made_with(training['made_with'])}\n",
             table(["argument", "value"], sorted([name, value] for name, value in training["arguments"].items())),
@@ -317,7 +317,8 @@ def render_restoration(card: Mapping[str, Any]) -> str:
         ],
         training=[
             f"- generator: BasicVSR++, {generator['channels']} channels, {generator['blocks']} blocks\n"
-            + (_initial(weights["load_from"]) or "- initial weights: random\n")
+            + _initial(weights["load_from"])
+            + ("" if weights["load_from"] else _initial(weights["spynet"], " of the optical flow"))
             + f"- seed: {training['seed']}\n- code: `{training['code']}`\n"
             + "".join(f"- {plain(stage)} trained with: {_made_with(each)}\n" for stage, each in training["made_with"].items()),
             table([*columns, *(f"{name} loss" for name in losses)], stages),
@@ -395,12 +396,12 @@ def _page(card: Mapping[str, Any], maker: str, metrics: Sequence[str], exported:
     )
 
 
-def _initial(weights: Mapping[str, Any] | None) -> str:
-    """Return the line about the initial weights of a training, or an empty string if there are none."""
+def _initial(weights: Mapping[str, Any] | None, of: str = "") -> str:
+    """Return the line about the initial weights of a training. `of`: the part that begins with them, if not all of it does."""
     if not weights:
-        return ""
+        return f"- initial weights{of}: random\n"
     licence = f", licence {plain(weights['licence'])}" if "licence" in weights else ""
-    return f"- initial weights: {plain(weights['source'])}, sha256 `{weights['sha256']}`{licence}\n"
+    return f"- initial weights{of}: {plain(weights['source'])}, sha256 `{weights['sha256']}`{licence}\n"
 
 
 def _made_with(versions: Sequence[Mapping[str, str]]) -> str:

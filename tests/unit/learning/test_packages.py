@@ -159,7 +159,7 @@ def test_the_table_lists_files_that_settings_accept_by_their_names() -> None:
     assert describe_weights({"source": "mine/a.pt", "sha256": SHA256}) == {"source": "a.pt", "sha256": SHA256}
 
 
-@pytest.mark.parametrize("name", [known.DETECTOR_STARTER, known.RESTORER_STARTER])
+@pytest.mark.parametrize("name", [known.DETECTOR_STARTER, known.RESTORER_STARTER, known.FLOW_STARTER])
 def test_the_starter_models_are_there_and_as_listed(name: str, tmp_path: Path) -> None:
     row = known_weights()[name]
     weights = WeightsSettings(source=row.source, sha256=row.sha256)
@@ -183,6 +183,7 @@ def test_the_starter_models_are_there_and_as_listed(name: str, tmp_path: Path) -
             ),
         ),
         (known.RESTORER_STARTER, "mosaic_restoration", ("restore.weights",)),
+        (known.FLOW_STARTER, "", ("restoration.weights.spynet",)),
     ],
 )
 def test_starter_is_a_word_for_the_weights_of_detectors_and_of_the_restorer(

@@ -1,5 +1,6 @@
-"""The starter detector finds a mosaic in pictures of any kind, and the starter restorer restores it."""
+"""The starter detector finds a mosaic in pictures of any kind, the starter restorer restores it, and the flow follows it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,9 @@ from tessera.imaging.mosaic.means import draw_blocks, read_blocks
 from tessera.learning.block_network import BlockNetwork, read_network
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.settings import InferenceSettings
-from tessera.learning.weights.known import DETECTOR_STARTER, RESTORER_STARTER, known_weights, local_file
+from tessera.learning.weights.known import DETECTOR_STARTER, FLOW_STARTER, RESTORER_STARTER, known_weights, local_file
+from tessera.learning.weights.tensors import read_tensors
+from tessera.stages.restoration.models import build_flow
 
 BOX = 144, 96, 272, 224  # x0, y0, x1, y1 of the mosaic
 
@@ -124,3 +127,38 @@ def test_a_flash_does_no_harm(light: float, restorer: BlockNetwork) -> None:
     expected = psnr(means, 8, photo, restorer)
     means[[4, 7, 9]] = (means[[4, 7, 9]] * np.float32(light)).clip(0, 255)
     assert psnr(means, 8, photo, restorer) > expected - 0.5
+
+
+@pytest.fixture(scope="module")
+def flow() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """A function of two frames, uint8 (256, 256, 3), that returns the flow of the first: float32 (256, 256, 2), pixels."""
+    import torch
+
+    network = build_flow()
+    normal = {name: value for name, value in network.state_dict().items() if name in {"mean", "std"}}
+    network.load_state_dict({**normal, **read_tensors(local_file(known_weights()[FLOW_STARTER].source))})
+
+    def found(*frames: np.ndarray) -> np.ndarray:
+        small = [cv2.resize(frame, (64, 64), interpolation=cv2.INTER_CUBIC) for frame in frames]
+        first, second = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)[:, None].float() / 255
+        with torch.inference_mode():
+            result = network(first, second)[0].permute(1, 2, 0).numpy()
+        return cv2.resize(result, (256, 256)) * 4
+
+    return found
+
+
+@pytest.mark.parametrize("speed", [(0, 0), (3, 0), (0, -6), (-8, 5)])
+@pytest.mark.parametrize("name", ["coffee", "rocket"])
+def test_the_flow_follows_what_moves_behind_the_blocks(
+    name: str, speed: tuple[int, int], flow: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> None:
+    photo, (x, y) = getattr(data, name)(), speed
+    whole, mosaic = np.full((256, 256), 255, np.uint8), Mosaic("squa_avg", 8, 8)
+    frames = [
+        pixelate(np.ascontiguousarray(photo[100 - dy : 356 - dy, 180 - dx : 436 - dx]), whole, mosaic)
+        for dx, dy in ((0, 0), speed)
+    ]
+    found = flow(*frames)[32:-32, 32:-32]
+    apart = np.linalg.norm(found - [x, y], axis=2)
+    assert apart.mean() < max(0.6 * np.hypot(x, y), 0.7)

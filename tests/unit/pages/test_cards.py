@@ -254,10 +254,19 @@ def test_the_card_warns_of_a_restorer_that_the_application_cannot_load(files: di
     assert "Lada's application cannot restore with this model: it builds a model of 64 channels and 15 blocks" in text
 
 
+def test_the_card_says_what_the_optical_flow_began_with(files: dict[str, Path]) -> None:
+    known = known_weights()["starter_flow"]
+    given = {"source": known.source, "sha256": known.sha256}
+    _, text = write_restored(files, weights={"spynet": given, "vgg19": None, "load_from": None})
+    assert f"- initial weights of the optical flow: {known.source}, sha256 `{known.sha256}`, licence AGPL-3.0" in text
+    _, text = write_restored(files)
+    assert "- initial weights of the optical flow: random\n" in text
+
+
 def test_the_card_names_initial_weights_without_their_folder(files: dict[str, Path]) -> None:
     sha256 = digest("start")
     weights = {"spynet": None, "vgg19": None, "load_from": {"source": "/home/someone/lada.pth", "sha256": sha256}}
     card, text = write_restored(files, weights=weights)
     assert card["training"]["weights"]["load_from"] == {"source": "lada.pth", "sha256": sha256}
-    assert f"- initial weights: lada.pth, sha256 `{sha256}`" in text
+    assert f"- initial weights: lada.pth, sha256 `{sha256}`" in text and "optical flow" not in text
     assert "someone" not in json.dumps(card) + text

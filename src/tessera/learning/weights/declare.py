@@ -13,6 +13,7 @@ from tessera.core.messages import Message, did_you_mean
 from tessera.core.settings import Settings, complaint
 from tessera.learning.weights.known import (
     DETECTOR_STARTER,
+    FLOW_STARTER,
     PREFIX,
     RESTORER_STARTER,
     STARTER,
@@ -131,6 +132,7 @@ def compared_faults(model: str, compared: Sequence[ComparedWeights], reserved: C
 
 
 DeclaredWeights = Annotated[WeightsSettings | None, _one_of("null")]
+FlowWeights = Annotated[WeightsSettings | None, _one_of("null", starter=FLOW_STARTER)]
 DetectorWeights = Annotated[WeightsSettings | None, _one_of("null", starter=DETECTOR_STARTER)]
 TrainedOrOtherWeights = Annotated[Literal["trained"] | WeightsSettings, _one_of("trained", starter=DETECTOR_STARTER)]
 TrainedOrDeclaredWeights = Annotated[Literal["trained"] | WeightsSettings | None, _one_of("trained", "null")]

@@ -16,9 +16,10 @@ RESOURCES = Path(__file__).parents[4] / "resources"
 TABLE = RESOURCES / "weights.tsv"
 PREFIX = "package:"  # of the source of weights in a package
 SHIPPED = "resources:"  # of the source of weights that come with Tessera
-STARTER = "starter"  # in settings of detectors, and in `restore.weights`, the model that comes with Tessera
+STARTER = "starter"  # in settings of weights, the model that comes with Tessera, where there is one
 DETECTOR_STARTER = "starter_detector"
 RESTORER_STARTER = "starter_restorer"
+FLOW_STARTER = "starter_flow"
 SHA256 = r"^[0-9a-f]{64}$"
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from tessera.core.settings import Fraction, Settings
 from tessera.imaging.degradation.settings import RESTORATION, Step
 from tessera.imaging.mosaic.settings import DrawSettings, Factors, Pixels
-from tessera.learning.weights.declare import ComparedWeights, DeclaredWeights
+from tessera.learning.weights.declare import ComparedWeights, DeclaredWeights, FlowWeights
 from tessera.learning.weights.known import RESTORER_STARTER
 
 # The methods that every model is compared with, the model that is trained here, and the clips that it should return.
@@ -169,10 +169,12 @@ class StartingWeights(Settings):
 
 
 class PretrainedSettings(Settings):
-    """Declared weights. Without them, the network starts from scratch, or the loss is left out."""
+    """Weights that a training begins with, or that a loss needs."""
 
-    spynet: DeclaredWeights = None
-    """Weights of SPyNet for the optical flow, as mmagic publishes them. `null` learns the flow from scratch."""
+    spynet: FlowWeights = None
+    """Weights of SPyNet for the optical flow of trainings without `load_from`: `starter`, those that come with Tessera, or
+    others, as mmagic, BasicSR and pytorch-spynet publish them. `null` learns the flow from scratch.
+    """
     vgg19: DeclaredWeights = None
     """Weights of VGG19 for the perceptual loss, as torchvision publishes them. `null` leaves that loss out of all stages."""
     load_from: DeclaredWeights = None

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 import torch
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from restoration_clips import write_moving_clip
 from tessera.core.errors import TesseraError
 from tessera.learning.trainings import RECORD, Record, Trainings, state_file
+from tessera.learning.weights.known import FLOW_STARTER, known_weights, local_file
 from tessera.stages.restoration.models import build_generator
 from tessera.stages.restoration.restorer import LAYERS, Restorer, begin, perceptual_loss
 from tessera.stages.restoration.settings import (
@@ -287,6 +289,16 @@ def test_the_optical_flow_starts_from_its_weights_and_is_frozen_at_first(
     expected = {f"generator.spynet.{name}": value for name, value in load(spynet).items()}
     moved = farthest(found, expected)
     assert moved == 0 if stays else 0 < moved < 1e-3
+
+
+def test_a_training_starts_from_the_starter_flow_at_any_size(dataset: Path, tmp_path: Path, terminal: io.StringIO) -> None:
+    starter = local_file(known_weights()[FLOW_STARTER].source)
+    found = part(train(dataset, tmp_path, stage(1, learning_rates=STILL), spynet=starter), "generator.spynet.basic_module")
+    expected = {f"generator.spynet.{name}": value.float() for name, value in load_file(starter).items()}
+    assert found.keys() == expected.keys() and farthest(found, expected) == 0
+    assert "SPyNet" not in terminal.getvalue()
+    larger = Restorer(GeneratorSettings(channels=16, blocks=2), JUDGE, stage(), SAVED, torch.float32, None)
+    assert begin(larger, None, starter)
 
 
 @pytest.mark.parametrize(
