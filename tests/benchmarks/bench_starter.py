@@ -39,13 +39,14 @@ from tessera.imaging.mosaic.restoring import NEAR
 from tessera.imaging.mosaic.settings import MosaicSettings
 from tessera.imaging.video import read_frames, read_packets
 from tessera.learning.block_network import OFFSETS, read_network
-from tessera.learning.weights.tensors import read_tensors, stated_size
+from tessera.learning.weights.tensors import stated_size
 from tessera.records.tables.scenes import SceneFrames, Scenes, VideoFrames
 from tessera.records.tables.table import read_table
 from tessera.stages.restoration.consistency import motion_of, warping_error
 from tessera.stages.restoration.inference import restore_clip
 from tessera.stages.restoration.metrics import bicubic, temporal_median
 from tessera.stages.restoration.models import build_flow
+from tessera.stages.restoration.restorer import load_flow
 
 STARTER = REPOSITORY / "resources" / "starter"
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi"}
@@ -322,8 +323,7 @@ def aligned(images: Sequence[np.ndarray], flows: Sequence[np.ndarray]) -> list[n
 
 def test_frames_are_aligned_along_the_starter_flow(films: list[Film]) -> None:
     network = build_flow()
-    normal = {name: value for name, value in network.state_dict().items() if name in {"mean", "std"}}
-    network.load_state_dict({**normal, **read_tensors(STARTER / "optical_flow.safetensors")})
+    load_flow(network, STARTER / "optical_flow.safetensors")
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     measured: dict[str, list[tuple[float, float]]] = {}
 

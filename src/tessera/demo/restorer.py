@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tessera.core.errors import TesseraError
 from tessera.core.log import tell
 from tessera.core.provenance import digest
 from tessera.core.seeds import generator
@@ -52,8 +51,6 @@ def train_starter_restorer(
     """
     make = partial(make_samples, pictures, folder, make=make_block_clip, stage=STAGE, seed=seed, threads=threads)
     made = make({"train"}, count=clips)
-    if not made:
-        raise TesseraError("the table of pictures has no photograph and no drawing of the split train; add some")
     torch.set_num_threads(threads)
     identity = digest([[each.sha256 for each in pictures if each.split == "train"], clips, iterations, seed, code])
     network = fit(made, run, iterations, seed, identity)

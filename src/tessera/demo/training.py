@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tessera.core.errors import TesseraError
 from tessera.core.log import tell
 from tessera.core.pool import ahead
 from tessera.core.progress import progress
@@ -39,9 +40,10 @@ def make_samples(
     seed: int,
     threads: int,
 ) -> list[T]:
-    """Return `count` samples that `make` makes of the photographs and drawings of `splits`; none if there are no such pictures.
+    """Return `count` samples that `make` makes of the photographs and drawings of `splits`.
 
-    The folder `folder` has the pictures. `stage` names the draws from random generators.
+    The folder `folder` has the pictures. `stage` names the draws from random generators. Without such pictures, there are no
+    samples, and if they are for training, a `TesseraError` is raised.
     """
     read = []
     for each in pictures:
@@ -50,6 +52,8 @@ def make_samples(
             scale = min(1, LONGEST / max(picture.shape[:2]))
             read.append(resize(picture, *(round(side * scale) for side in picture.shape[:2])))
     if not read:
+        if "train" in splits:
+            raise TesseraError("the table of pictures has no photograph and no drawing of the split train; add some")
         return []
 
     def made(name: str) -> T:

@@ -73,6 +73,8 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_it_had_not_stopped(
             raise KeyboardInterrupt
         return batch(*arguments)  # type: ignore[arg-type]
 
+    terminal = io.StringIO()
+    monkeypatch.setattr("tessera.core.log._terminal", terminal)
     monkeypatch.setattr(flow, "_batch", interrupted)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
@@ -80,6 +82,8 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_it_had_not_stopped(
         assert state_file(tmp_path / "run of parts" / "level 3").exists() and not (tmp_path / "parts").exists()
     monkeypatch.setattr(flow, "_batch", batch)
     assert train(rows, tmp_path, "parts") == whole
+    # Otherwise it would have begun anew, with the same result.
+    assert [f"resuming after iteration {done} of 4" in terminal.getvalue() for done in (2, 4)] == [True, True]
 
 
 def test_a_table_without_pictures_to_learn_from_is_an_error_that_says_so(tmp_path: Path) -> None:

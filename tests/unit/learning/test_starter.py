@@ -18,8 +18,8 @@ from tessera.learning.block_network import BlockNetwork, read_network
 from tessera.learning.detection.detector import Detector
 from tessera.learning.detection.settings import InferenceSettings
 from tessera.learning.weights.known import DETECTOR_STARTER, FLOW_STARTER, RESTORER_STARTER, known_weights, local_file
-from tessera.learning.weights.tensors import read_tensors
 from tessera.stages.restoration.models import build_flow
+from tessera.stages.restoration.restorer import load_flow
 
 BOX = 144, 96, 272, 224  # x0, y0, x1, y1 of the mosaic
 
@@ -135,8 +135,7 @@ def flow() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     import torch
 
     network = build_flow()
-    normal = {name: value for name, value in network.state_dict().items() if name in {"mean", "std"}}
-    network.load_state_dict({**normal, **read_tensors(local_file(known_weights()[FLOW_STARTER].source))})
+    load_flow(network, local_file(known_weights()[FLOW_STARTER].source))
 
     def found(*frames: np.ndarray) -> np.ndarray:
         small = [cv2.resize(frame, (64, 64), interpolation=cv2.INTER_CUBIC) for frame in frames]

@@ -243,10 +243,7 @@ def begin(restorer: Restorer, weights: Path | None, spynet: Path | None) -> bool
         if restorer.discriminator and judge:
             _load(restorer.discriminator, judge, weights, "restoration.discriminator")
     elif spynet:
-        flow = restorer.generator.spynet
-        # The mean and standard deviation of the normalization are the same everywhere, and not in all files of SPyNet.
-        known = {**as_in_mmagic(read_tensors(spynet)), "mean": flow.mean, "std": flow.std}
-        _load(flow, known, spynet, "restoration.weights.spynet")
+        load_flow(restorer.generator.spynet, spynet)
     if restorer.generator_ema:
         restorer.generator_ema.load_state_dict(restorer.generator.state_dict())
         if trained := part_of(tensors, "generator"):
@@ -254,13 +251,15 @@ def begin(restorer: Restorer, weights: Path | None, spynet: Path | None) -> bool
     return bool(weights or spynet)
 
 
-def as_in_mmagic(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the `weights` of a SPyNet by mmagic's names. BasicSR and pytorch-spynet number the activations, too."""
-    found = ((_OF_SPYNET.fullmatch(name), name, value) for name, value in weights.items())
-    return {
-        f"basic_module.{match[2]}.basic_module.{int(match[3]) // 2}.conv.{match[4]}" if match else name: value
-        for match, name, value in found
-    }
+def load_flow(flow: Any, path: Path) -> None:
+    """Load the weights of a SPyNet in `path` into `flow`, mmagic's. Raises `TesseraError` if they are of another network."""
+    weights = {}
+    for name, value in read_tensors(path).items():
+        # BasicSR and pytorch-spynet number the activations, too.
+        match = _OF_SPYNET.fullmatch(name)
+        weights[f"basic_module.{match[2]}.basic_module.{int(match[3]) // 2}.conv.{match[4]}" if match else name] = value
+    # The mean and standard deviation of the normalization are the same everywhere, and not in all files of SPyNet.
+    _load(flow, {**weights, "mean": flow.mean, "std": flow.std}, path, "restoration.weights.spynet")
 
 
 def part_of(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
