@@ -60,8 +60,9 @@ class DetectorSettings(Settings):
     """Architecture of ultralytics. The letter after the number is its scale: n, s, m, l or x. Models with masks end in -seg."""
     weights: DetectorWeights = None
     """Pretrained weights to start from, {source: a path or https://…, sha256: …}, which are fetched once and verified. Tensors
-    whose shapes agree are used. `starter` is the detector of mosaics that comes with Tessera, which fits yolo11n-seg.yaml and,
-    except for its last layers, yolo11n.yaml. `null` trains from scratch.
+    whose names and shapes agree are used; if these are less than a tenth of the model, the training stops. `starter` is the
+    detector of mosaics that comes with Tessera, which fits yolo11n-seg.yaml and, except for its last layers, yolo11n.yaml.
+    `null` trains from scratch.
     """
     training: dict[str, Any] = TRAINING
     """Training arguments. Every training argument of ultralytics is allowed, except those that the workflow decides. Others

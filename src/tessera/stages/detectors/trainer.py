@@ -29,6 +29,7 @@ from tessera.core.seeds import generator
 from tessera.learning.trainings import read_state, report_curves, state_file
 
 TELL_EVERY = 30.0  # seconds between progress lines within an epoch
+LEAST_THAT_FITS = 0.1  # of the numbers of a model; one of another scale has up to 0.06, from which nothing is learned
 
 
 class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
@@ -50,6 +51,23 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         self.add_callback("on_fit_epoch_end", BoxTrainer.log_epoch)
         self._told = time.monotonic()
         self._ends: list[float] = []
+
+    def get_model(self, cfg: Any = None, weights: torch.nn.Module | None = None, verbose: bool = True) -> torch.nn.Module:
+        """Return the model of the architecture `cfg`, started with what fits of `weights`. It says how much that is.
+
+        Raises `TesseraError` if too little fits.
+        """
+        model: torch.nn.Module = super().get_model(cfg, weights, verbose)
+        if weights is not None:
+            share = _share_that_fits(weights, model)
+            tell(f"{100 * share:.1f} % of the numbers of the model start with those of the weights")
+            if share < LEAST_THAT_FITS:
+                theirs = Path(getattr(weights, "yaml", {}).get("yaml_file") or "that of the weights").name
+                raise TesseraError(
+                    f"the weights do not fit the architecture {Path(self.args.model).name}: only {100 * share:.1f} % of its"
+                    f" numbers are in them; set `architecture` to {theirs}, or `weights: null` to train from scratch"
+                )
+        return model
 
     def begin_epoch(self) -> None:
         """Seed the epoch, so that its random numbers depend only on the seed and its number, not on earlier epochs."""
@@ -193,6 +211,13 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
 
 class MaskTrainer(BoxTrainer, SegmentationTrainer):  # type: ignore[misc]
     """Train a detector of masks."""
+
+
+def _share_that_fits(weights: torch.nn.Module, model: torch.nn.Module) -> float:
+    """Return the fraction of the numbers of `model` that `weights` have under the same names and in the same shapes."""
+    theirs, own = weights.state_dict(), model.state_dict()
+    fitting = sum(value.numel() for name, value in own.items() if name in theirs and theirs[name].shape == value.shape)
+    return float(fitting / sum(value.numel() for value in own.values()))
 
 
 TRAINERS = {"detect": BoxTrainer, "segment": MaskTrainer}

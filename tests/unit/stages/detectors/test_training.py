@@ -217,11 +217,14 @@ def test_a_training_killed_while_saving_its_last_epoch_is_not_repeated(
         assert (tmp_path / name).read_bytes() == (trained.folder / name).read_bytes(), name
 
 
-def test_a_training_starts_from_declared_weights_and_from_no_others(trained: Trained, tmp_path: Path) -> None:
+def test_a_training_starts_from_declared_weights_and_from_no_others(
+    trained: Trained, tmp_path: Path, terminal: io.StringIO
+) -> None:
     declared = WeightsSettings(source="best.pt", sha256=sha256_file(trained.folder / "best.pt"))
     settings = SETTINGS.model_copy(update={"training": {**TRAINING, "epochs": 1, "lr0": 0.0, "optimizer": "SGD"}})
     settings = settings.model_copy(update={"weights": declared})
     train(trained.dataset, tmp_path, settings, weights=trained.folder / "best.pt")
+    assert "100.0 % of the numbers of the model start with those of the weights" in terminal.getvalue()
     import torch
     from ultralytics.nn.tasks import load_checkpoint
 
@@ -229,6 +232,21 @@ def test_a_training_starts_from_declared_weights_and_from_no_others(trained: Tra
     assert all(torch.allclose(start[name], end[name], atol=1e-3) for name in start)
     with pytest.raises(TesseraError, match="its sha256 differs from the declared one"):
         train(trained.dataset, tmp_path, settings, weights=trained.folder / "results.csv")
+
+
+def test_weights_of_another_architecture_are_refused_unless_much_of_it_fits(
+    trained: Trained, tmp_path: Path, terminal: io.StringIO
+) -> None:
+    declared = WeightsSettings(source="best.pt", sha256=sha256_file(trained.folder / "best.pt"))
+    once = {"weights": declared, "training": {**TRAINING, "epochs": 1}}
+    message = r"do not fit the architecture yolo11s-seg.yaml: only 1\.\d % .*; set `architecture` to yolo11n-seg.yaml, or"
+    with pytest.raises(TesseraError, match=message):
+        larger = SETTINGS.model_copy(update={**once, "architecture": "yolo11s-seg.yaml"})
+        train(trained.dataset, tmp_path / "larger", larger, weights=trained.folder / "best.pt")
+    # The successor of the architecture has most of its layers.
+    similar = SETTINGS.model_copy(update={**once, "architecture": "yolo26n-seg.yaml"})
+    train(trained.dataset, tmp_path / "similar", similar, weights=trained.folder / "best.pt")
+    assert "71.9 % of the numbers" in terminal.getvalue()
 
 
 def test_code_in_a_file_of_weights_is_not_run(tmp_path: Path) -> None:
