@@ -29,7 +29,7 @@ from tessera.core.seeds import generator
 from tessera.learning.trainings import read_state, report_curves, state_file
 
 TELL_EVERY = 30.0  # seconds between progress lines within an epoch
-LEAST_THAT_FITS = 0.1  # of the numbers of a model; one of another scale has up to 0.06, from which nothing is learned
+LEAST_THAT_FITS = 0.1  # of the numbers of a model. Most scales share 0.06 or less with another one: that is no start.
 
 
 class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
