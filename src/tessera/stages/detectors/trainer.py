@@ -41,9 +41,14 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
 
     def __init__(self, overrides: dict[str, Any], threads: int) -> None:
         """Prepare a training with the arguments `overrides` on `threads` cores. It resumes if its folder contains a state."""
+        computes_in_bfloat16 = overrides["device"] == "cpu" and overrides.get("amp") == "bf16"
+        if computes_in_bfloat16:  # which ultralytics refuses on a CPU
+            overrides = {**overrides, "amp": False}
         super().__init__(overrides=overrides)
         torch.set_num_threads(threads)
         self.add_callback("on_train_start", BoxTrainer.open_board)
+        if computes_in_bfloat16:
+            self.add_callback("on_train_start", BoxTrainer.use_bfloat16)
         self.add_callback("on_train_epoch_start", BoxTrainer.begin_epoch)
         self.add_callback("on_train_batch_end", BoxTrainer.tell_batch)
         self.add_callback("on_train_epoch_end", BoxTrainer.check_loss)
@@ -197,6 +202,14 @@ class BoxTrainer(DetectionTrainer):  # type: ignore[misc]
         metrics = metrics.replace("B ", "box ").replace("M ", "mask ")
         tell(f"epoch {self.epoch + 1}/{self.epochs}: loss {losses}; mAP50 {metrics}; {left} left")
         report_curves(self.csv.read_text(encoding="utf-8"))
+
+    def use_bfloat16(self) -> None:
+        """Compute in bfloat16 on a CPU, which has no other reduced precision, and store the filters as it wants them for this.
+
+        The averaged model, which is what a training gives, stays as it is.
+        """
+        self.amp = True
+        unwrap_model(self.model).to(memory_format=torch.channels_last)
 
     def open_board(self) -> None:
         """Open the log for TensorBoard, and drop its entries about epochs that will be repeated."""

@@ -133,6 +133,32 @@ train(Path(sys.argv[1]), Path(sys.argv[2]))
         assert (tmp_path / name).read_bytes() == (trained.folder / name).read_bytes(), name
 
 
+def test_a_training_in_bfloat16_is_one_on_a_cpu_too_and_goes_on_after_an_interruption(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = DetectorSettings(architecture=SETTINGS.architecture, training={**TRAINING, "amp": "bf16"})
+    train(trained.dataset, tmp_path / "undisturbed", settings)
+
+    from tessera.stages.detectors.trainer import BoxTrainer  # only after `offline`, which `train` calls
+
+    begin = BoxTrainer.begin_epoch
+
+    def stop(trainer: BoxTrainer) -> None:
+        if trainer.epoch == 2:
+            raise KeyboardInterrupt
+        begin(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BoxTrainer, "begin_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(trained.dataset, tmp_path / "stopped", settings)
+    train(trained.dataset, tmp_path / "stopped", settings)
+    for name in ("best.pt", "results.csv"):
+        undisturbed = (tmp_path / "undisturbed" / name).read_bytes()
+        assert (tmp_path / "stopped" / name).read_bytes() == undisturbed
+        assert undisturbed != (trained.folder / name).read_bytes()
+
+
 def test_a_full_disk_is_reported_and_leaves_no_incomplete_file(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
