@@ -49,7 +49,7 @@ demo: .venv/workflow ## the whole pipeline on generated footage
 	$(DEMO) --max-threads 1 --resources gpu=$(CORES)
 	@echo "open examples/demo/results/reports/report.html; the weights are in examples/demo/results/weights"
 
-starter: .venv/workflow ## the starter models: restorer and optical flow within two hours, the detector in more; a run that was stopped goes on
+starter: .venv/workflow ## the starter models, in about three hours; a run that was stopped goes on
 	$(STARTER) -- starter_restorer starter_flow
 	$(STARTER) -- starter_footage
 	$(STARTER) -- $(TARGET)

@@ -20,8 +20,8 @@ from tessera.imaging.encode import write_video
 SIZES = ((640, 360), (854, 480), (1280, 720), (480, 640), (1920, 1080))  # pixels of a frame
 SIZE_ODDS = (0.4, 0.32, 0.14, 0.1, 0.04)
 RATES = (Fraction(24), Fraction(25), Fraction(30000, 1001))
-SHOTS = 4  # of a video
-SECONDS = 2.2, 3.2  # shortest and longest shot
+SHOTS = 12  # of a video; the detector learns from two to four frames of each
+SECONDS = 0.6, 1.2  # shortest and longest shot
 BACKDROPS = {"photograph": 0.76, "drawing": 0.08, "pattern": 0.16}  # how often a shot has each
 DRAWN = 0.6  # fraction of the patterns that are drawn instead of taken from a package
 POSTERS = 0.25  # fraction of the objects that are rectangles or ellipses with another photograph
