@@ -413,7 +413,7 @@ def bare_loop(film: Path, detector: Path, restore: Callable[[int], None], region
     images = [frame.image() for frame in read_frames(film, read_packets(film))]
     for first in range(0, len(images), BATCH):
         batch = [image[:, :, ::-1] for image in images[first : first + BATCH]]
-        model.predict(batch, imgsz=640, conf=0.1, retina_masks=True, verbose=False)
+        model.predict(batch, conf=0.1, retina_masks=True, verbose=False)  # at the size that it states
     for count in regions:
         restore(count)
     with VideoWriter(out, 25, quality=18, preset="ultrafast") as writer:  # as videos are restored by default
